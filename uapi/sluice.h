@@ -1,0 +1,148 @@
+/*
+ * sluice: what this kernel adds to io_uring: the system-call opcode, 64-bit results, and the ring
+ * a process is born with.
+ *
+ * Owns nothing at run time: included by kernel and programs. Everything else in uapi/ is Linux'.
+ */
+#ifndef UAPI_SLUICE_H
+#define UAPI_SLUICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "uapi/io_uring.h"
+
+/*
+ * IORING_OP_SYSCALL: any system call of Linux' riscv64 table (uapi/syscall.h) as one SQE.
+ *
+ *   byte   0       1      2-3     4-7            8-15  16-23  24-31  32-39      40-47  48-55  56-63
+ *        +-------+------+-------+--------------+------+------+------+----------+------+------+------+
+ *        |opcode |flags |ioprio |nr | pers<<16 |  a0  |  a1  |  a2  |user_data |  a3  |  a4  |  a5  |
+ *        +-------+------+-------+--------------+------+------+------+----------+------+------+------+
+ *
+ * ioprio is 0; BUFFER_SELECT and FIXED_FILE are refused with -EINVAL; links, drain, async and
+ * skip-success work as for any operation (a result in -4095..-1 breaks a chain; there is no short
+ * result). ASYNC_CANCEL finds it by user_data and by opcode, never by descriptor. -EINVAL answers
+ * numbers that act on "the calling thread" when the ring has no single owner; -ENOSYS answers
+ * unknown numbers. Memory an argument points to must stay valid until the CQE arrives.
+ */
+#define IORING_OP_SYSCALL 0xE0
+
+struct sluice_syscall_sqe {
+	uint8_t opcode; /* IORING_OP_SYSCALL */
+	uint8_t flags;
+	uint16_t ioprio;
+	uint16_t nr;
+	uint16_t personality;
+	uint64_t a0;
+	uint64_t a1;
+	uint64_t a2;
+	uint64_t user_data;
+	uint64_t a3;
+	uint64_t a4;
+	uint64_t a5;
+};
+
+_Static_assert(sizeof(struct sluice_syscall_sqe) == sizeof(struct io_uring_sqe), "same 64 bytes");
+_Static_assert(offsetof(struct sluice_syscall_sqe, nr) == offsetof(struct io_uring_sqe, fd),
+	       "the number is in the low half of fd");
+_Static_assert(offsetof(struct sluice_syscall_sqe, a0) == offsetof(struct io_uring_sqe, off), "a0");
+_Static_assert(offsetof(struct sluice_syscall_sqe, a1) == offsetof(struct io_uring_sqe, addr), "a1");
+_Static_assert(offsetof(struct sluice_syscall_sqe, a2) == offsetof(struct io_uring_sqe, len), "a2");
+_Static_assert(offsetof(struct sluice_syscall_sqe, user_data) ==
+		       offsetof(struct io_uring_sqe, user_data),
+	       "user_data");
+_Static_assert(offsetof(struct sluice_syscall_sqe, a3) == offsetof(struct io_uring_sqe, buf_index),
+	       "a3");
+_Static_assert(offsetof(struct sluice_syscall_sqe, a4) == offsetof(struct io_uring_sqe, addr3),
+	       "a4");
+_Static_assert(offsetof(struct sluice_syscall_sqe, a5) ==
+		       offsetof(struct io_uring_sqe, attr_type_mask),
+	       "a5");
+
+/*
+ * Where the 64-bit result of IORING_OP_SYSCALL is found:
+ *
+ * - 32-byte CQEs (CQE32; on a CQE_MIXED ring entries with IORING_CQE_F_32, which this opcode
+ *   always sets there): big_cqe[0] holds the result, res its low half.
+ * - 16-byte CQEs of a wide ring (SLUICE_SETUP_WIDE): res holds the low half and flags the high
+ *   half, for every CQE of this opcode, errors included (high half all ones). No bit of such a
+ *   flags word has its usual meaning.
+ * - 16-byte CQEs elsewhere: res holds the result when it fits 31 bits and a sign, else -EOVERFLOW.
+ */
+static inline int64_t sluice_wide_result(const struct io_uring_cqe *cqe)
+{
+	return (int64_t)((uint64_t)cqe->flags << 32 | (uint32_t)cqe->res);
+}
+
+/*
+ * Private setup word, params.resv[2]. Linux wants 0 there and answers anything else with -EINVAL.
+ * 0 means a plain ring; otherwise the upper half is the tag and the lower half the bits below.
+ * The ring a process is born with reports TAG | WIDE | NATIVE.
+ */
+#define SLUICE_SETUP_TAG 0x51CE0000u
+#define SLUICE_SETUP_TAG_MASK 0xffff0000u
+#define SLUICE_SETUP_WIDE (1u << 0)   /* 64-bit results in res and flags */
+#define SLUICE_SETUP_NATIVE (1u << 1) /* last close of a file cancels its operations */
+
+/*
+ * The ring a process is born with: IORING_SETUP_SQPOLL | NO_SQARRAY | SINGLE_ISSUER, index = slot
+ * (no index array), 64-byte SQEs, 16-byte CQEs, wide. On a machine or core map where one hart is
+ * both user and kernel core, SQPOLL is missing from params.flags: then enter() must be given the
+ * number of entries to submit, as on any ring without a poller.
+ */
+#define SLUICE_RING_SQ_ENTRIES 256u
+#define SLUICE_RING_CQ_ENTRIES 1024u
+
+/*
+ * What AT_SLUICE points at. Read-only for the kernel after start; a program may read it at any
+ * time. `size` tells how many bytes the kernel filled in: a program checks it before it reads a
+ * field that a later version added.
+ */
+struct sluice_start {
+	uint32_t size;    /* sizeof(struct sluice_start) */
+	uint32_t version; /* SLUICE_START_VERSION */
+	int32_t ring_fd;  /* names the ring in enter and io_uring_register */
+	uint32_t flags;   /* SLUICE_START_* */
+	uint64_t sq_ring; /* user address of the SQ ring mapping: params.sq_off is relative to it */
+	uint64_t cq_ring; /* of the CQ ring mapping (may equal sq_ring): base of params.cq_off */
+	uint64_t sqes;    /* of the SQE array */
+	struct io_uring_params params;
+	uint64_t enter_fn; /* hosted machine: call this instead of ecall; 0 on riscv64 */
+	uint64_t time_hz;  /* ticks per second of the user-readable clock, below */
+	uint32_t core;     /* index of the core this thread started on */
+	uint32_t kernel_core; /* index of the core that polls this ring */
+	uint32_t spin_us;     /* suggested user spin before parking, 0 = park at once */
+	uint32_t reserved[5];
+};
+
+_Static_assert(sizeof(struct sluice_start) == 208, "sluice_start is 208 bytes");
+_Static_assert(offsetof(struct sluice_start, sq_ring) == 16, "sluice_start layout");
+_Static_assert(offsetof(struct sluice_start, params) == 40, "sluice_start layout");
+_Static_assert(offsetof(struct sluice_start, enter_fn) == 160, "sluice_start layout");
+_Static_assert(offsetof(struct sluice_start, core) == 176, "sluice_start layout");
+
+#define SLUICE_START_VERSION 1u
+#define SLUICE_START_HOSTED (1u << 0)    /* the kernel is a Linux process; enter_fn is set */
+#define SLUICE_START_MIXED (1u << 1)     /* one hart plays both roles; params.flags lacks SQPOLL */
+#define SLUICE_START_SPIN_GIVEN (1u << 2) /* spin_us is meant, even when it is 0 */
+
+/*
+ * The doorbell, the one call that is not an SQE.
+ *
+ * riscv64: ecall with a7 = SYS_io_uring_enter, a0 = ring_fd, a1 = to_submit, a2 = min_complete,
+ * a3 = IORING_ENTER_* flags, a4 = arg, a5 = argsz. Result in a0; every other register is kept.
+ * hosted: enter_fn(SYS_io_uring_enter, the same six values), C calling convention.
+ *
+ * Wake-up protocol of a polled ring (SQPOLL). Program: store SQ tail (release), full fence, load
+ * *sq.flags; if IORING_SQ_NEED_WAKEUP is set, enter(IORING_ENTER_SQ_WAKEUP). Poller: set
+ * NEED_WAKEUP, full fence, load SQ tail again, and only then sleep.
+ *
+ * Clock: riscv64 reads `time` (rdtime), x86-64 hosted reads the time-stamp counter; both count
+ * time_hz ticks per second. time_hz == 0 says that there is no such counter: use
+ * IORING_OP_SYSCALL with SYS_clock_gettime.
+ */
+typedef int64_t (*sluice_enter_fn)(int64_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
+				   uint64_t a4, uint64_t a5);
+
+#endif /* UAPI_SLUICE_H */
