@@ -1,0 +1,32 @@
+/*
+ * counters: what happened how often, one block per core, written by the owning core only (plain
+ * increments), summed when read. Readable by a ring operation (read of /dev/counters) and printed at exit.
+ */
+#ifndef BASE_COUNTERS_H
+#define BASE_COUNTERS_H
+
+#include "base/types.h"
+
+#define COUNTER_LIST(X)                                                                            \
+	X(turns_busy) X(turns_idle) X(sleeps) X(doorbells) X(mails)                                \
+	X(sqes) X(cqes) X(cq_overflows) X(steps) X(parks) X(ops_taken_from_pool) X(pool_empty)     \
+	X(enters) X(user_traps) X(page_faults) X(user_irqs) X(ticks)                               \
+	X(blk_requests) X(blk_errors) X(blk_kicks) X(nic_rx) X(nic_tx) X(nic_drops) X(nic_kicks)   \
+	X(cancels) X(timeouts) X(fibers) X(shootdowns)
+
+struct counters {
+#define X(name) uint64_t name;
+	COUNTER_LIST(X)
+#undef X
+};
+
+#define CORES_MAX 64
+extern struct counters *counters_of_core[CORES_MAX]; /* set once at boot, index = core index */
+
+/* Sum over all cores. */
+void counters_sum(struct counters *sum);
+
+/* `name value` lines of the sums, NUL-terminated, cut at `size`. Returns the length written. */
+size_t counters_print(char *buf, size_t size);
+
+#endif

@@ -1,0 +1,104 @@
+/*
+ * core: what a hart is to Sluice: its roles, its turn, how it idles.
+ *
+ * A core's state is changed by that core only; others post to its mailbox. One turn runs the parts below in their fixed order,
+ * each bounded, each returning how much it did. A core with nothing to do polls for its spin budget, announces its sleep through every
+ * part's arm(), re-checks, waits, and calls disarm().
+ */
+#ifndef CORES_CORE_H
+#define CORES_CORE_H
+
+#include <stdatomic.h>
+
+#include "arch/arch.h"
+#include "base/counters.h"
+#include "cores/mailbox.h"
+
+#define ROLE_USER 1u   /* runs user threads */
+#define ROLE_KERNEL 2u /* serves rings */
+#define ROLE_IO 4u     /* owns disks (a kernel core) */
+#define ROLE_NET 8u    /* owns NICs and the TCP/IP stack (a kernel core) */
+#define ROLE_MIXED (ROLE_USER | ROLE_KERNEL | ROLE_IO | ROLE_NET)
+#define ROLE_RT 16u
+#define ROLE_ELASTIC 32u
+#define ROLE_SERVES (ROLE_KERNEL | ROLE_IO | ROLE_NET)
+
+/* The order of a turn. Upper floors fill their slots at boot: core_part_set. */
+enum core_part { PART_MAILBOX, PART_DEVICES, PART_TIMERS, PART_OPS, PART_RINGS, PART_USER, CORE_PARTS };
+
+struct core_part_ops {
+	const char *name;
+	/* Bounded work; returns how much was done (0: nothing to do). */
+	unsigned (*run)(struct core *c);
+	/* About to sleep: make sure the world will ring the doorbell, then look once more. Returns true if there is work after all.
+	 * May be NULL. A full fence stands between all arms and the mailbox's last look. */
+	bool (*arm)(struct core *c);
+	/* Awake again. May be NULL. */
+	void (*disarm)(struct core *c);
+	/* Earliest time this part wants to run; NSEC_NEVER if none. May be NULL. */
+	nsec_t (*deadline)(struct core *c);
+};
+
+struct executor; /* sched/ */
+struct timers;	 /* sched/ */
+struct placement; /* sched/: user threads of this core */
+struct ring_core; /* ring/ */
+struct net_core;  /* net/ */
+struct op;
+
+struct core {
+	/* owner core only: the hot line */
+	struct op *hand;	    /* the op that the next SQE is checked into; see ring/ */
+	struct executor *exec;	    /* set once at boot, and so are the next four */
+	struct timers *timers;
+	struct placement *users;
+	struct ring_core *rings;
+	struct net_core *net;
+	struct counters *count;
+	uint64_t turn; /* turns begun */
+	nsec_t now;    /* time read at the start of this turn */
+
+	const struct core_part_ops *part[CORE_PARTS]; /* set once at boot, NULL: this core has no such part */
+
+	/* set once at boot */
+	uint32_t index;
+	uint32_t roles;
+	nsec_t spin_ns; /* idle spin budget */
+
+	/* owner core only */
+	nsec_t busy_until;	/* last time a turn did something */
+	uint64_t turns_busy_ns; /* time in turns that did work */
+
+	/* any core, atomic */
+	_Atomic uint32_t asleep __attribute__((aligned(CACHE_LINE))); /* nonzero between announce and wake; pairs with mailbox_post */
+	struct mailbox mailbox __attribute__((aligned(CACHE_LINE)));
+};
+
+extern struct core *cores[CORES_MAX]; /* set once at boot */
+extern unsigned cores_count;
+
+static inline struct core *this_core(void)
+{
+	return arch_core();
+}
+
+/* Reads the core map (boot argument `map`, `spin_us`), creates a struct core for each hart named. Boot core, before any part is set.
+ * Refuses a senseless map (unknown role, hart twice, hart that does not exist, no core that serves, no core that runs users) with a
+ * sentence that names the place: returns -EINVAL. */
+must_use int cores_init(void);
+
+/* Fills a slot of `c`'s turn. Before the core is started. */
+void core_part_set(struct core *c, enum core_part slot, const struct core_part_ops *ops);
+
+/* Starts the other cores and enters this one's loop. A core that does not start is reported and left out. */
+noreturn_fn void cores_start(void);
+
+/* One turn; returns the work done. The simulator calls this itself; core_loop calls it for ever. */
+unsigned core_turn(struct core *c);
+/* What a core does when core_turn returned 0 past its spin budget: announce, re-check, wait. Returns after waking. */
+void core_sleep(struct core *c);
+
+/* Shutdown request: any core. Runs `fn` once on the boot core in its turn. */
+struct core *core_with_role(uint32_t role); /* first started core that has the role; NULL if none */
+
+#endif

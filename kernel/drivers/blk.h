@@ -1,0 +1,55 @@
+/*
+ * blk: what a disk is to the rest of the kernel. Fulfilled by drivers/virtio/blk.c, drivers/hosted/blk.c and the simulator's disk.
+ *
+ * A disk is owned by one core; every function here is called on it. A driver that finds its device lying fails the op with -EIO, logs, resets the device.
+ */
+#ifndef DRIVERS_BLK_H
+#define DRIVERS_BLK_H
+
+#include "base/list.h"
+#include "mm/pin.h"
+#include "sched/op.h"
+
+enum blk_kind { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_ZEROES };
+
+struct blk_req {
+	/* filled by the caller, untouched until done */
+	uint8_t kind;
+	uint8_t fua;	      /* WRITE: on stable storage before done (the driver flushes if the device has no FUA) */
+	uint8_t unmap;	      /* ZEROES: may deallocate */
+	int32_t status;	      /* set by the driver before done(): 0 or -EIO, -ENOSPC, -EOPNOTSUPP */
+	uint64_t sector;      /* 512-byte sectors */
+	const struct pin *pin; /* READ, WRITE: the memory; pin_off and len multiples of 512 */
+	uint32_t pin_off;
+	uint32_t len;	      /* bytes; DISCARD, ZEROES too */
+	void (*done)(struct blk_req *r); /* owner core, in its turn; the request is the caller's again */
+
+	/* driver's own while submitted */
+	struct list link;
+	uint64_t driver[2];
+};
+
+struct blk_dev {
+	/* set once */
+	char name[16];		   /* "vda" */
+	uint64_t sectors;	   /* capacity in 512-byte sectors */
+	uint32_t core;		   /* owner */
+	uint32_t block_size;	   /* logical block size, bytes */
+	uint32_t discard_sectors_max; /* 0: no discard */
+	uint32_t zeroes_sectors_max;
+	bool read_only;
+	bool has_flush;
+	/* Takes the request (0), or -EAGAIN when the queue is full: wait on `room` and try again. Other errors: -EINVAL, -EOPNOTSUPP, -EIO. */
+	int (*submit)(struct blk_dev *d, struct blk_req *r);
+
+	/* owner core only */
+	struct waitlist room; /* woken when a full queue has room again */
+	void *driver;
+};
+
+/* Disks found, in device order; set at boot. */
+extern struct blk_dev *blk_devs[8];
+extern unsigned blk_count;
+void blk_add(struct blk_dev *d); /* by drivers, at boot */
+
+#endif

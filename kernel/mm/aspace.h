@@ -1,0 +1,89 @@
+/*
+ * aspace: one user address space: regions (what is mapped, with which rights) and a radix table of Sv39-format
+ * entries (what is present).
+ *
+ * Owner: the process's home core changes regions (map, unmap, protect). Any core may fault or pin: it reads the region array
+ * under its sequence count, installs the leaf by compare-and-swap and re-checks the count; a changed count undoes the
+ * installation and retries. Replacing or removing a present leaf waits for arch_tlb_shootdown before the frame's reference is put.
+ *
+ * Frames mapped by a leaf hold one reference each (managed frames only). Leaves: V R W X U A D as in the Privileged
+ * Architecture, section 4.4.1; bit 8 (RSW) marks copy-on-write.
+ */
+#ifndef MM_ASPACE_H
+#define MM_ASPACE_H
+
+#include "arch/arch.h"
+
+#define PTE_V 1ull
+#define PTE_R 2ull
+#define PTE_W 4ull
+#define PTE_X 8ull
+#define PTE_U 16ull
+#define PTE_G 32ull
+#define PTE_A 64ull
+#define PTE_D 128ull
+#define PTE_COW 256ull
+#define pte_paddr(pte) (((pte) >> 10 & 0xfffffffffffull) << PAGE_SHIFT)
+#define pte_make(pa, bits) (((pa) >> PAGE_SHIFT) << 10 | (bits))
+
+enum region_kind {
+	REGION_ANON,   /* zero-filled on first touch */
+	REGION_FRAMES, /* a block of frames the kernel shares with the program (rings); present from the start */
+	REGION_NONE,   /* reserved, no access (guards) */
+};
+
+struct region {
+	uaddr_t base, end;
+	uint32_t prot; /* ACCESS_* */
+	uint16_t kind;
+	uint16_t flags;
+};
+
+#define ASPACE_REGIONS_MAX 1000 /* regions per address space; more is -ENOMEM */
+
+struct aspace {
+	/* any core, atomic */
+	_Atomic uint32_t refs;
+	_Atomic uint32_t seq; /* odd while the owner rewrites the region array; pairs with aspace_fault */
+	_Atomic uint64_t resident; /* frames mapped, for limits and reports */
+	_Atomic uint64_t active_cores; /* bit per core index that may hold translations; set by arch_user_run */
+
+	/* owner core only (others read under seq) */
+	struct region *regions; /* sorted by base, not overlapping */
+	uint32_t region_count;
+	uint32_t region_space;
+	uaddr_t map_hint; /* where the next placement search starts */
+
+	/* set once at creation */
+	paddr_t root;
+	uint64_t resident_max; /* frames this space may have resident; 0: no limit */
+	struct arch_aspace arch;
+};
+
+/* A new empty space with one reference, or NULL when memory is out. */
+must_use struct aspace *aspace_create(void);
+void aspace_get(struct aspace *as);
+/* The last put unmaps everything and frees the tables; no thread may be running it. Any core. */
+void aspace_put(struct aspace *as);
+
+#define ASPACE_FIXED 1u	   /* exactly at `at`, replacing what is there */
+#define ASPACE_FIXED_NEW 2u /* exactly at `at`, -EEXIST if anything is there */
+#define ASPACE_POPULATE 4u  /* make every page present now */
+
+/* Maps anonymous memory [at, at+len) (at 0 or not FIXED: placed by the kernel). Home core only. Returns the address through
+ * *out. -EINVAL (alignment, zero, out of user range), -ENOMEM, -EEXIST. Never parks. */
+must_use int aspace_map_anon(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot, uint32_t flags, uaddr_t *out);
+/* Maps a block of frames (contiguous, frame_alloc'ed with `order`); takes one reference of the block for each page's lifetime:
+ * the block is freed when the mapping and the kernel's own reference are both gone. */
+must_use int aspace_map_frames(struct aspace *as, uaddr_t at, paddr_t block, uint64_t len, uint32_t prot, uint32_t flags,
+			       uaddr_t *out);
+must_use int aspace_unmap(struct aspace *as, uaddr_t at, uint64_t len);
+must_use int aspace_protect(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot);
+
+/* Makes the page at `va` present with `access`. Any core, never parks. 0, -EFAULT (no region or no right), -ENOMEM. */
+must_use int aspace_fault(struct aspace *as, uaddr_t va, uint32_t access);
+
+/* Software walk: the leaf for `va`, 0 if absent. Any core; a hint unless the caller holds the frame. */
+uint64_t aspace_leaf(struct aspace *as, uaddr_t va);
+
+#endif

@@ -1,0 +1,182 @@
+/*
+ * op: one in-flight operation; the mechanism (header, park, wake, executor). Its meaning is in ring/.
+ *
+ *            op_start            DONE
+ *   (taken) ---------> STEPPING ------> ring posts the CQE, op returns to its pool
+ *                       ^    |PARKED
+ *                 wake  |    v
+ *                      on one wait list
+ *
+ * An op runs on one core at a time (op->core). Each call of its step visits one state and returns a verdict; the only loop
+ * is the executor's. A parked op sits on exactly one wait list, or waits for a device or a timer that will wake it; a state re-checks its
+ * condition on entry, so spurious wakes are legal and waking is idempotent. Foreign cores wake through the mailbox (op_wake_remote).
+ */
+#ifndef SCHED_OP_H
+#define SCHED_OP_H
+
+#include "base/list.h"
+#include "base/panic.h"
+#include "cores/core.h"
+
+struct ring;
+struct file;
+
+enum step {
+	STEP_AGAIN,   /* call me again, in another state */
+	STEP_PARKED,  /* somebody will wake me */
+	STEP_DONE,    /* res is final */
+	STEP_DEGRADE, /* the rest needs a stack of its own: run row->fiber */
+};
+
+/* Where an op is, for cancel, assertions and the epitaph. */
+enum op_life { OP_FREE, OP_HELD, OP_RUNNABLE, OP_STEPPING, OP_PARKED, OP_FIBER, OP_TRAVELLING, OP_DONE };
+
+#define OP_BYTES 256
+#define OP_BODY_BYTES 128
+#define OP_PRIORITIES 8
+#define OP_PRIORITY_NORMAL 4
+
+struct op_row;
+
+struct op {
+	struct list link; /* run queue or the one wait list */
+	struct mail mail; /* travelling between cores, remote wake */
+
+	const struct op_row *row;
+	struct ring *ring;	/* where the completion goes; NULL: kernel's own, see `complete` */
+	struct file *file;	/* reference held while the op runs, or NULL */
+	uint64_t user_data;
+
+	struct op *chain;	/* next op of the link chain, waiting for this one */
+	struct list inflight;	/* ring's hash of ops in flight, ring's core only; linked only once the op has left the hand */
+
+	int32_t res;
+	uint32_t cqe_flags;
+
+	uint8_t state;	   /* row's own */
+	uint8_t life;	   /* enum op_life */
+	uint8_t opcode;
+	uint8_t sqe_flags; /* IOSQE_* */
+	uint8_t priority;
+	uint8_t core;	   /* index of the core that executes it */
+	uint8_t flags;	   /* OP_* below */
+	uint8_t retries;
+
+	uint64_t extra;	   /* upper half of a 64-bit result, or ring-private */
+
+	char body[OP_BODY_BYTES] __attribute__((aligned(8)));
+};
+_Static_assert(sizeof(struct op) == OP_BYTES, "an in-flight operation is 256 bytes");
+
+#define OP_CANCELLED 1u	    /* cancel was asked for; a step that parks again should finish with -ECANCELED instead */
+#define OP_WAKE_PENDING 2u  /* woken while stepping: the executor runs it again instead of parking it */
+#define OP_FORWARDED 4u	    /* executes on another core than its ring's */
+#define OP_CANCEL_OUT 8u    /* a cancel message is on its way to it: do not free before that came back */
+#define OP_TIMED 16u	    /* a link timeout is armed for it */
+#define OP_MULTISHOT 32u
+#define OP_RESULT64 64u	    /* `extra` carries the upper half of the result */
+
+/* What the checking half sees: the private copy of the SQE, and nothing else of the program's memory. */
+struct io_uring_sqe;
+
+/*
+ * One row per opcode. `check` copies what it needs out of the SQE copy into the body and rejects unknown bits with a negative errno; it
+ * has no side effects that need undoing (no pins, no references). `step` acts. `cancel` runs on the op's core while the
+ * op is parked: it takes the op off what it waits for and returns 0 when the op is now finished (op_finish called, or the step will
+ * see OP_CANCELLED after op_wake), -EALREADY when it must be left to complete by itself. NULL cancel: never parks, or -EALREADY.
+ */
+struct op_row {
+	const char *name;
+	uint16_t body_size;
+	uint8_t needs_file;   /* fd of the SQE is resolved to op->file before the first step */
+	uint8_t buf_select;   /* accepts IOSQE_BUFFER_SELECT */
+	uint8_t preemptible;
+	uint8_t state_count;
+	uint8_t sqe_flags_ok; /* IOSQE_* accepted beyond the generic ones */
+	int (*check)(struct op *op, const struct io_uring_sqe *sqe);
+	enum step (*step)(struct op *op);
+	int (*cancel)(struct op *op);
+	void (*fiber)(struct op *op); /* for STEP_DEGRADE: runs on a fiber, may park anywhere, ends with op->res set */
+	const char *const *state_names;
+};
+
+/* The body as the family's struct; boot checks body_size <= OP_BODY_BYTES. */
+#define op_body(op, type)                                                                          \
+	({                                                                                         \
+		_Static_assert(sizeof(type) <= OP_BODY_BYTES, "op body too large");                \
+		(type *)(void *)(op)->body;                                                        \
+	})
+
+/* ---- for steps ------------------------------------------------------------------------------ */
+
+static inline enum step op_finish(struct op *op, int32_t res)
+{
+	op->res = res;
+	return STEP_DONE;
+}
+
+static inline enum step op_goto(struct op *op, uint8_t state)
+{
+	op->state = state;
+	return STEP_AGAIN;
+}
+
+/* Things ops wait for. Owner core only. */
+struct waitlist {
+	struct list ops;
+};
+
+static inline void waitlist_init(struct waitlist *w)
+{
+	list_init(&w->ops);
+}
+
+/* Puts the op on the list (behind those that wait already) and returns STEP_PARKED. */
+static inline enum step op_park(struct op *op, struct waitlist *w)
+{
+	audit(!list_is_linked(&op->link));
+	list_push_back(&w->ops, &op->link);
+	return STEP_PARKED;
+}
+
+/* Parked on nothing: a device or timer holds a pointer to the op and will call op_wake. */
+static inline enum step op_park_alone(struct op *op)
+{
+	(void)op;
+	return STEP_PARKED;
+}
+
+noreturn_fn void op_corrupt(struct op *op);
+
+/* ---- for whoever an op waits for; owner core (op->core) only ---------------------------------- */
+
+/* Makes a parked op runnable (unlinks it from its wait list). Harmless if it already is. While it is stepping: it steps again. */
+void op_wake(struct op *op);
+/* Wakes the oldest / all. Returns how many. */
+unsigned waitlist_wake_one(struct waitlist *w);
+unsigned waitlist_wake_all(struct waitlist *w);
+
+/* ---- for the ring and for kernel-internal ops --------------------------------------------------- */
+
+/* Runs the op on this core until it parks or is done, at most the step budget; then it goes on from the run queue. */
+void op_run(struct op *op);
+/* Hands the op to core `index`, which runs it from its current state. */
+void op_send(struct op *op, unsigned index);
+
+/* Called by the executor, on the core where the op ran, when it is done. Set once at boot by ring/. */
+extern void (*op_done_hook)(struct op *op);
+
+/* ---- executor ------------------------------------------------------------------------------------- */
+
+/* Creates the executor of a core that serves; sets PART_OPS. Boot. */
+void executor_init(struct core *c);
+
+/* Ops this core's pool holds / has free. */
+uint32_t ops_free_count(struct core *c);
+uint32_t ops_total_count(struct core *c);
+/* An op of this core's pool, life OP_HELD, header zeroed except pool links; NULL when the pool is empty. */
+struct op *op_alloc(struct core *c);
+/* Returns it. Owner core (the pool it came from) only. */
+void op_free(struct core *c, struct op *op);
+
+#endif
