@@ -1,0 +1,395 @@
+# Sluice: the one Makefile. `make help` lists the verbs.
+#
+# One invocation builds one configuration, MACHINE x COMPILER x SAN, into a folder of its own below
+# build/. The verbs (run, test, ...) set up what they need and call this file again for each
+# configuration they want. Sources are globbed; a new file needs no line here.
+
+MACHINE  ?= riscv64
+COMPILER ?= gcc
+SAN      ?=
+DEPS     ?= .deps
+SRC      ?=
+
+ifneq ($(filter-out riscv64 hosted,$(MACHINE)),)
+$(error MACHINE=$(MACHINE) is neither riscv64 nor hosted)
+endif
+ifneq ($(filter-out gcc clang,$(COMPILER)),)
+$(error COMPILER=$(COMPILER) is neither gcc nor clang)
+endif
+ifneq ($(SAN),)
+ifneq ($(MACHINE),hosted)
+$(error SAN= needs MACHINE=hosted: the sanitizers' runtime is a Linux library)
+endif
+endif
+
+comma := ,
+sanitizer := $(if $(findstring address,$(SAN)),-asan,$(if $(findstring thread,$(SAN)),-tsan,$(if $(SAN),-san)))
+O := build/$(MACHINE)$(if $(filter clang,$(COMPILER)),-clang)$(sanitizer)
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+Q := $(if $(V),,@)
+say = @printf '  %-8s %s\n' $(1) $(2)
+# once NAME,COMMAND: asks a tool when first needed, then remembers.
+once = $(eval $(1) := $(shell $(2)))$($(1))
+
+.PHONY: help
+help:
+	@echo 'Sluice: verbs'
+	@echo '  make run        set up, build, boot and start echod and nbdd; ends with Ctrl-C'
+	@echo '                  SMP=n MAP=file DISK=image MEM=size MACHINE=riscv64|hosted'
+	@echo '                  ECHO_PORT=n NBD_PORT=n RUN_SECONDS=n'
+	@echo '  make debug      the same, stopped at reset, with gdb attached and helpers loaded'
+	@echo '  make test       all tests; the last line is "N passed, N failed"'
+	@echo '  make unit | sim | abi | boot   one kind of test; ONLY=part-of-a-name picks some'
+	@echo '  make bench      measure afresh into build/bench.csv'
+	@echo '  make check      format, layers, analyzer, stack report'
+	@echo '  make sizes      what is in the images, and how big'
+	@echo '  make all        build kernel and programs of one configuration'
+	@echo '                  MACHINE=riscv64|hosted COMPILER=gcc|clang SAN=address,undefined V=1'
+	@echo '  make compilers  build everything for both machines with both compilers'
+	@echo '  make deps       list the packages and least versions every verb needs'
+	@echo '  make sources    fetch the pinned sources now; SRC=folder takes tarballs from there'
+	@echo '  make compile_commands.json     for editors and analyzers'
+	@echo '  make version    print the version'
+	@echo '  make clean      remove build/;  make distclean also removes the fetched sources'
+
+# ---- version ------------------------------------------------------------------------------------
+
+revision := $(shell git describe --always --dirty --exclude '*' 2>/dev/null)
+version  := $(shell cat VERSION)$(if $(revision),+$(revision))
+
+.PHONY: version
+version:
+	@echo $(version)
+
+# ---- pinned sources -----------------------------------------------------------------------------
+#
+# The lists are written out, since the files are not there yet when this file is first read. They
+# belong to the pinned versions.
+
+LWIP := $(DEPS)/lwip/src
+FDT  := $(DEPS)/libfdt
+
+lwip_core := altcp altcp_alloc altcp_tcp def dns inet_chksum init ip mem memp netif pbuf raw stats \
+	sys tcp tcp_in tcp_out timeouts udp
+lwip_ipv4 := autoip dhcp etharp icmp igmp ip4 ip4_addr ip4_frag
+lwip_ipv6 := dhcp6 ethip6 icmp6 inet6 ip6 ip6_addr ip6_frag mld6 nd6
+lwip_srcs := $(lwip_core:%=core/%.c) $(lwip_ipv4:%=core/ipv4/%.c) $(lwip_ipv6:%=core/ipv6/%.c) \
+	netif/ethernet.c
+fdt_srcs  := fdt.c fdt_ro.c fdt_addresses.c fdt_strerror.c
+
+pins := $(DEPS)/lwip/.pin $(DEPS)/libfdt/.pin
+
+.PHONY: sources
+sources: $(pins)
+
+$(DEPS)/%/.pin: scripts/sources.conf
+	$(Q)scripts/sources.py --deps $(DEPS) $(if $(SRC),--from $(SRC)) $*
+	@touch $@
+
+$(lwip_srcs:%=$(LWIP)/%) $(fdt_srcs:%=$(FDT)/%): | $(pins) ;
+
+# ---- compilers and flags ------------------------------------------------------------------------
+
+RISCV_CC := riscv64-unknown-elf-gcc
+HOST_CC  := gcc
+CLANG    := clang
+OBJCOPY_riscv64 := riscv64-unknown-elf-objcopy
+OBJCOPY_hosted  := objcopy
+SIZE_riscv64 := riscv64-unknown-elf-size
+SIZE_hosted  := size
+
+warnings := -Wall -Wextra -Werror -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wundef \
+	-Wpointer-arith -Wwrite-strings
+common := -std=gnu17 -g -fno-common -fno-strict-aliasing -ffunction-sections -fdata-sections \
+	-fstack-usage $(warnings)
+
+# The compilers disagree on the spelling: GCC 12 takes CSRs and fence.i only from the two named
+# extensions, Clang 14 has them in the base and refuses the names. The multilib query needs the
+# plain spelling too: with the longer one GCC answers with the hard-float folder.
+rv_kernel_multilib := -march=rv64imac -mabi=lp64
+rv_kernel_gcc      := -march=rv64imac_zicsr_zifencei -mabi=lp64
+rv_kernel_clang    := --target=riscv64-unknown-elf $(rv_kernel_multilib)
+rv_user_multilib   := -march=rv64imafdc -mabi=lp64d
+rv_user_gcc        := $(rv_user_multilib)
+rv_user_clang      := --target=riscv64-unknown-elf $(rv_user_multilib)
+
+# picolibc's folders for a multilib, as the compiler itself names them.
+pico_ask = $(RISCV_CC) -\#\#\# --specs=picolibc.specs $(1) -nostartfiles -x c /dev/null 2>&1 | tr ' ' '\n'
+pico_lib = $(firstword $(shell $(call pico_ask,$(1)) | sed -n 's|^-L||p'))/libc.a
+pico_include = $(call once,pico_include,$(call pico_ask) | sed -n '/^-isystem$$/{n;p;q}')
+kernel_pico = $(eval kernel_pico := $(call pico_lib,$(rv_kernel_multilib)))$(kernel_pico)
+user_pico   = $(eval user_pico := $(call pico_lib,$(rv_user_multilib)))$(user_pico)
+
+# musl's folders, likewise.
+MUSL_CC = $(call once,MUSL_CC,$(HOST_CC) -dumpmachine | sed 's/gnu$$/musl/;s/$$/-gcc/')
+musl_include = $(call once,musl_include,$(MUSL_CC) -E -v -x c /dev/null 2>&1 | sed -n 's|^ \(/[^ ]*musl[^ ]*\)$$|\1|p' | head -n 1)
+musl_folder = $(call once,musl_folder,$(MUSL_CC) -\#\#\# -x c /dev/null 2>&1 | tr ' ' '\n' | sed -n 's|^-L\(.*musl.*\)|\1|p' | head -n 1)
+musl_lib = $(musl_folder)/libc.a
+host_cc_include = $(call once,host_cc_include,$(host_cc) -print-file-name=include)
+
+slirp_cflags = $(call once,slirp_cflags,pkg-config --cflags slirp glib-2.0 | sed 's/-I/-isystem /g')
+slirp_libs   = $(call once,slirp_libs,pkg-config --libs slirp glib-2.0)
+
+host_cc := $(if $(filter clang,$(COMPILER)),$(CLANG),$(HOST_CC))
+rv_cc   := $(if $(filter clang,$(COMPILER)),$(CLANG),$(RISCV_CC))
+
+includes := -iquote . -iquote kernel -iquote kernel/arch/$(MACHINE)
+lwip_includes := -isystem kernel/net/lwip -isystem $(LWIP)/include
+fdt_includes  := -isystem $(FDT)
+
+ifeq ($(MACHINE),riscv64)
+other    := hosted
+user_isa := riscv64
+rv_headers = -isystem $(pico_include) $(if $(filter clang,$(COMPILER)),-nostdlibinc)
+KCC      := $(rv_cc)
+kflags    = $(rv_kernel_$(COMPILER)) -mcmodel=medany -ffreestanding -fno-pic -O2 -DCONFIG_ARCH_RISCV64=1 \
+	-ftls-model=local-exec $(rv_headers)
+UCC      := $(rv_cc)
+uflags    = $(rv_user_$(COMPILER)) -mcmodel=medany -ffreestanding -fno-pic -O2 -ftls-model=local-exec $(rv_headers)
+user_ld  := $(wildcard libasync/arch/riscv64/user.ld)
+ULD       = $(RISCV_CC) $(rv_user_multilib) -mcmodel=medany -static -nostdlib -nostartfiles \
+	-Wl,--gc-sections -Wl,-z,max-page-size=4096 -Wl,--build-id=none $(user_ld:%=-Wl,-T,%)
+ulibs     = $(user_pico) -lgcc
+else
+other    := riscv64
+user_isa := x86_64
+KCC      := $(host_cc)
+kflags    = -pthread $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all,-O2) \
+	-D_GNU_SOURCE -DCONFIG_ARCH_HOSTED=1 $(slirp_cflags)
+UCC      := $(host_cc)
+uflags    = -fPIE -ffreestanding -fno-stack-protector -fcf-protection=none -O2 \
+	-nostdinc -isystem $(musl_include) -isystem $(host_cc_include)
+user_ld  := $(wildcard libasync/arch/x86_64/user.ld)
+ULD       = $(HOST_CC) -static-pie -nostdlib -nostartfiles -Wl,--no-dynamic-linker -Wl,-z,text \
+	-Wl,--gc-sections -Wl,-z,separate-code -Wl,-z,noexecstack -Wl,--build-id=none $(user_ld:%=-Wl,-T,%)
+ulibs     = $(musl_lib) -lgcc
+endif
+
+compile = $(Q)mkdir -p $(@D) && $(1) $(2) -MMD -MP -c $< -o $@
+
+# A command line that changed rebuilds what it built.
+.PHONY: FORCE
+define stamp
+	@mkdir -p $(@D); printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(1)' > $@
+endef
+$(O)/kernel.flags: FORCE
+	$(call stamp,$(KCC) $(kflags) $(common) $(includes))
+$(O)/user.flags: FORCE
+	$(call stamp,$(UCC) $(uflags) $(common) / $(ULD))
+$(O)/version.flags: FORCE
+	$(call stamp,$(version))
+
+# ---- kernel -------------------------------------------------------------------------------------
+
+# What only the other machine has.
+foreign := kernel/arch/$(other)/% kernel/drivers/$(if $(filter riscv64,$(MACHINE)),hosted,virtio)/%
+kernel_all  := $(sort $(shell find kernel -name '*.[cS]' 2>/dev/null))
+kernel_srcs := $(filter-out $(foreign) kernel/main.c,$(kernel_all))
+kernel_objs := $(kernel_srcs:%=$(O)/%.o)
+main_obj    := $(if $(filter kernel/main.c,$(kernel_all)),$(O)/kernel/main.c.o)
+
+net_port := $(wildcard kernel/net/lwip/lwipopts.h)
+lwip_objs := $(if $(net_port),$(lwip_srcs:%=$(O)/lwip/%.o))
+fdt_objs  := $(if $(filter riscv64,$(MACHINE)),$(fdt_srcs:%=$(O)/libfdt/%.o))
+third_objs := $(lwip_objs) $(fdt_objs)
+
+$(O)/kernel/net/%: extra = $(lwip_includes)
+$(O)/kernel/arch/riscv64/%: extra = $(fdt_includes)
+$(O)/kernel/main.c.o: extra = -DSLUICE_VERSION='"$(version)"'
+$(O)/kernel/main.c.o: $(O)/version.flags
+
+$(O)/%.c.o: %.c $(O)/kernel.flags | $(pins)
+	$(call say,CC,$<)
+	$(call compile,$(KCC) $(kflags) $(common) $(includes),$(extra))
+$(O)/%.S.o: %.S $(O)/kernel.flags | $(pins)
+	$(call say,AS,$<)
+	$(call compile,$(KCC) $(kflags) $(common) $(includes),)
+
+# Not our code: our machine flags, no opinion on its warnings.
+relaxed = $(filter-out $(warnings),$(kflags) $(common)) -w
+$(O)/lwip/%.c.o: $(LWIP)/%.c $(O)/kernel.flags
+	$(call say,CC,lwip/$*.c)
+	$(call compile,$(KCC) $(relaxed) $(includes),$(lwip_includes))
+$(O)/libfdt/%.c.o: $(FDT)/%.c $(O)/kernel.flags
+	$(call say,CC,libfdt/$*.c)
+	$(call compile,$(KCC) $(relaxed),$(fdt_includes))
+
+$(O)/libkernel.a: $(kernel_objs) $(third_objs)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+build/layers.ok: scripts/check-layers $(sort $(shell find kernel uapi -name '*.[chS]' 2>/dev/null))
+	$(Q)scripts/check-layers
+	@mkdir -p $(@D) && touch $@
+
+link_ld := kernel/arch/riscv64/link.ld
+
+# The kernel's thread pointer is its core pointer, so no library object may bring a thread-local in.
+$(O)/kernel.elf: $(main_obj) $(kernel_objs) $(third_objs) $(link_ld)
+	$(call say,LD,$@)
+	$(Q)$(RISCV_CC) $(rv_kernel_multilib) -mcmodel=medany -static -nostdlib -nostartfiles \
+		-Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments \
+		-Wl,--defsym=vfprintf=__i_vfprintf -Wl,-Map=$(O)/kernel.map -Wl,-T,$(link_ld) \
+		$(filter %.o,$^) -Wl,--start-group $(kernel_pico) -lgcc -Wl,--end-group -o $@
+	$(Q)if riscv64-unknown-elf-readelf -lW $@ | grep -q '^  TLS'; then \
+		echo 'kernel.elf holds thread-local data, which would overwrite the core structure' >&2; exit 1; fi
+
+$(O)/sluice: $(main_obj) $(O)/libkernel.a
+	$(call say,LD,$@)
+	$(Q)$(host_cc) $(if $(SAN),-fsanitize=$(SAN)) -pthread $^ $(slirp_libs) -o $@
+
+.PHONY: kernel
+ifeq ($(main_obj),)
+kernel: $(kernel_objs) $(third_objs) build/layers.ok
+	@echo 'kernel/main.c is not here: objects only'
+else
+kernel: $(if $(filter riscv64,$(MACHINE)),$(O)/kernel.elf,$(O)/sluice) build/layers.ok
+endif
+
+# ---- user programs ------------------------------------------------------------------------------
+
+runtime_srcs := $(sort $(wildcard libasync/*.[cS] libasync/arch/$(user_isa)/*.[cS]))
+runtime_objs := $(runtime_srcs:%=$(O)/user/%.o)
+user_includes := -iquote . -iquote libasync
+
+$(O)/user/%.c.o: %.c $(O)/user.flags
+	$(call say,CC,$<)
+	$(call compile,$(UCC) $(uflags) $(common) $(user_includes),)
+$(O)/user/%.S.o: %.S $(O)/user.flags
+	$(call say,AS,$<)
+	$(call compile,$(UCC) $(uflags) $(common) $(user_includes),)
+
+# A program is one file, or one folder; abi tests and guest benchmarks share their folder's lib/.
+apps    := $(sort $(basename $(notdir $(wildcard apps/*.c))) $(notdir $(patsubst %/,%,$(dir $(wildcard apps/*/*.c)))))
+abis    := $(sort $(basename $(notdir $(wildcard tests/abi/*.c))))
+benches := $(sort $(basename $(notdir $(wildcard bench/guest/*.c))))
+programs :=
+
+# $(1) name in the guest's /bin, $(2) sources
+define program
+programs += $(O)/apps/$(1)
+$(O)/apps/$(1): $(2:%=$(O)/user/%.o) $(runtime_objs) $(user_ld)
+	$$(call say,LD,$$@)
+	$$(Q)mkdir -p $$(@D) && $$(ULD) $$(filter %.o,$$^) -Wl,--start-group $$(ulibs) -Wl,--end-group -o $$@
+endef
+$(foreach a,$(apps),$(eval $(call program,$(a),$(wildcard apps/$(a).c apps/$(a)/*.[cS]))))
+$(foreach a,$(abis),$(eval $(call program,t_$(a),tests/abi/$(a).c $(wildcard tests/abi/lib/*.[cS]))))
+$(foreach a,$(benches),$(eval $(call program,b_$(a),bench/guest/$(a).c $(wildcard bench/guest/lib/*.[cS]))))
+
+$(O)/bin/%: $(O)/apps/%
+	$(Q)mkdir -p $(@D) && $(OBJCOPY_$(MACHINE)) --strip-debug $< $@
+
+bins := $(programs:$(O)/apps/%=$(O)/bin/%)
+$(O)/programs.list: FORCE
+	$(call stamp,$(bins))
+$(O)/initrd.cpio: scripts/mkinitrd.py $(bins) $(O)/programs.list
+	$(call say,CPIO,$@)
+	$(Q)scripts/mkinitrd.py $@ $(foreach b,$(bins),bin/$(notdir $(b))=$(b))
+
+.PHONY: apps all
+apps: $(programs) $(O)/initrd.cpio
+all: kernel apps
+
+.PHONY: compilers
+compilers:
+	$(Q)scripts/packages.sh compilers
+	$(Q)for machine in riscv64 hosted; do for compiler in gcc clang; do \
+		echo "== $$machine with $$compiler"; \
+		$(MAKE) MACHINE=$$machine COMPILER=$$compiler SAN= all || exit 1; done; done
+
+# ---- tests and benchmarks that run on this host -------------------------------------------------
+
+# Each .c of tests/unit and tests/sim is a program; all of a kind share its lib/.
+host_tests :=
+define host_test
+host_tests += $(O)/tests/$(1)/$(2)
+$(1)_tests += $(O)/tests/$(1)/$(2)
+$(O)/tests/$(1)/$(2): $(O)/tests/$(1)/$(2).c.o $(patsubst %,$(O)/%.o,$(wildcard tests/$(1)/lib/*.c)) $(O)/libkernel.a
+	$$(call say,LD,$$@)
+	$$(Q)$(host_cc) $(if $(SAN),-fsanitize=$(SAN)) -pthread $$^ -lcmocka $$(slirp_libs) -o $$@
+endef
+unit_tests :=
+sim_tests :=
+ifeq ($(MACHINE),hosted)
+$(foreach t,$(sort $(basename $(notdir $(wildcard tests/unit/*.c)))),$(eval $(call host_test,unit,$(t))))
+$(foreach t,$(sort $(basename $(notdir $(wildcard tests/sim/*.c)))),$(eval $(call host_test,sim,$(t))))
+endif
+$(O)/tests/%: extra = -Itests $(lwip_includes)
+
+.PHONY: unit-programs sim-programs
+unit-programs: $(unit_tests) build/layers.ok
+sim-programs: $(sim_tests) build/layers.ok
+
+-include $(shell test -d $(O) && find $(O) -name '*.d')
+
+# ---- verbs --------------------------------------------------------------------------------------
+
+JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+again = $(MAKE) $(if $(findstring j,$(filter-out --%,$(MAKEFLAGS))),,-j$(JOBS))
+
+.PHONY: run debug
+export SMP MAP DISK MEM ECHO_PORT NBD_PORT RUN_SECONDS
+run:
+	$(Q)scripts/packages.sh $(if $(filter hosted,$(MACHINE)),hosted,run)
+	$(Q)$(again) all
+	$(Q)exec scripts/run --machine $(MACHINE) --build $(O)
+
+debug:
+	$(Q)scripts/packages.sh debug
+	$(Q)$(again) MACHINE=riscv64 SAN= all
+	$(Q)exec scripts/run --machine riscv64 --build $(O) --debug
+
+.PHONY: test unit sim abi boot test-setup
+test-setup:
+	$(Q)scripts/packages.sh test
+unit sim: test-setup
+	$(Q)$(again) MACHINE=hosted SAN=address,undefined $@-programs
+	$(Q)scripts/test.py $@ $(addprefix build/hosted$(if $(filter clang,$(COMPILER)),-clang)-asan/tests/$@/,$(sort $(basename $(notdir $(wildcard tests/$@/*.c)))))
+abi boot: test-setup
+	$(Q)$(again) MACHINE=riscv64 SAN= all
+	$(Q)$(again) MACHINE=hosted SAN= all
+	$(Q)scripts/test.py $@
+test: test-setup
+	$(Q)scripts/test.py begin
+	$(Q)status=0; for kind in unit sim abi boot; do $(MAKE) $$kind || status=1; done; \
+		scripts/test.py sum || status=1; exit $$status
+
+.PHONY: bench
+bench:
+	$(Q)scripts/packages.sh bench
+	$(Q)$(again) MACHINE=riscv64 SAN= all
+	$(Q)$(again) MACHINE=hosted SAN= all
+	$(Q)rm -f build/bench.csv
+	$(Q)test -x bench/run || { echo 'bench: bench/run is missing' >&2; exit 1; }
+	$(Q)bench/run
+
+.PHONY: check sizes deps
+check:
+	$(Q)scripts/packages.sh check
+	$(Q)$(again) MACHINE=riscv64 COMPILER=gcc SAN= all
+	$(Q)$(again) MACHINE=hosted COMPILER=gcc SAN= all
+	$(Q)scripts/check
+
+sizes:
+	$(Q)$(again) all
+	$(Q)scripts/sizes $(O) $(SIZE_$(MACHINE))
+
+deps:
+	@scripts/packages.sh --list
+	@echo
+	@echo 'pinned sources:'
+	@scripts/sources.py --list
+
+compile_commands.json: $(pins)
+	$(Q)$(MAKE) -B -n V=1 DEPS=$(DEPS) all | scripts/compile-commands.py > $@
+
+.PHONY: clean distclean
+clean:
+	rm -rf build compile_commands.json
+distclean: clean
+	rm -rf $(DEPS)
