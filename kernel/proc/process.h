@@ -1,0 +1,134 @@
+/*
+ * process: an isolated program: address space, descriptor table, threads, rings; how it is born, how it dies.
+ *
+ * A process belongs to its home core (a serving core; its rings live there too unless moved to where their socket or disk lives):
+ * birth, death, the descriptor table and the region list are changed there only. Descriptor look-ups may come from any serving core:
+ * they read the slot, take a reference if the file is alive, and re-read the slot.
+ *
+ *   LOADING (fiber) -> ALIVE -> DYING (fiber: threads stopped, ops cancelled, devices done, descriptors closed) -> gone
+ */
+#ifndef PROC_PROCESS_H
+#define PROC_PROCESS_H
+
+#include "sched/file.h"
+#include "sched/thread.h"
+
+#define PROCESS_FDS_MAX 4096
+#define PROCESSES_MAX 64
+#define PROCESS_RINGS_MAX 64
+
+struct process;
+struct ring;
+struct sluice_start;
+
+enum process_state { PROCESS_LOADING, PROCESS_ALIVE, PROCESS_DYING };
+
+struct process {
+	/* set once at birth */
+	uint32_t pid;
+	uint32_t home; /* core index */
+	char name[32];
+	struct aspace *as;
+
+	/* home core only */
+	uint8_t state;
+	int32_t exit_status; /* as wait4 encodes it: code << 8, or signal number */
+	uint32_t fd_hint;    /* lowest slot that may be free */
+	uint32_t thread_count;
+	struct list threads;  /* of struct user_thread.sibling */
+	struct list rings;    /* of struct ring.sibling */
+	struct list link;     /* all processes */
+	struct waitlist reaper; /* the dying fiber waits here */
+	struct mail die_mail; /* any core asks for death by posting this, once: dying */
+	void (*exited)(struct process *p, void *arg); /* told at the very end, on the home core */
+	void *exited_arg;
+
+	/* any core, atomic */
+	_Atomic uint32_t dying; /* set first by whoever asks for death */
+	_Atomic int32_t dying_status;
+	struct file *_Atomic *fds; /* PROCESS_FDS_MAX slots */
+
+	/* set before the first SQE; consulted at dequeue: a cleared bit refuses with -EACCES */
+	uint64_t allow_opcode[4];
+	uint64_t allow_syscall[8];
+	uint8_t restricted; /* 0: the two maps are all ones and need no look */
+};
+
+struct user_thread {
+	struct thread thread; /* what the core sees */
+	struct process *proc;
+	struct list sibling; /* home core only */
+	struct mail mail;    /* start, death */
+	uint32_t tid;
+
+	/* the thread's kernel-private one-deep submission slot (the ecall door), owned by ring/ */
+	struct ring *slot;
+	/* waiting in enter: owned by ring/ */
+	void *enter;
+	uint64_t door[8]; /* number and arguments of the trap being served, owned by ring/ */
+};
+
+/* ---- what ring/ hands down (calls upwards go through pointers) --------------------------------- */
+
+struct process_hooks {
+	/* Gives a loading process its native ring: maps it, installs its descriptor, fills `start`. Home core. 0 or -errno. */
+	int (*ring_create)(struct process *p, struct sluice_start *start);
+	/* A thread trapped by the door. On the thread's core. Returns true if it may go on at once. */
+	bool (*door)(struct user_thread *t);
+	/* Dying: refuse new entries, cancel everything in flight on all rings and slots of `p`. Home core, idempotent; called again
+	 * whenever something finished. Returns ops still in flight (devices), 0 when the rings are empty. */
+	unsigned (*quiesce)(struct process *p);
+	/* After quiesce returned 0 and all threads are dead: unmap and free all rings and slots. */
+	void (*rings_free)(struct process *p);
+	/* Gives a new thread its slot; and takes it back. */
+	int (*thread_init)(struct user_thread *t);
+	void (*thread_fini)(struct user_thread *t);
+};
+extern struct process_hooks process_hooks;
+
+/* ---- birth and death ------------------------------------------------------------------------------ */
+
+/* Boot: pools, the hooks are set by ring_init later. */
+void processes_init(void);
+
+struct process_spec {
+	const char *path;	    /* in the initrd */
+	const char *const *argv;    /* NULL-terminated, argv[0] included; copied */
+	const char *const *envp;
+	uint32_t home;		    /* serving core index */
+	uint32_t user_core;	    /* core that runs the first thread */
+	void (*exited)(struct process *p, void *arg);
+	void *exited_arg;
+};
+/* Loads a static ELF file (ET_EXEC or static-pie ET_DYN) into a new process with one thread and its native ring, descriptors 0, 1, 2 on
+ * /dev/console, and starts it. Home core, on a fiber or at boot. 0, or -errno with a printed sentence naming the place
+ * (-ENOENT, -ENOEXEC truncated or foreign, -ENOMEM). */
+must_use int process_spawn(const struct process_spec *spec, struct process **out);
+
+/* Any core, any number of times: the first caller's status counts. The process is gone some time later (exited hook). */
+void process_kill(struct process *p, int32_t wait_status);
+
+/* Home core: something a dying process waits for has finished. */
+void process_poke(struct process *p);
+
+struct process *process_find(uint32_t pid);
+unsigned processes_count(void);
+/* Parses the boot argument `run` ("@1 /bin/echod 7;/bin/nbdd ..."), spawns each, and when `exit=power` powers off after the last exit
+ * with status 0 only if every program exited 0. A senseless list is refused with a sentence. Runs as a kernel op on the first serving core. */
+void processes_run_boot_list(void);
+/* Orderly end of the machine: kills every process, waits, prints counters and the leak report (frames and ops free now against before the first
+ * process), powers off. Any core. */
+void processes_shutdown(void);
+
+/* ---- descriptors ------------------------------------------------------------------------------------- */
+
+/* A referenced file, or NULL (-EBADF). Any serving core. */
+struct file *fd_get(struct process *p, int fd);
+/* Installs at the lowest free slot >= from, taking a handle (and its reference) of its own: the caller keeps its reference.
+ * Home core. The descriptor, or -EMFILE. */
+must_use int fd_install(struct process *p, struct file *f, int from, bool cloexec);
+/* Closes; 0 or -EBADF. Home core. */
+int fd_close(struct process *p, int fd);
+must_use int fd_dup(struct process *p, int fd, int from);
+
+#endif
