@@ -13,7 +13,7 @@
  * the place when a quote is open, an argument has no `=`, or the text is too long. */
 must_use int cmdline_init(const char *text);
 
-/* The value of `key`, or NULL. Lives for ever. */
+/* The value of `key` (the last one when it was given twice), or NULL. Lives for ever. */
 const char *cmdline_find(const char *key);
 
 /* The value as an unsigned number (decimal or 0x), `absent` if the key is missing. A value that is not a
