@@ -138,8 +138,31 @@ uaddr_t arch_user_enter_fn(void);
 /* [inline] void *arch_direct(paddr_t): the kernel's direct map; valid for all RAM, for ever. */
 /* [inline] paddr_t arch_direct_paddr(const void *): its inverse. */
 
+/*
+ * Where user addresses of one address space may lie: [arch_user_low(aa), arch_user_top(aa)), always inside
+ * [ARCH_USER_LOW, ARCH_USER_TOP) and page-aligned. mm checks and places every mapping within it. On riscv64 it is the same for all;
+ * on hosted all programs live in one host process, so each address space has a window of its own.
+ * A machine with windows defines ARCH_USER_WINDOWS and both functions in its arch_machine.h.
+ */
 #define ARCH_USER_LOW 0x10000ull       /* lowest mappable user address */
 #define ARCH_USER_TOP (1ull << 38)     /* first address behind user space */
+#ifndef ARCH_USER_WINDOWS
+static inline uaddr_t arch_user_low(const struct arch_aspace *aa)
+{
+	(void)aa;
+	return ARCH_USER_LOW;
+}
+static inline uaddr_t arch_user_top(const struct arch_aspace *aa)
+{
+	(void)aa;
+	return ARCH_USER_TOP;
+}
+#endif
+
+/* e_machine of the programs this machine runs (riscv64: 243; hosted on x86-64: 62, static-pie only). */
+#ifndef ARCH_ELF_MACHINE
+#define ARCH_ELF_MACHINE 243
+#endif
 
 /* Called by mm when an address space is made (root: its zeroed 4 KiB root table; the machine may add kernel entries) and
  * when its last reference is gone (no thread runs it any more). */
