@@ -69,12 +69,19 @@ struct core {
 	nsec_t busy_until;	/* last time a turn did something */
 	uint64_t turns_busy_ns; /* time in turns that did work */
 
-	/* any core, atomic */
-	_Atomic uint32_t asleep __attribute__((aligned(CACHE_LINE))); /* nonzero between announce and wake; pairs with mailbox_post */
+	/* any core, atomic; nonzero while the core does not look at its mailbox: asleep, or in user mode. Pairs with mailbox_post */
+	_Atomic uint32_t away __attribute__((aligned(CACHE_LINE)));
 	struct mailbox mailbox __attribute__((aligned(CACHE_LINE)));
 };
 
-extern struct core *cores[CORES_MAX]; /* set once at boot */
+/*
+ * Marks for the instruction-counting plugin (arch.h, ARCH_MARK): what lies between BEGIN and IDLE on one hart was polling for
+ * nothing. A program's poll loop carries the same pair.
+ */
+#define MARK_POLL_BEGIN 0x10
+#define MARK_POLL_IDLE 0x11
+
+extern struct core *cores[CORES_MAX]; /* set once at boot; NULL: a hart the map does not name */
 extern unsigned cores_count;
 
 static inline struct core *this_core(void)
@@ -98,7 +105,6 @@ unsigned core_turn(struct core *c);
 /* What a core does when core_turn returned 0 past its spin budget: announce, re-check, wait. Returns after waking. */
 void core_sleep(struct core *c);
 
-/* Shutdown request: any core. Runs `fn` once on the boot core in its turn. */
 struct core *core_with_role(uint32_t role); /* first started core that has the role; NULL if none */
 
 #endif

@@ -13,6 +13,9 @@
 /* Runs row->fiber(op) on a fiber; when none is free the op waits for one. Called by the executor for STEP_DEGRADE. */
 void fiber_start(struct op *op);
 
+/* Continues the fiber of a woken op. Called by the executor. */
+void fiber_resume(struct op *op);
+
 /* From inside a fiber: returns after the fiber's op was woken. With `w` the op sits on that wait list meanwhile. Spurious wakes are legal. */
 void fiber_park(struct waitlist *w);
 

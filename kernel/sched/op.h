@@ -31,6 +31,10 @@ enum step {
 /* Where an op is, for cancel, assertions and the epitaph. */
 enum op_life { OP_FREE, OP_HELD, OP_RUNNABLE, OP_STEPPING, OP_PARKED, OP_FIBER, OP_TRAVELLING, OP_DONE };
 
+#define OP_PLACE_RING 0 /* on the ring's core */
+#define OP_PLACE_NET 1  /* on the first core with ROLE_NET */
+#define OP_PLACE_HOME 2 /* on the process's home core */
+
 #define OP_BYTES 256
 #define OP_BODY_BYTES 128
 #define OP_PRIORITIES 8
@@ -40,7 +44,8 @@ struct op_row;
 
 struct op {
 	struct list link; /* run queue or the one wait list */
-	struct mail mail; /* travelling between cores, remote wake */
+	struct mail mail;	 /* travelling between cores, remote wake */
+	struct mail cancel_mail; /* a cancellation on its way to the op's core; set aside so that it never meets `mail` */
 
 	const struct op_row *row;
 	struct ring *ring;	/* where the completion goes; NULL: kernel's own, see `complete` */
@@ -53,14 +58,19 @@ struct op {
 	int32_t res;
 	uint32_t cqe_flags;
 
-	uint8_t state;	   /* row's own */
-	uint8_t life;	   /* enum op_life */
-	uint8_t opcode;
-	uint8_t sqe_flags; /* IOSQE_* */
-	uint8_t priority;
-	uint8_t core;	   /* index of the core that executes it */
-	uint8_t flags;	   /* OP_* below */
-	uint8_t retries;
+	union {
+		struct {
+			uint8_t state;	   /* row's own */
+			uint8_t life;	   /* enum op_life */
+			uint8_t opcode;
+			uint8_t sqe_flags; /* IOSQE_* */
+			uint8_t priority;
+			uint8_t core;	   /* index of the core that executes it */
+			uint8_t flags;	   /* OP_* below */
+			uint8_t home;	   /* index of the core whose pool it came from */
+		};
+		uint64_t word; /* all eight at once */
+	};
 
 	uint64_t extra;	   /* upper half of a 64-bit result, or ring-private */
 
@@ -75,6 +85,7 @@ _Static_assert(sizeof(struct op) == OP_BYTES, "an in-flight operation is 256 byt
 #define OP_TIMED 16u	    /* a link timeout is armed for it */
 #define OP_MULTISHOT 32u
 #define OP_RESULT64 64u	    /* `extra` carries the upper half of the result */
+#define OP_ON_FIBER 128u    /* a wake continues its fiber, not its step */
 
 /* What the checking half sees: the private copy of the SQE, and nothing else of the program's memory. */
 struct io_uring_sqe;
@@ -92,7 +103,8 @@ struct op_row {
 	uint8_t buf_select;   /* accepts IOSQE_BUFFER_SELECT */
 	uint8_t preemptible;
 	uint8_t state_count;
-	uint8_t sqe_flags_ok; /* IOSQE_* accepted beyond the generic ones */
+	uint8_t place;	      /* OP_PLACE_*: where it runs when no file says so */
+	uint8_t raw;	      /* the SQE's generic fields (personality, ...) are arguments: do not look at them */
 	int (*check)(struct op *op, const struct io_uring_sqe *sqe);
 	enum step (*step)(struct op *op);
 	int (*cancel)(struct op *op);
@@ -166,10 +178,24 @@ void op_send(struct op *op, unsigned index);
 /* Called by the executor, on the core where the op ran, when it is done. Set once at boot by ring/. */
 extern void (*op_done_hook)(struct op *op);
 
+/* Marks the op cancelled and, if it is parked on this core, runs its row's cancel. 0: it will complete soon with the
+ * cancellation seen; -EALREADY: it cannot be stopped and completes by itself; -ENOENT: it is already done. op->core only. */
+int op_cancel(struct op *op);
+
+/* From another core than op->core: makes it run again there. One remote wake may be under way at a time (uses op->mail). */
+void op_wake_remote(struct op *op);
+
+/* What the ring does after an op's first step: goes on from verdict `v`. */
+void op_continue(struct op *op, enum step v);
+
 /* ---- executor ------------------------------------------------------------------------------------- */
 
-/* Creates the executor of a core that serves; sets PART_OPS. Boot. */
-void executor_init(struct core *c);
+/* Creates the executor of a core that serves and its pool of `ops` operations; sets PART_OPS. Boot. */
+void executor_init(struct core *c, uint32_t ops);
+/* The op whose step or fiber runs now on core `c`, for the epitaph; NULL if none. */
+struct op *executor_running(const struct core *c);
+/* Runnable ops wait on this core. */
+bool executor_has_work(const struct core *c);
 
 /* Ops this core's pool holds / has free. */
 uint32_t ops_free_count(struct core *c);

@@ -20,6 +20,7 @@ struct thread {
 	struct list link;  /* run queue */
 	uint8_t state;
 	uint8_t kill;	   /* set on its own core: dies at the next chance instead of running */
+	uint8_t woken;	   /* a wake came while it was not parked; the next park answers false */
 	nsec_t slice_end;
 
 	/* set once */
@@ -32,7 +33,7 @@ struct thread {
 
 	/* any core */
 	struct mail wake_mail;
-	_Atomic uint32_t wakes; /* wakes not yet consumed: a wake that overtakes the park is kept */
+	_Atomic uint32_t wakes; /* nonzero: wake_mail is under way, further wakes have nothing to add */
 };
 
 /* Creates a core's user placement; sets PART_USER. Boot. */

@@ -1,0 +1,104 @@
+/*
+ * core: the turn, the sleep, the start. See core.h for the order of a turn and the rules of ownership.
+ *
+ *   core_turn returned > 0 --> core_turn again
+ *   core_turn returned 0   --> spin while the budget lasts --> core_sleep: announce, arm, re-check, wait, disarm
+ */
+#include "cores/core.h"
+
+#include "base/panic.h"
+#include "base/print.h"
+#include "base/trace.h"
+
+struct core *cores[CORES_MAX];
+unsigned cores_count;
+
+void core_part_set(struct core *c, enum core_part slot, const struct core_part_ops *ops)
+{
+	kassert(!c->part[slot] || c->part[slot] == ops);
+	c->part[slot] = ops;
+}
+
+struct core *core_with_role(uint32_t role)
+{
+	for (unsigned i = 0; i < CORES_MAX; i++)
+		if (cores[i] && (cores[i]->roles & role))
+			return cores[i];
+	return NULL;
+}
+
+unsigned core_turn(struct core *c)
+{
+	unsigned done = 0;
+
+	ARCH_MARK(MARK_POLL_BEGIN);
+	c->turn++;
+	c->now = arch_time_ns();
+	for (unsigned i = 0; i < CORE_PARTS; i++)
+		if (c->part[i])
+			done += c->part[i]->run(c);
+	if (done) {
+		c->count->turns_busy++;
+		c->busy_until = c->now;
+	} else {
+		c->count->turns_idle++;
+		ARCH_MARK(MARK_POLL_IDLE);
+	}
+	return done;
+}
+
+void core_sleep(struct core *c)
+{
+	nsec_t deadline = NSEC_NEVER;
+	bool work = false;
+
+	atomic_store_explicit(&c->away, 1, memory_order_relaxed);
+	for (unsigned i = 0; i < CORE_PARTS; i++)
+		if (c->part[i] && c->part[i]->arm && c->part[i]->arm(c))
+			work = true;
+	/* Our `away`, then the mailbox; mailbox_post stores the mail, then loads `away`. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!work && mailbox_is_empty(c)) {
+		for (unsigned i = 0; i < CORE_PARTS; i++)
+			if (c->part[i] && c->part[i]->deadline)
+				deadline = min_of(deadline, c->part[i]->deadline(c));
+		trace_event(TRACE_SLEEP, 0, 0, deadline);
+		c->count->sleeps++;
+		arch_idle_wait(deadline);
+		trace_event(TRACE_WAKE, 0, 0, 0);
+	}
+	atomic_store_explicit(&c->away, 0, memory_order_relaxed);
+	for (unsigned i = 0; i < CORE_PARTS; i++)
+		if (c->part[i] && c->part[i]->disarm)
+			c->part[i]->disarm(c);
+	c->busy_until = arch_time_ns();
+}
+
+static noreturn_fn void core_loop(struct core *c)
+{
+	c->busy_until = arch_time_ns();
+	for (;;) {
+		if (core_turn(c))
+			continue;
+		if (c->now - c->busy_until < c->spin_ns)
+			arch_relax();
+		else
+			core_sleep(c);
+	}
+}
+
+static void core_enter(struct core *c)
+{
+	core_loop(c);
+}
+
+noreturn_fn void cores_start(void)
+{
+	for (unsigned i = 1; i < CORES_MAX; i++) {
+		if (!cores[i] || arch_core_start(i, core_enter, cores[i]) == 0)
+			continue;
+		kprint("core %u: the hart does not start; going on without it\n", i);
+		cores[i]->roles = 0;
+	}
+	core_loop(this_core());
+}

@@ -1,0 +1,51 @@
+/*
+ * mailbox: see mailbox.h. Pushes form a stack; the owner takes the whole stack in one exchange and turns it round, so delivery is in
+ * posting order per poster.
+ */
+#include "cores/core.h"
+
+#include "base/trace.h"
+
+void mailbox_post(unsigned index, struct mail *m)
+{
+	struct core *to = cores[index];
+	struct mail *newest = atomic_load_explicit(&to->mailbox.newest, memory_order_relaxed);
+
+	do
+		m->next = newest;
+	while (!atomic_compare_exchange_weak_explicit(&to->mailbox.newest, &newest, m, memory_order_release,
+						      memory_order_relaxed));
+	/* Store the mail, then load `away`; core_sleep and core_leave store `away`, then load the mailbox. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&to->away, memory_order_relaxed) && to != this_core()) {
+		trace_hot(TRACE_DOORBELL, index, 0, 0);
+		this_core()->count->doorbells++;
+		arch_doorbell(index);
+	}
+}
+
+bool mailbox_is_empty(const struct core *c)
+{
+	return !atomic_load_explicit(&c->mailbox.newest, memory_order_relaxed);
+}
+
+unsigned mailbox_deliver(struct core *c)
+{
+	struct mail *m, *oldest = NULL, *next;
+	unsigned n = 0;
+
+	if (likely(mailbox_is_empty(c)))
+		return 0;
+	m = atomic_exchange_explicit(&c->mailbox.newest, NULL, memory_order_acquire);
+	for (; m; m = next) {
+		next = m->next;
+		m->next = oldest;
+		oldest = m;
+	}
+	for (m = oldest; m; m = next, n++) {
+		next = m->next;
+		m->deliver(m);
+	}
+	c->count->mails += n;
+	return n;
+}

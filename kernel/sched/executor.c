@@ -1,0 +1,286 @@
+/*
+ * executor: runs op steps. It knows four verdicts (again, parked, done, degrade), bounds the steps per op and per turn, and is the one place that
+ * traces them. Runnable ops queue by priority; within a priority in the order they were woken. A queue that was passed over for
+ * AGEING_TURNS turns in a row is served first once, so that low priorities starve for a bounded time only.
+ *
+ * Owner core only, except op_send and op_wake_remote, which go through the mailbox.
+ */
+#include "sched/op.h"
+
+#include "base/print.h"
+#include "base/trace.h"
+#include "mm/frames.h"
+#include "mm/pool.h"
+#include "sched/fiber.h"
+#include "uapi/errno.h"
+
+#define STEPS_PER_RUN 64 /* states one op may visit before others get their turn */
+#define OPS_PER_TURN 64
+#define AGEING_TURNS 32
+
+struct executor {
+	struct list queue[OP_PRIORITIES]; /* 0 is the most urgent */
+	uint32_t ready;			  /* bit per queue that is not empty */
+	uint8_t passed_over[OP_PRIORITIES];
+	struct op *running;
+	struct pool pool;
+};
+
+void (*op_done_hook)(struct op *op);
+
+bool executor_has_work(const struct core *c)
+{
+	return c->exec && c->exec->ready;
+}
+
+static void executor_queue(struct executor *ex, struct op *op)
+{
+	unsigned prio = op->priority < OP_PRIORITIES ? op->priority : OP_PRIORITIES - 1;
+
+	op->life = OP_RUNNABLE;
+	list_push_back(&ex->queue[prio], &op->link);
+	ex->ready |= 1u << prio;
+}
+
+static struct op *executor_next(struct executor *ex)
+{
+	unsigned first = (unsigned)__builtin_ctz(ex->ready), prio = first;
+	struct op *op;
+
+	for (unsigned p = first + 1; p < OP_PRIORITIES; p++)
+		if ((ex->ready & 1u << p) && ++ex->passed_over[p] >= AGEING_TURNS)
+			prio = p;
+	ex->passed_over[prio] = 0;
+	op = list_item(list_pop_front(&ex->queue[prio]), struct op, link);
+	if (list_is_empty(&ex->queue[prio]))
+		ex->ready &= ~(1u << prio);
+	return op;
+}
+
+void op_continue(struct op *op, enum step v)
+{
+	struct core *c = this_core();
+
+	for (unsigned steps = 0; steps < STEPS_PER_RUN; steps++) {
+		trace_hot(TRACE_STEP, op->opcode | (uint32_t)op->state << 8 | (uint32_t)v << 16, (uintptr_t)op,
+			  op->user_data);
+		switch (v) {
+		case STEP_AGAIN:
+			break;
+		case STEP_PARKED:
+			if (likely(!(op->flags & OP_WAKE_PENDING))) {
+				op->life = OP_PARKED;
+				c->count->parks++;
+				return;
+			}
+			op->flags &= (uint8_t)~OP_WAKE_PENDING; /* woken while it was parking: look again */
+			list_remove(&op->link);
+			break;
+		case STEP_DONE:
+			op->flags &= (uint8_t)~OP_WAKE_PENDING;
+			op_done_hook(op);
+			return;
+		case STEP_DEGRADE:
+			fiber_start(op);
+			return;
+		}
+		c->count->steps++;
+		v = op->row->step(op);
+	}
+	if (v == STEP_AGAIN) {
+		executor_queue(c->exec, op);
+		return;
+	}
+	op_continue(op, v); /* a final verdict on the last step: at most once more, it does not loop */
+}
+
+void op_run(struct op *op)
+{
+	op->life = OP_STEPPING;
+	op_continue(op, STEP_AGAIN);
+}
+
+void op_wake(struct op *op)
+{
+	switch ((enum op_life)op->life) {
+	case OP_PARKED:
+		list_remove(&op->link);
+		executor_queue(this_core()->exec, op);
+		return;
+	case OP_STEPPING:
+	case OP_FIBER:
+		op->flags |= OP_WAKE_PENDING;
+		return;
+	case OP_RUNNABLE:
+	case OP_TRAVELLING:
+	case OP_HELD:
+	case OP_DONE:
+		return;
+	case OP_FREE:
+		op_corrupt(op);
+	}
+}
+
+unsigned waitlist_wake_one(struct waitlist *w)
+{
+	if (list_is_empty(&w->ops))
+		return 0;
+	op_wake(list_item(w->ops.next, struct op, link));
+	return 1;
+}
+
+/* Takes the list away first: an op that is woken while it is stepping stays linked until its verdict is in. */
+unsigned waitlist_wake_all(struct waitlist *w)
+{
+	struct list woken;
+	unsigned n = 0;
+
+	list_init(&woken);
+	list_append_all(&woken, &w->ops);
+	while (!list_is_empty(&woken)) {
+		struct op *op = list_item(woken.next, struct op, link);
+
+		if (op->life != OP_PARKED) {
+			list_remove(&op->link);
+			list_push_back(&w->ops, &op->link);
+		}
+		op_wake(op);
+		n++;
+	}
+	return n;
+}
+
+static void op_arrive(struct mail *m)
+{
+	struct op *op = container_of(m, struct op, mail);
+
+	executor_queue(this_core()->exec, op);
+}
+
+void op_send(struct op *op, unsigned index)
+{
+	op->life = OP_TRAVELLING;
+	op->core = (uint8_t)index;
+	op->mail.deliver = op_arrive;
+	trace_hot(TRACE_MAIL, index, (uintptr_t)op, op->user_data);
+	mailbox_post(index, &op->mail);
+}
+
+static void op_wake_deliver(struct mail *m)
+{
+	op_wake(container_of(m, struct op, mail));
+}
+
+void op_wake_remote(struct op *op)
+{
+	op->mail.deliver = op_wake_deliver;
+	mailbox_post(op->core, &op->mail);
+}
+
+int op_cancel(struct op *op)
+{
+	struct core *c = this_core();
+	int err;
+
+	audit(op->core == c->index);
+	if (op->life == OP_DONE)
+		return -ENOENT;
+	if (op->flags & OP_CANCELLED)
+		return -EALREADY;
+	c->count->cancels++;
+	op->flags |= OP_CANCELLED;
+	if (op->life != OP_PARKED)
+		return 0; /* it will see the flag before it parks again, or it is done */
+	if (op->flags & OP_ON_FIBER) {
+		op_wake(op);
+		return 0;
+	}
+	err = op->row->cancel ? op->row->cancel(op) : -EALREADY;
+	if (err)
+		op->flags &= (uint8_t)~OP_CANCELLED;
+	return err;
+}
+
+noreturn_fn void op_corrupt(struct op *op)
+{
+	panic("op %p: opcode %u in state %u, life %u", (void *)op, op->opcode, op->state, op->life);
+}
+
+static unsigned executor_run(struct core *c)
+{
+	struct executor *ex = c->exec;
+	unsigned n = 0;
+
+	while (ex->ready && n < OPS_PER_TURN) {
+		struct op *op = executor_next(ex);
+
+		ex->running = op;
+		if (op->flags & OP_ON_FIBER)
+			fiber_resume(op);
+		else
+			op_run(op);
+		n++;
+	}
+	ex->running = NULL;
+	return n;
+}
+
+static const struct core_part_ops executor_part = { .name = "ops", .run = executor_run };
+
+struct op *executor_running(const struct core *c)
+{
+	return c->exec ? c->exec->running : NULL;
+}
+
+void executor_init(struct core *c, uint32_t ops)
+{
+	struct executor *ex = frames_boot_alloc(sizeof(*ex));
+
+	for (unsigned i = 0; i < OP_PRIORITIES; i++)
+		list_init(&ex->queue[i]);
+	pool_init(&ex->pool, "ops", sizeof(struct op), ops);
+	c->exec = ex;
+	core_part_set(c, PART_OPS, &executor_part);
+}
+
+uint32_t ops_free_count(struct core *c)
+{
+	return c->exec ? c->exec->pool.free_count + (c->hand ? 1 : 0) : 0;
+}
+
+uint32_t ops_total_count(struct core *c)
+{
+	return c->exec ? c->exec->pool.total : 0;
+}
+
+struct op *op_alloc(struct core *c)
+{
+	struct op *op = pool_alloc(&c->exec->pool);
+
+	if (unlikely(!op)) {
+		c->count->pool_empty++;
+		return NULL;
+	}
+	c->count->ops_taken_from_pool++;
+	list_init(&op->link);
+	list_init(&op->inflight);
+	op->row = NULL;
+	op->ring = NULL;
+	op->file = NULL;
+	op->chain = NULL;
+	op->res = 0;
+	op->cqe_flags = 0;
+	op->extra = 0;
+	op->word = 0;
+	op->life = OP_HELD;
+	op->priority = OP_PRIORITY_NORMAL;
+	op->core = op->home = (uint8_t)c->index;
+	return op;
+}
+
+void op_free(struct core *c, struct op *op)
+{
+	audit(op->home == c->index && !list_is_linked(&op->link));
+	op->life = OP_FREE;
+	pool_free(&c->exec->pool, op);
+}
