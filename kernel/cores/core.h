@@ -23,8 +23,9 @@
 #define ROLE_ELASTIC 32u
 #define ROLE_SERVES (ROLE_KERNEL | ROLE_IO | ROLE_NET)
 
-/* The order of a turn. Upper floors fill their slots at boot: core_part_set. */
-enum core_part { PART_MAILBOX, PART_DEVICES, PART_TIMERS, PART_OPS, PART_RINGS, PART_USER, CORE_PARTS };
+/* The order of a turn. Upper floors fill their slots at boot: core_part_set. PART_FLUSH tells devices what the parts before it queued, with
+ * one doorbell each, before a user thread may keep the core; it reports no work of its own. */
+enum core_part { PART_MAILBOX, PART_DEVICES, PART_TIMERS, PART_OPS, PART_RINGS, PART_FLUSH, PART_USER, CORE_PARTS };
 
 struct core_part_ops {
 	const char *name;

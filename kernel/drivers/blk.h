@@ -37,6 +37,7 @@ struct blk_dev {
 	uint32_t block_size;	   /* logical block size, bytes */
 	uint32_t discard_sectors_max; /* 0: no discard */
 	uint32_t zeroes_sectors_max;
+	uint32_t segments_max; /* pieces of memory one request may consist of; a piece never crosses more frames than are contiguous */
 	bool read_only;
 	bool has_flush;
 	/* Takes the request (0), or -EAGAIN when the queue is full: wait on `room` and try again. Other errors: -EINVAL, -EOPNOTSUPP, -EIO. */
@@ -50,6 +51,7 @@ struct blk_dev {
 /* Disks found, in device order; set at boot. */
 extern struct blk_dev *blk_devs[8];
 extern unsigned blk_count;
-void blk_add(struct blk_dev *d); /* by drivers, at boot */
+void blk_add(struct blk_dev *d); /* by drivers, at boot; initialises d->room */
+struct blk_dev *blk_find(const char *name); /* "vda"; NULL if there is none */
 
 #endif

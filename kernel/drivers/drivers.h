@@ -21,10 +21,11 @@ void console_write(const char *text, size_t len);
 /* Random bytes: virtio-rng (or host) when there, mixed into a ChaCha-like pool seeded by arch_entropy. Any core, never parks. */
 void random_bytes(void *dst, size_t len);
 
-/* Parts registered by drivers to be polled on their core's PART_DEVICES. */
+/* Parts registered by drivers: polled in their core's PART_DEVICES, flushed in its PART_FLUSH, in the order they were added. */
 struct device_poller {
 	struct device_poller *next;
 	unsigned (*poll)(struct device_poller *p);
+	void (*flush)(struct device_poller *p);  /* tells the device what was queued in this turn; may be NULL */
 	bool (*arm)(struct device_poller *p);    /* may be NULL */
 	void (*disarm)(struct device_poller *p); /* may be NULL */
 };

@@ -30,6 +30,7 @@ struct file;
  */
 struct transfer {
 	struct pin pin;	    /* where the bytes go or come from */
+	uint32_t job;	    /* the file's own while the piece is under way (it fills a hole) */
 	uint64_t off;	    /* file offset of this piece */
 	int32_t moved;	    /* result of the piece: bytes, or -errno; set by the file before it wakes the op */
 	uint8_t write;
