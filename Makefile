@@ -336,6 +336,7 @@ again = $(MAKE) $(if $(findstring j,$(filter-out --%,$(MAKEFLAGS))),,-j$(JOBS))
 export SMP MAP DISK MEM ECHO_PORT NBD_PORT RUN_SECONDS
 run:
 	$(Q)scripts/packages.sh $(if $(filter hosted,$(MACHINE)),hosted,run)
+	$(Q)scripts/run --check --machine $(MACHINE) --build $(O)
 	$(Q)$(again) all
 	$(Q)exec scripts/run --machine $(MACHINE) --build $(O)
 

@@ -1,0 +1,269 @@
+#!/usr/bin/env python3
+"""test.py: runs the tests of one kind and counts them.
+
+usage: test.py begin                forget earlier counts
+       test.py unit|sim PROGRAM...  programs of this host
+       test.py abi                  programs of the guest: tests/abi, on both machines
+       test.py boot                 host-side scripts tests/boot/test_*.py
+       test.py sum                  print "N passed, N failed" of what ran since begin
+
+One line per test: `ok NAME` or `FAIL NAME: why`. A program or script may speak for its own parts,
+with such lines or with TAP; one that says nothing counts once, by its exit status. One that ends
+badly, or not at all, without naming a failed part is a failure of its own. ONLY=text picks tests
+by name. Exit status is non-zero when something failed.
+"""
+import glob
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import conf
+import vm
+
+COUNTS = os.path.join("build", "tests", "counts")
+LOGS = os.path.join("build", "tests", "log")
+# Seconds. A test that takes longer hangs; two other builds may share the machine.
+LIMIT = {"unit": 120, "sim": 300, "abi": 90, "boot": 900}
+ABI_MACHINES = ("riscv64", "hosted")
+SAYS = re.compile(r"^(ok|FAIL|not ok)\b\s*(?:(\d+)\s*-?\s+)?(.*)$")
+
+only = os.environ.get("ONLY", "")
+
+
+class Counts:
+    def __init__(self, kind):
+        self.kind = kind
+        self.passed = 0
+        self.failed = 0
+
+    def ok(self, name):
+        self.passed += 1
+        print(f"ok {name}", flush=True)
+
+    def fail(self, name, why):
+        self.failed += 1
+        print(f"FAIL {name}: {why}", flush=True)
+
+    def keep(self):
+        os.makedirs(COUNTS, exist_ok=True)
+        with open(os.path.join(COUNTS, self.kind), "w", encoding="utf-8") as out:
+            out.write(f"{self.passed} {self.failed}\n")
+
+
+def log_of(name):
+    path = os.path.join(LOGS, name.replace("/", "_") + ".log")
+    os.makedirs(LOGS, exist_ok=True)
+    return path
+
+
+def how_it_ended(code):
+    if code < 0:
+        try:
+            return f"ended by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"ended by signal {-code}"
+    return f"exit status {code}"
+
+
+def stream(command, limit, environment, on_line):
+    """Runs a command in a session of its own; gives its exit code, or None if it was too slow."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+    slow = threading.Event()
+
+    def end():
+        slow.set()
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    timer = threading.Timer(limit, end)
+    timer.start()
+    try:
+        for line in process.stdout:
+            on_line(line.decode("utf-8", "replace").rstrip("\n"))
+        code = process.wait()
+    except BaseException:
+        end()
+        raise
+    finally:
+        timer.cancel()
+    return None if slow.is_set() else code
+
+
+def run_program(counts, name, command, limit, loud=False):
+    """Runs one program, turning what it says of its parts into lines of ours."""
+    said = {"ok": 0, "FAIL": 0}
+    log = log_of(name)
+    environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP",
+                       ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "detect_stack_use_after_return=0"),
+                       UBSAN_OPTIONS="print_stacktrace=1")
+    with open(log, "w", encoding="utf-8") as out:
+        def on_line(line):
+            out.write(line + "\n")
+            match = SAYS.match(line)
+            if not match:
+                if loud:
+                    print(line, flush=True)
+                return
+            part, _, why = match[3].strip().partition(": ")
+            part = f"{name}/{part}" if part else name
+            if match[1] == "ok":
+                said["ok"] += 1
+                counts.ok(part)
+            else:
+                said["FAIL"] += 1
+                counts.fail(part, why or f"see {log}")
+        code = stream(command, limit, environment, on_line)
+    if code is None:
+        counts.fail(name, f"did not end within {limit} s, see {log}")
+    elif code and not said["FAIL"]:
+        counts.fail(name, f"{how_it_ended(code)}, see {log}")
+    elif not code and not said["ok"] + said["FAIL"]:
+        counts.ok(name)
+    elif not code and said["FAIL"]:
+        pass  # counted already
+    return code
+
+
+def picked(names):
+    return [n for n in names if only in n]
+
+
+def run_host(counts, kind, programs):
+    for program in programs:
+        name = f"{kind}/{os.path.basename(program)}"
+        if picked([name]):
+            run_program(counts, name, [os.path.abspath(program)], LIMIT[kind])
+
+
+def run_boot(counts):
+    for script in sorted(glob.glob("tests/boot/test_*.py")):
+        name = "boot/" + os.path.basename(script)[len("test_"):-len(".py")]
+        if picked([name]):
+            environment_path = os.pathsep.join(["scripts", os.path.join("tests", "boot"),
+                                                os.environ.get("PYTHONPATH", "")])
+            os.environ["PYTHONPATH"] = environment_path
+            run_program(counts, name, [sys.executable, "-u", script], LIMIT["boot"])
+
+
+# ---- abi: programs of the guest -----------------------------------------------------------------
+
+def abi_conf(program):
+    """The map that the test's first lines ask for (`map: NAME.conf`), else the default one."""
+    path = None
+    with open(os.path.join("tests", "abi", program + ".c"), encoding="utf-8") as text:
+        match = re.search(r"\bmap: (\S+\.conf)", text.read(4096))
+        if match:
+            path = match[1]
+    config = conf.choose(None, path)
+    hart = min(h for h, roles in config.roles().items() if roles & conf.RUNS)
+    config.set("run", f"@{hart} /bin/t_{program}")
+    config.set("exit", "power")
+    config.check()
+    return config
+
+
+def run_abi_one(counts, machine, program):
+    """One guest per test: the program's exit status, as the kernel reports it, is the verdict."""
+    name = f"abi/{machine}/{program}"
+    log = log_of(name)
+    guest = vm.VM(abi_conf(program), machine, disk=abi_disk())
+    with guest:
+        ended = guest.wait_end(LIMIT["abi"])
+        guest.kill()
+        console = guest.console
+        code = guest.process.returncode
+    with open(log, "w", encoding="utf-8") as out:
+        out.write(console)
+    status = re.search(rf"^/bin/t_{program}\b.*: exit (\d+)", console, re.M)
+    death = re.search(rf"^/bin/t_{program}\b.*: killed.*", console, re.M)
+    panic = vm.PANIC.search(console)
+    if panic:
+        counts.fail(name, " ".join(panic[0].split()) + f", see {log}")
+    elif not ended:
+        counts.fail(name, f"the guest did not end within {LIMIT['abi']} s, see {log}")
+    elif death:
+        counts.fail(name, f"{death[0].strip()}, see {log}")
+    elif not status:
+        counts.fail(name, f"the kernel reported no exit status, see {log}")
+    elif int(status[1]):
+        words = [l for l in console.splitlines() if l.startswith("FAIL ")]
+        why = words[0][5:] if words else f"exit status {status[1]}"
+        counts.fail(name, f"{why}, see {log}")
+    elif code:
+        counts.fail(name, f"the machine's {how_it_ended(code)}, see {log}")
+    else:
+        counts.ok(name)
+
+
+def abi_disk():
+    path = os.path.join("build", "tests", "abi.img")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as image:  # fresh and empty for each test
+        image.truncate(16 << 20)
+    return path
+
+
+def run_abi(counts):
+    programs = sorted(os.path.basename(p)[:-len(".c")] for p in glob.glob("tests/abi/*.c"))
+    for machine in ABI_MACHINES:
+        for program in programs:
+            if picked([f"abi/{machine}/{program}"]):
+                try:
+                    run_abi_one(counts, machine, program)
+                except (vm.VMError, conf.ConfError) as error:
+                    counts.fail(f"abi/{machine}/{program}", str(error))
+
+
+# ---- counting -----------------------------------------------------------------------------------
+
+def begin():
+    for path in glob.glob(os.path.join(COUNTS, "*")):
+        os.unlink(path)
+
+
+def sum_up():
+    passed = failed = 0
+    for kind in LIMIT:
+        path = os.path.join(COUNTS, kind)
+        if not os.path.exists(path):
+            print(f"FAIL {kind}: was not built or did not run")
+            failed += 1
+            continue
+        with open(path, encoding="utf-8") as counts:
+            good, bad = counts.read().split()
+        passed += int(good)
+        failed += int(bad)
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed or not passed else 0)
+
+
+def main():
+    if len(sys.argv) < 2 or sys.argv[1] not in ("begin", "sum", *LIMIT):
+        sys.exit(__doc__)
+    kind = sys.argv[1]
+    if kind == "begin":
+        begin()
+        return
+    if kind == "sum":
+        sum_up()
+    counts = Counts(kind)
+    try:
+        if kind == "abi":
+            run_abi(counts)
+        elif kind == "boot":
+            run_boot(counts)
+        else:
+            run_host(counts, kind, sys.argv[2:])
+    finally:
+        counts.keep()
+    sys.exit(1 if counts.failed else 0)
+
+
+if __name__ == "__main__":
+    main()
