@@ -170,7 +170,9 @@ must_use int arch_aspace_init(struct aspace *as, struct arch_aspace *aa, paddr_t
 void arch_aspace_fini(struct aspace *as, struct arch_aspace *aa);
 
 /* Called by mm after it changed the leaf for `va` from `was` to `now` (Sv39 leaf entries, 0 = absent). riscv64: local
- * sfence.vma when the old one was present (the shootdown is separate). hosted: mirrors it with mmap/mprotect/munmap. */
+ * sfence.vma when the old one was present (the shootdown is separate). hosted: mirrors it with mmap/mprotect/munmap.
+ * was == now: a stale translation made the thread fault, forget it. A leaf without PTE_V counts as absent. Two cores that
+ * change one leaf may call in either order: a mirror takes the truth from the table, under a lock of its own. */
 void arch_pte_changed(struct aspace *as, struct arch_aspace *aa, uaddr_t va, uint64_t was, uint64_t now);
 
 /* Returns after no core holds a translation for [va, va+len) of `as` that was removed before the call. */

@@ -45,7 +45,7 @@ struct aspace {
 	/* any core, atomic */
 	_Atomic uint32_t refs;
 	_Atomic uint32_t seq; /* odd while the owner rewrites the region array; pairs with aspace_fault */
-	_Atomic uint64_t resident; /* frames mapped, for limits and reports */
+	_Atomic uint64_t resident; /* frames mapped and page tables, for limits and reports */
 	_Atomic uint64_t active_cores; /* bit per core index that may hold translations; set by arch_user_run */
 
 	/* owner core only (others read under seq) */
@@ -56,6 +56,7 @@ struct aspace {
 
 	/* set once at creation */
 	paddr_t root;
+	uaddr_t low, top;      /* user addresses of this space: [low, top) */
 	uint64_t resident_max; /* frames this space may have resident; 0: no limit */
 	struct arch_aspace arch;
 };
@@ -73,12 +74,24 @@ void aspace_put(struct aspace *as);
 /* Maps anonymous memory [at, at+len) (at 0 or not FIXED: placed by the kernel). Home core only. Returns the address through
  * *out. -EINVAL (alignment, zero, out of user range), -ENOMEM, -EEXIST. Never parks. */
 must_use int aspace_map_anon(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot, uint32_t flags, uaddr_t *out);
+/* A range that stays empty whatever the program does: no access, no protect; unmap takes it away. */
+must_use int aspace_map_guard(struct aspace *as, uaddr_t at, uint64_t len);
 /* Maps a block of frames (contiguous, frame_alloc'ed with `order`); takes one reference of the block for each page's lifetime:
  * the block is freed when the mapping and the kernel's own reference are both gone. */
 must_use int aspace_map_frames(struct aspace *as, uaddr_t at, paddr_t block, uint64_t len, uint32_t prot, uint32_t flags,
 			       uaddr_t *out);
+/* Removes whatever is mapped in [at, at+len); nothing there is no error. Waits for the shootdown. -EINVAL (alignment,
+ * zero, range), -ENOMEM (a split would need one region too many). Home core only. */
 must_use int aspace_unmap(struct aspace *as, uaddr_t at, uint64_t len);
+/* -ENOMEM when part of the range is not mapped (nothing is changed then). Home core only. */
 must_use int aspace_protect(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot);
+/* Throws the pages of anonymous memory away; the next touch finds zeros. -ENOMEM (hole), -EINVAL (not anonymous). */
+must_use int aspace_discard(struct aspace *as, uaddr_t at, uint64_t len);
+/* Is every page of [at, at+len) inside some region? Any core. */
+bool aspace_covers(struct aspace *as, uaddr_t at, uint64_t len);
+/* Kernel-side copy into fresh memory of a program that does not run yet, whatever its rights (a read-only segment is
+ * filled this way): a page not yet present is made present. 0, -EFAULT (no region), -ENOMEM. */
+must_use int aspace_fill(struct aspace *as, uaddr_t to, const void *src, uint64_t len);
 
 /* Makes the page at `va` present with `access`. Any core, never parks. 0, -EFAULT (no region or no right), -ENOMEM. */
 must_use int aspace_fault(struct aspace *as, uaddr_t va, uint32_t access);

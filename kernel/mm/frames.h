@@ -20,10 +20,17 @@ void frames_init(void);
 must_use paddr_t frame_alloc(unsigned order);
 /* Same, single frame, zeroed. */
 must_use paddr_t frame_alloc_zeroed(void);
+/* A single frame on behalf of a program, contents undefined. 0 already when only the kernel's reserve
+ * is left, so that a greedy program runs dry before the kernel and its neighbours do. */
+must_use paddr_t frame_alloc_user(void);
 
-/* One more / one less reference to the block that starts at `pa` (any frame given by frame_alloc). put frees at zero. */
+/* One more / one less reference to the block that `pa` lies in (any address inside it; the caller holds
+ * a reference already). put frees at zero. */
 void frame_get(paddr_t pa);
 void frame_put(paddr_t pa);
+/* A reference to the block `pa` lies in unless it is free at this moment (false then). For those who
+ * found `pa` in a shared table: they look again afterwards whether it still stands there. */
+must_use bool frame_get_live(paddr_t pa);
 uint32_t frame_refs(paddr_t pa);
 
 /* Is this a frame of the allocator (not a device, not reserved memory)? Mappings of other memory hold no references. */

@@ -1,0 +1,217 @@
+/*
+ * pin: from claim to proof, and copying through proofs.
+ *
+ * The common page is present and permitted: three loads, one counted reference, one more look at the
+ * leaf. The second look is what makes the first one true: the reference was taken without any lock, and a
+ * leaf that still names the frame afterwards proves that the frame was this page's while we held it.
+ *
+ * Any core; never parks; a user address is only ever translated, never used.
+ */
+#include "mm/pin.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/panic.h"
+#include "mm/frames.h"
+#include "uapi/errno.h"
+
+static inline _Atomic uint64_t *pin_table(uint64_t entry)
+{
+	return arch_direct(pte_paddr(entry));
+}
+
+/* Takes a reference on the frame under `va` if its leaf grants `need`. The frame number, or 0. */
+static inline uint32_t pin_page_present(struct aspace *as, uaddr_t va, uint64_t need)
+{
+	_Atomic uint64_t *slot = arch_direct(as->root);
+	uint64_t e, leaf;
+
+	e = atomic_load_explicit(&slot[va >> 30], memory_order_acquire);
+	if (unlikely(!(e & PTE_V)))
+		return 0;
+	e = atomic_load_explicit(&pin_table(e)[va >> 21 & 511], memory_order_acquire);
+	if (unlikely(!(e & PTE_V)))
+		return 0;
+	slot = &pin_table(e)[va >> 12 & 511];
+	leaf = atomic_load_explicit(slot, memory_order_acquire);
+	if (unlikely((leaf & need) != need))
+		return 0;
+	if (unlikely(!frame_get_live(pte_paddr(leaf))))
+		return 0;
+	if (unlikely(atomic_load_explicit(slot, memory_order_acquire) != leaf)) {
+		frame_put(pte_paddr(leaf));
+		return 0;
+	}
+	return (uint32_t)(pte_paddr(leaf) >> PAGE_SHIFT);
+}
+
+/* The same, making the page present first. 0 or a negative errno. */
+static __attribute__((noinline)) int pin_page_slow(struct aspace *as, uaddr_t va, uint32_t access,
+						   uint64_t need, uint32_t *frame)
+{
+	for (;;) {
+		int err = aspace_fault(as, va, access);
+
+		if (err)
+			return err;
+		*frame = pin_page_present(as, va, need);
+		if (*frame)
+			return 0;
+	}
+}
+
+int64_t pin_user(struct aspace *as, uaddr_t claim, uint64_t len, uint32_t access, struct pin *pin)
+{
+	uint64_t need = PTE_V | PTE_U | (access & ACCESS_READ ? PTE_R : 0) |
+			(access & ACCESS_WRITE ? PTE_W : 0);
+	uint32_t first = claim & (PAGE_SIZE - 1), proved, pages = 0;
+	uaddr_t va = claim - first;
+
+	pin->len = 0;
+	pin->first = (uint16_t)first;
+	pin->pages = 0;
+	pin->borrowed = 0;
+	if (unlikely(!len))
+		return 0;
+	if (unlikely(claim - as->low >= as->top - as->low))
+		return -EFAULT;
+	len = min_of(len, as->top - claim);
+	len = min_of(len, PIN_BYTES_MAX);
+	for (proved = 0; proved < first + len; proved += PAGE_SIZE, va += PAGE_SIZE) {
+		uint32_t frame = pin_page_present(as, va, need);
+
+		if (unlikely(!frame)) {
+			int err = pin_page_slow(as, va, access, need, &frame);
+
+			if (err && !pages)
+				return err;
+			if (err) {
+				len = proved - first;
+				break;
+			}
+		}
+		pin->frame[pages++] = frame;
+	}
+	pin->pages = (uint8_t)pages;
+	pin->len = (uint32_t)len;
+	return (int64_t)len;
+}
+
+void pin_release(struct pin *pin)
+{
+	if (!pin->borrowed)
+		for (unsigned i = 0; i < pin->pages; i++)
+			frame_put((paddr_t)pin->frame[i] << PAGE_SHIFT);
+	pin->pages = 0;
+	pin->len = 0;
+}
+
+/* ---- through the proof ------------------------------------------------------------------------------ */
+
+static inline char *pin_at(const struct pin *pin, uint32_t off)
+{
+	uint32_t at = pin->first + off;
+
+	return (char *)arch_direct((paddr_t)pin->frame[at >> PAGE_SHIFT] << PAGE_SHIFT) +
+	       (at & (PAGE_SIZE - 1));
+}
+
+static inline uint32_t pin_piece(const struct pin *pin, uint32_t off, uint32_t n)
+{
+	uint32_t left = (uint32_t)PAGE_SIZE - ((pin->first + off) & ((uint32_t)PAGE_SIZE - 1));
+
+	return min_of(n, left);
+}
+
+void pin_copy_in(const struct pin *pin, uint32_t off, void *dst, uint32_t n)
+{
+	kassert(off <= pin->len && n <= pin->len - off);
+	while (n) {
+		uint32_t piece = pin_piece(pin, off, n);
+
+		memcpy(dst, pin_at(pin, off), piece);
+		dst = (char *)dst + piece;
+		off += piece;
+		n -= piece;
+	}
+}
+
+void pin_copy_out(const struct pin *pin, uint32_t off, const void *src, uint32_t n)
+{
+	kassert(off <= pin->len && n <= pin->len - off);
+	while (n) {
+		uint32_t piece = pin_piece(pin, off, n);
+
+		memcpy(pin_at(pin, off), src, piece);
+		src = (const char *)src + piece;
+		off += piece;
+		n -= piece;
+	}
+}
+
+paddr_t pin_run(const struct pin *pin, uint32_t off, uint32_t *run)
+{
+	uint32_t at = pin->first + off, page = at >> PAGE_SHIFT, end = page + 1;
+	uint32_t inside = at & ((uint32_t)PAGE_SIZE - 1);
+
+	kassert(off < pin->len);
+	while (end < pin->pages && pin->frame[end] == pin->frame[end - 1] + 1)
+		end++;
+	*run = min_of((end - page) * (uint32_t)PAGE_SIZE - inside, pin->len - off);
+	return ((paddr_t)pin->frame[page] << PAGE_SHIFT) + inside;
+}
+
+/* ---- small structures --------------------------------------------------------------------------------- */
+
+int user_read(struct aspace *as, uaddr_t from, void *dst, size_t n)
+{
+	struct pin pin;
+	int64_t got;
+
+	kassert(n <= PAGE_SIZE);
+	got = pin_user(as, from, n, ACCESS_READ, &pin);
+	if (got < 0)
+		return (int)got;
+	if ((size_t)got == n)
+		pin_copy_in(&pin, 0, dst, (uint32_t)n);
+	pin_release(&pin);
+	return (size_t)got == n ? 0 : -EFAULT;
+}
+
+int user_write(struct aspace *as, uaddr_t to, const void *src, size_t n)
+{
+	struct pin pin;
+	int64_t got;
+
+	kassert(n <= PAGE_SIZE);
+	got = pin_user(as, to, n, ACCESS_WRITE, &pin);
+	if (got < 0)
+		return (int)got;
+	if ((size_t)got == n)
+		pin_copy_out(&pin, 0, src, (uint32_t)n);
+	pin_release(&pin);
+	return (size_t)got == n ? 0 : -EFAULT;
+}
+
+int user_read_string(struct aspace *as, uaddr_t from, char *buf, size_t size)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		size_t want = min_of(size - done, PAGE_SIZE - ((from + done) & (PAGE_SIZE - 1)));
+		struct pin pin;
+		int64_t got = pin_user(as, from + done, want, ACCESS_READ, &pin);
+		char *end;
+
+		if (got <= 0)
+			return got ? (int)got : -EFAULT;
+		pin_copy_in(&pin, 0, buf + done, (uint32_t)got);
+		pin_release(&pin);
+		end = memchr(buf + done, 0, (size_t)got);
+		if (end)
+			return (int)(end - buf);
+		done += (size_t)got;
+	}
+	return -ENAMETOOLONG;
+}
