@@ -19,24 +19,13 @@
 #include "base/machine.h"
 #include "base/panic.h"
 #include "base/print.h"
+#include "mm/frame_table.h"
 
 #define FRAME_NONE UINT32_MAX
 #define CACHE_FRAMES 62u
 #define CACHE_BATCH 31u
 #define RESERVE_MIN 64u
 #define RESERVE_MAX 4096u
-
-struct frame {
-	/* any core, atomic */
-	_Atomic uint32_t refs;
-	/* written by the allocator only, stable while the block is allocated */
-	uint8_t order;
-	uint8_t is_free_block; /* first frame of a free block; under the lock */
-	uint16_t unused;
-	/* free list, under the lock */
-	uint32_t next, prev;
-};
-_Static_assert(sizeof(struct frame) == 16, "four frames in a cache line");
 
 struct frame_cache {
 	/* owner core only (frames_free_count peeks) */
@@ -45,6 +34,7 @@ struct frame_cache {
 } __attribute__((aligned(CACHE_LINE)));
 
 /* set once at boot */
+uintptr_t frame_table_origin;
 static struct frame *table;
 static uint64_t table_base; /* frame number of table[0], a multiple of the largest block */
 static uint64_t table_count;
@@ -239,6 +229,7 @@ void frames_init(void)
 		      (unsigned)(table_bytes >> 10));
 	table_end = table_first + (table_bytes >> PAGE_SHIFT);
 	table = arch_direct(table_first << PAGE_SHIFT);
+	frame_table_origin = (uintptr_t)table - table_base * sizeof(struct frame);
 	memset(table, 0, table_bytes);
 	for (unsigned k = 0; k <= FRAME_ORDER_MAX; k++)
 		buddy.head[k] = FRAME_NONE;

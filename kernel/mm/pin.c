@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/panic.h"
-#include "mm/frames.h"
+#include "mm/frame_table.h"
 #include "uapi/errno.h"
 
 static inline _Atomic uint64_t *pin_table(uint64_t entry)
@@ -21,25 +21,36 @@ static inline _Atomic uint64_t *pin_table(uint64_t entry)
 	return arch_direct(pte_paddr(entry));
 }
 
-/* Takes a reference on the frame under `va` if its leaf grants `need`. The frame number, or 0. */
-static inline uint32_t pin_page_present(struct aspace *as, uaddr_t va, uint64_t need)
+/*
+ * The slot of the leaf for `va` (below `top`), NULL if a table is missing. The loads of a walk depend on each other by
+ * address, which orders them on every machine.
+ */
+static inline __attribute__((always_inline)) _Atomic uint64_t *pin_slot(struct aspace *as, uaddr_t va)
 {
 	_Atomic uint64_t *slot = arch_direct(as->root);
-	uint64_t e, leaf;
+	uint64_t e;
 
-	e = atomic_load_explicit(&slot[va >> 30], memory_order_acquire);
+	e = atomic_load_explicit(&slot[va >> 30], memory_order_relaxed);
 	if (unlikely(!(e & PTE_V)))
-		return 0;
-	e = atomic_load_explicit(&pin_table(e)[va >> 21 & 511], memory_order_acquire);
+		return NULL;
+	e = atomic_load_explicit(&pin_table(e)[va >> 21 & 511], memory_order_relaxed);
 	if (unlikely(!(e & PTE_V)))
-		return 0;
-	slot = &pin_table(e)[va >> 12 & 511];
-	leaf = atomic_load_explicit(slot, memory_order_acquire);
+		return NULL;
+	return &pin_table(e)[va >> 12 & 511];
+}
+
+/* Takes a reference on the frame under `va` if its leaf grants `need`. The frame number, or 0. */
+static uint32_t pin_page_present(struct aspace *as, uaddr_t va, uint64_t need)
+{
+	_Atomic uint64_t *slot = pin_slot(as, va);
+	uint64_t leaf = slot ? atomic_load_explicit(slot, memory_order_relaxed) : 0;
+
 	if (unlikely((leaf & need) != need))
 		return 0;
-	if (unlikely(!frame_get_live(pte_paddr(leaf))))
+	if (unlikely(!frame_get_live_single(pte_paddr(leaf))) && !frame_get_live(pte_paddr(leaf)))
 		return 0;
-	if (unlikely(atomic_load_explicit(slot, memory_order_acquire) != leaf)) {
+	/* Behind the acquire of the count. */
+	if (unlikely(atomic_load_explicit(slot, memory_order_relaxed) != leaf)) {
 		frame_put(pte_paddr(leaf));
 		return 0;
 	}
@@ -61,17 +72,21 @@ static __attribute__((noinline)) int pin_page_slow(struct aspace *as, uaddr_t va
 	}
 }
 
-int64_t pin_user(struct aspace *as, uaddr_t claim, uint64_t len, uint32_t access, struct pin *pin)
+static inline uint64_t pin_need(uint32_t access)
 {
-	uint64_t need = PTE_V | PTE_U | (access & ACCESS_READ ? PTE_R : 0) |
-			(access & ACCESS_WRITE ? PTE_W : 0);
+	_Static_assert(ACCESS_READ << 1 == PTE_R && ACCESS_WRITE << 1 == PTE_W, "one shift");
+	return PTE_V | PTE_U | (uint64_t)access << 1;
+}
+
+/* More than one page, or a page that is not there yet. */
+static __attribute__((noinline)) int64_t pin_user_long(struct aspace *as, uaddr_t claim,
+						       uint64_t len, uint32_t access,
+						       struct pin *pin)
+{
+	uint64_t need = pin_need(access);
 	uint32_t first = claim & (PAGE_SIZE - 1), proved, pages = 0;
 	uaddr_t va = claim - first;
 
-	pin->len = 0;
-	pin->first = (uint16_t)first;
-	pin->pages = 0;
-	pin->borrowed = 0;
 	if (unlikely(!len))
 		return 0;
 	if (unlikely(claim - as->low >= as->top - as->low))
@@ -98,13 +113,53 @@ int64_t pin_user(struct aspace *as, uaddr_t claim, uint64_t len, uint32_t access
 	return (int64_t)len;
 }
 
+/* The leaf changed under the fast path's hands. */
+static __attribute__((noinline)) int64_t pin_user_lost(struct aspace *as, uaddr_t claim,
+						       uint64_t len, uint32_t access,
+						       struct pin *pin, paddr_t pa)
+{
+	frame_put(pa);
+	return pin_user_long(as, claim, len, access, pin);
+}
+
+/* One present page; whatever is less simple leaves by a tail call, so that this path saves no register. */
+int64_t pin_user(struct aspace *as, uaddr_t claim, uint64_t len, uint32_t access, struct pin *pin)
+{
+	uint64_t first = claim & (PAGE_SIZE - 1), need = pin_need(access), leaf;
+	_Atomic uint64_t *slot;
+
+	pin->len = 0;
+	pin->first = (uint16_t)first;
+	pin->pages = 0;
+	pin->borrowed = 0;
+	if (unlikely(len - 1 >= PAGE_SIZE - first || claim - as->low >= as->top - as->low))
+		return pin_user_long(as, claim, len, access, pin);
+	slot = pin_slot(as, claim);
+	if (unlikely(!slot))
+		return pin_user_long(as, claim, len, access, pin);
+	leaf = atomic_load_explicit(slot, memory_order_relaxed);
+	if (unlikely((leaf & need) != need || !frame_get_live_single(pte_paddr(leaf))))
+		return pin_user_long(as, claim, len, access, pin);
+	if (unlikely(atomic_load_explicit(slot, memory_order_relaxed) != leaf))
+		return pin_user_lost(as, claim, len, access, pin, pte_paddr(leaf));
+	pin->frame[0] = (uint32_t)(pte_paddr(leaf) >> PAGE_SHIFT);
+	pin->pages = 1;
+	pin->len = (uint32_t)len;
+	return (int64_t)len;
+}
+
 void pin_release(struct pin *pin)
 {
-	if (!pin->borrowed)
-		for (unsigned i = 0; i < pin->pages; i++)
-			frame_put((paddr_t)pin->frame[i] << PAGE_SHIFT);
+	unsigned pages = pin->borrowed ? 0 : pin->pages;
+
 	pin->pages = 0;
 	pin->len = 0;
+	for (unsigned i = 0; i < pages; i++) {
+		paddr_t pa = (paddr_t)pin->frame[i] << PAGE_SHIFT;
+
+		if (unlikely(!frame_put_single(pa)))
+			frame_put(pa);
+	}
 }
 
 /* ---- through the proof ------------------------------------------------------------------------------ */

@@ -43,7 +43,7 @@ uint32_t region_index(const struct aspace *as, uaddr_t va)
 bool region_find(struct aspace *as, uaddr_t va, struct region *out, uint32_t *seq)
 {
 	for (;;) {
-		uint32_t before = __atomic_load_n(&as->seq, __ATOMIC_ACQUIRE);
+		uint32_t before = atomic_load_explicit(&as->seq, memory_order_acquire);
 		uint32_t i;
 		bool found = false;
 
@@ -58,8 +58,8 @@ bool region_find(struct aspace *as, uaddr_t va, struct region *out, uint32_t *se
 			found = out->base <= va && va < out->end;
 		}
 		/* Pairs with the release in regions_replace. */
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (__atomic_load_n(&as->seq, __ATOMIC_RELAXED) != before)
+		atomic_thread_fence(memory_order_acquire);
+		if (atomic_load_explicit(&as->seq, memory_order_relaxed) != before)
 			continue;
 		*seq = before;
 		return found;
@@ -79,8 +79,8 @@ static void regions_store(struct aspace *as, uint32_t first, uint32_t end,
 	uint32_t count = as->region_count, tail = count - end;
 	uint32_t seq = as->seq;
 
-	__atomic_store_n(&as->seq, seq + 1, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	atomic_store_explicit(&as->seq, seq + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst);
 	if (first + n < end)
 		for (uint32_t i = 0; i < tail; i++)
 			region_copy(&as->regions[first + n + i], &as->regions[end + i]);
@@ -90,9 +90,9 @@ static void regions_store(struct aspace *as, uint32_t first, uint32_t end,
 	for (uint32_t i = 0; i < n; i++)
 		region_copy(&as->regions[first + i], &with[i]);
 	__atomic_store_n(&as->region_count, first + n + tail, __ATOMIC_RELAXED);
-	__atomic_store_n(&as->seq, seq + 2, __ATOMIC_RELEASE);
+	atomic_store_explicit(&as->seq, seq + 2, memory_order_release);
 	/* Pairs with region_unchanged. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	atomic_thread_fence(memory_order_seq_cst);
 }
 
 int regions_replace(struct aspace *as, uaddr_t base, uaddr_t end, const struct region *with)

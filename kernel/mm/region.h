@@ -7,6 +7,8 @@
 #ifndef MM_REGION_H
 #define MM_REGION_H
 
+#include <stdatomic.h>
+
 #include "mm/aspace.h"
 
 /* The region that holds `va` and the count it was read under; false: none. Any core. */
@@ -16,8 +18,8 @@ bool region_find(struct aspace *as, uaddr_t va, struct region *out, uint32_t *se
  * in regions_replace, so that either the faulter sees the new count or the sweep sees its leaf. */
 static inline bool region_unchanged(struct aspace *as, uint32_t seq)
 {
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return __atomic_load_n(&as->seq, __ATOMIC_RELAXED) == seq;
+	atomic_thread_fence(memory_order_seq_cst);
+	return atomic_load_explicit(&as->seq, memory_order_relaxed) == seq;
 }
 
 /* Index of the first region that ends behind `va`; region_count if none. Owner. */
