@@ -39,7 +39,8 @@ struct blk_dev {
 	uint32_t zeroes_sectors_max;
 	uint32_t segments_max; /* pieces of memory one request may consist of; a piece never crosses more frames than are contiguous */
 	bool read_only;
-	bool has_flush;
+	bool has_flush;	       /* false: nothing is ever only in a cache */
+	bool zeroes_may_unmap; /* ZEROES with `unmap` may free space */
 	/* Takes the request (0), or -EAGAIN when the queue is full: wait on `room` and try again. Other errors: -EINVAL, -EOPNOTSUPP, -EIO. */
 	int (*submit)(struct blk_dev *d, struct blk_req *r);
 

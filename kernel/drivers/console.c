@@ -11,7 +11,7 @@
 #include "base/print.h"
 
 #define BUFFER_BYTES 16384u /* power of two */
-#define WRITE_NS_MAX 200000000ull
+#define WRITE_NS_MAX 2000000000ull
 #define LOCK_SPINS_MAX 50000000u
 #define ATTENTION 0x18 /* Ctrl-X */
 
