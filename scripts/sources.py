@@ -195,8 +195,11 @@ class PrivateApt:
 
 def last_error(output):
     lines = [l.strip() for l in output.splitlines() if l.strip()]
-    errors = [l for l in lines if l.startswith(("E:", "Err:", "W:"))]
-    return (errors or lines or ["nothing"])[-1]
+    for marks in (("E:", "Err:"), ("W:",), ("",)):
+        said = [l for l in lines if l.startswith(marks)]
+        if said:
+            return said[-1]
+    return "nothing"
 
 
 # ---- unpacking ----------------------------------------------------------------------------------
@@ -301,6 +304,7 @@ def main():
         for pin in wanted:
             if not is_in_place(pin, args.deps):
                 bring(pin, args.deps, args.given, apt)
+        shutil.rmtree(os.path.join(args.deps, "apt"), ignore_errors=True)  # lists are large and age
 
 
 if __name__ == "__main__":
