@@ -201,6 +201,7 @@ third_objs := $(lwip_objs) $(fdt_objs)
 $(O)/kernel/net/%: extra = $(lwip_includes)
 $(O)/kernel/arch/riscv64/%: extra = $(fdt_includes)
 $(O)/kernel/drivers/virtio/%: extra = $(fdt_includes)
+$(O)/kernel/drivers/virtio/%: extra = $(fdt_includes)
 $(O)/kernel/main.c.o: extra = -DSLUICE_VERSION='"$(version)"'
 $(O)/kernel/main.c.o: $(O)/version.flags
 
