@@ -139,8 +139,9 @@ _Static_assert(offsetof(struct sluice_start, core) == 176, "sluice_start layout"
  * NEED_WAKEUP, full fence, load SQ tail again, and only then sleep.
  *
  * Clock: riscv64 reads `time` (rdtime), x86-64 hosted reads the time-stamp counter; both count
- * time_hz ticks per second. time_hz == 0 says that there is no such counter: use
- * IORING_OP_SYSCALL with SYS_clock_gettime.
+ * time_hz ticks per second. time_hz == 0 (hosted only: the seeded machine, whose time is its own)
+ * says that there is no such counter: enter_fn then also answers SYS_clock_gettime(clock id, user
+ * address of a struct __kernel_timespec) for CLOCK_MONOTONIC.
  */
 typedef int64_t (*sluice_enter_fn)(int64_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
 				   uint64_t a4, uint64_t a5);

@@ -1,0 +1,79 @@
+/*
+ * async_arch (x86-64, hosted machine): the few things of libasync that C cannot say: fences, the
+ * clock, the doorbell, the coroutine switch. See arch/riscv64/async_arch.h for why the switch is
+ * inline assembly.
+ *
+ * Here a program runs inside a Linux process of which it knows nothing: the fs register belongs
+ * to the host's thread, so a program has no thread-local storage and one executor.
+ */
+#ifndef ASYNC_ARCH_H
+#define ASYNC_ARCH_H
+
+#include <stdint.h>
+
+/* What is kept of a suspended coroutine besides its stack. Offsets are known to the assembly. */
+struct async_context {
+	uint64_t pc;
+	uint64_t sp;
+	uint64_t fp;
+};
+
+#define ASYNC_PER_THREAD
+
+/* Orders earlier stores before later loads (wake-up protocol, uapi/sluice.h). A locked add on the
+ * stack is the cheaper form of mfence. */
+static inline void async_fence_full(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* Ticks of the clock whose frequency is sluice_start.time_hz. */
+static inline uint64_t async_ticks_read(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+
+/* A breath inside a spin loop. */
+static inline void async_relax(void)
+{
+	__builtin_ia32_pause();
+}
+
+/* Marks mean something to an emulator only. */
+#define ASYNC_MARK(n) __asm__ volatile("" ::: "memory")
+
+/* The doorbell: a call of the kernel's own entry. */
+static inline int64_t async_door(uint64_t fn, int64_t nr, uint64_t a0, uint64_t a1, uint64_t a2,
+				 uint64_t a3, uint64_t a4, uint64_t a5)
+{
+	typedef int64_t (*door_fn)(int64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
+				   uint64_t);
+
+	return ((door_fn)fn)(nr, a0, a1, a2, a3, a4, a5);
+}
+
+/* Suspends the running coroutine into `from` and continues `to`. Returns when something continues
+ * `from`. Every register that is not restored here is in the clobber list. */
+static inline __attribute__((always_inline)) void async_switch(struct async_context *from,
+							       struct async_context *to)
+{
+	__asm__ volatile("	leaq	1f(%%rip), %%rax\n"
+			 "	movq	%%rax, 0(%%rdi)\n"
+			 "	movq	%%rsp, 8(%%rdi)\n"
+			 "	movq	%%rbp, 16(%%rdi)\n"
+			 "	movq	8(%%rsi), %%rsp\n"
+			 "	movq	16(%%rsi), %%rbp\n"
+			 "	jmpq	*0(%%rsi)\n"
+			 "1:\n"
+			 : "+D"(from), "+S"(to)
+			 :
+			 : "memory", "cc", "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11",
+			   "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
+			   "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
+			   "xmm13", "xmm14", "xmm15");
+}
+
+/* First code of a new coroutine (crt0.S): calls async_co_begin with an empty return address. */
+void async_co_entry(void);
+
+#endif

@@ -1,0 +1,354 @@
+/*
+ * exec: the executor: takes completions, picks who runs next, idles. The fast half of a switch is
+ * inline in async_core.h; this is what happens when it finds the run queue empty, the completion
+ * queue moved, or has not been here for ASYNC_TURNS_MAX switches.
+ *
+ * Runs on the process's one thread, on the stack of whichever coroutine is being suspended.
+ *
+ *   completions -> timers -> somebody runnable? -> run
+ *                                |no
+ *                                v
+ *                signal (doorbell if the poller sleeps) -> spin a while -> park in enter
+ */
+#include "internal.h"
+
+ASYNC_PER_THREAD struct async_exec async_exec;
+
+struct async_config async_config = {
+	.stack_bytes = 32 * 1024,
+	.spin_ns = 100 * 1000,
+};
+
+/* ---- completions ---- */
+
+void async_ready(struct async_co *co)
+{
+	co->state = ASYNC_READY;
+	async_run_push(&async_exec, co);
+}
+
+static void exec_complete(struct async_exec *x, const struct io_uring_cqe *cqe)
+{
+	uint64_t user_data = cqe->user_data;
+	void *record = (void *)(uintptr_t)(user_data & ~ASYNC_TAG_MASK);
+	struct async_io *io = record;
+
+	switch ((enum async_tag)(user_data & ASYNC_TAG_MASK)) {
+	case ASYNC_TAG_IO:
+		io->res = cqe->res;
+		io->flags = cqe->flags;
+		io->done = 1;
+		if (io->co->state == ASYNC_IN_IO && io->co->io == io)
+			async_ready(io->co);
+		return;
+	case ASYNC_TAG_STREAM:
+		if (cqe->flags & IORING_CQE_F_MORE)
+			x->answers_extra++;
+		async_stream_answer(record, cqe->res, cqe->flags);
+		return;
+	case ASYNC_TAG_LINK:
+		x->answers_extra++;
+		((struct async_co *)record)->link_error = cqe->res;
+		return;
+	case ASYNC_TAG_CANCEL:
+		if (--io->cancels == 0 && io->done && io->co->state == ASYNC_IN_IO && io->co->io == io)
+			async_ready(io->co);
+		return;
+	case ASYNC_TAG_CANCEL_STREAM:
+		async_stream_cancelled(record);
+		return;
+	case ASYNC_TAG_NONE:
+		return;
+	}
+	ring_die(&x->ring, "async: a completion nobody asked for\n");
+}
+
+/* Takes every completion that is there. */
+static void exec_reap(struct async_exec *x)
+{
+	struct ring *r = &x->ring;
+	uint32_t ready;
+
+	while ((ready = ring_ready(r)) != 0) {
+		for (uint32_t i = 0; i < ready; i++)
+			exec_complete(x, ring_cqe_at(r, i));
+		ring_advance(r, ready);
+	}
+}
+
+/* Completions that found the queue full wait in the kernel until they are asked for. */
+static void exec_flush_overflow(struct async_exec *x)
+{
+	struct ring *r = &x->ring;
+
+	if (ring_likely(!(__atomic_load_n(r->sq_flags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW)))
+		return;
+	ring_enter(r, ring_unsubmitted(r), 0, IORING_ENTER_GETEVENTS, NULL, 0);
+	exec_reap(x);
+}
+
+/* ---- the doorbell ---- */
+
+/* "Not now" is an answer that another turn cures. */
+static void exec_check(struct async_exec *x, int64_t answer)
+{
+	if (answer < 0 && answer != -ETIME && answer != -EINTR && answer != -EAGAIN &&
+	    answer != -EBUSY)
+		ring_die(&x->ring, "async: the doorbell answers an error\n");
+}
+
+/* Makes sure that the kernel works on what was published. */
+static void exec_signal(struct async_exec *x)
+{
+	struct ring *r = &x->ring;
+	uint32_t flags = ring_wake_flags(r);
+	uint32_t count = ring_unsubmitted(r);
+
+	r->sq_signalled = r->sq_shown;
+	if (!flags && !count)
+		return;
+	x->stats.signals++;
+	exec_check(x, ring_enter(r, count, 0, flags, NULL, 0));
+}
+
+/* ---- cancels ---- */
+
+static void exec_cancel(struct async_exec *x, struct async_io *io, uint64_t user_data)
+{
+	io->cancels++;
+	ring_fill(ring_sqe(&x->ring), IORING_OP_ASYNC_CANCEL, -1, 0, user_data, 0, 0,
+		  (uint64_t)(uintptr_t)io | ASYNC_TAG_CANCEL);
+	x->stats.cancels++;
+}
+
+/* A cancel needs an SQE; when there is none it waits here for the next turn. */
+static void exec_cancels(struct async_exec *x)
+{
+	while (x->cancels && ring_space(&x->ring) >= 2) {
+		struct async_io *io = x->cancels;
+
+		x->cancels = io->cancel_next;
+		if (!x->cancels)
+			x->cancels_tail = &x->cancels;
+		if (io->done)
+			continue;
+		if (io->linked)
+			exec_cancel(x, io, (uint64_t)(uintptr_t)io->co | ASYNC_TAG_LINK);
+		exec_cancel(x, io, (uint64_t)(uintptr_t)io);
+	}
+}
+
+void async_io_cancel(struct async_io *io)
+{
+	struct async_exec *x = &async_exec;
+
+	if (io->done || io->always || io->cancel_wanted)
+		return;
+	io->cancel_wanted = 1;
+	io->cancel_next = NULL;
+	*x->cancels_tail = io;
+	x->cancels_tail = &io->cancel_next;
+	exec_cancels(x);
+}
+
+/* A record that leaves the stack must not stay on the list of cancels. */
+static void exec_forget(struct async_exec *x, struct async_io *io)
+{
+	struct async_io **p = &x->cancels;
+
+	while (*p && *p != io)
+		p = &(*p)->cancel_next;
+	if (!*p)
+		return;
+	*p = io->cancel_next;
+	if (!*p)
+		x->cancels_tail = p;
+}
+
+int32_t async_io_stopped(struct async_io *io)
+{
+	if (io->cancel_wanted)
+		exec_forget(&async_exec, io);
+	while (io->cancels) {
+		io->co->io = io;
+		io->co->state = ASYNC_IN_IO;
+		async_suspend();
+	}
+	if (io->res == -ECANCELED || io->res == -EINTR)
+		return io->always ? io->res : io->co->stop;
+	return io->res;
+}
+
+int64_t async_exchange_failed(struct async_io *io, int64_t res)
+{
+	struct async_co *me = io->co;
+	int32_t why = me->link_error;
+
+	me->link_error = 0;
+	if (me->stop || res != -ECANCELED || why == 0)
+		return res;
+	return why < 0 ? why : -ECONNABORTED;
+}
+
+/* ---- room in the submission queue ---- */
+
+/* Back-pressure: lets others run until the kernel has taken entries. Nobody else runnable: waits in
+ * the kernel for that. */
+static bool exec_wait_room(struct async_io *io, uint32_t count)
+{
+	struct async_exec *x = &async_exec;
+	struct ring *r = &x->ring;
+
+	while (ring_space(r) < count) {
+		ring_publish(r);
+		exec_signal(x);
+		if (ring_space(r) >= count)
+			break;
+		if (!x->run_head && ring_is_polled(r))
+			ring_enter(r, 0, 0, IORING_ENTER_SQ_WAIT | ring_wake_flags(r), NULL, 0);
+		async_yield();
+		if (x->self->stop && !io->always) {
+			io->res = x->self->stop;
+			io->done = 1;
+			return false;
+		}
+	}
+	return true;
+}
+
+struct io_uring_sqe *async_sqe_wait(struct async_io *io)
+{
+	return exec_wait_room(io, 1) ? ring_sqe(&async_exec.ring) : NULL;
+}
+
+bool async_sqe_reserve(struct async_io *io, uint32_t count)
+{
+	return exec_wait_room(io, count);
+}
+
+struct io_uring_sqe *async_io_begin_always(struct async_io *io)
+{
+	struct io_uring_sqe *sqe = ring_sqe(&async_exec.ring);
+
+	*io = (struct async_io){ .co = async_exec.self, .always = 1 };
+	return sqe ? sqe : async_sqe_wait(io);
+}
+
+/* ---- idling ---- */
+
+/* Operations whose (last) answer is still to come. */
+static uint32_t exec_outstanding(const struct async_exec *x)
+{
+	return x->ring.sq_next - x->ring.cq_next + x->answers_extra;
+}
+
+/* Waits in the kernel for a completion, or until the first timer. */
+static void exec_park(struct async_exec *x)
+{
+	struct ring *r = &x->ring;
+	struct __kernel_timespec ts;
+	struct io_uring_getevents_arg arg = { 0 };
+	uint32_t flags = IORING_ENTER_GETEVENTS | ring_wake_flags(r);
+	uint64_t wait = async_timer_wait_ns();
+	int64_t n;
+
+	if (wait == 0)
+		return;
+	if (wait != UINT64_MAX) {
+		ts.tv_sec = (int64_t)(wait / ASYNC_S);
+		ts.tv_nsec = (int64_t)(wait % ASYNC_S);
+		arg.ts = (uint64_t)(uintptr_t)&ts;
+		flags |= IORING_ENTER_EXT_ARG;
+	}
+	x->stats.parks++;
+	if (flags & IORING_ENTER_EXT_ARG)
+		n = ring_enter(r, ring_unsubmitted(r), 1, flags, &arg, sizeof(arg));
+	else
+		n = ring_enter(r, ring_unsubmitted(r), 1, flags, NULL, 0);
+	r->sq_signalled = r->sq_shown;
+	exec_check(x, n);
+}
+
+/* Nobody is runnable: makes sure the kernel works on what it was given, looks for a while, parks. */
+static void exec_idle(struct async_exec *x)
+{
+	struct ring *r = &x->ring;
+	uint64_t spin = async_config.spin_ns;
+	uint64_t wait;
+
+	if (exec_outstanding(x) == 0 && !x->timers)
+		ring_die(r, "async: every coroutine waits for another one\n");
+	if (ring_is_polled(r) && spin) {
+		exec_signal(x);
+		wait = async_timer_wait_ns();
+		x->stats.spins++;
+		if (ring_spin(r, 1, async_ns_to_ticks(spin < wait ? spin : wait)))
+			return;
+		if (wait <= spin)
+			return; /* a timer is due */
+	}
+	exec_park(x);
+}
+
+struct async_co *async_pick(void)
+{
+	struct async_exec *x = &async_exec;
+	struct ring *r = &x->ring;
+	struct async_co *next;
+
+	x->stats.turns++;
+	x->turns_left = ASYNC_TURNS_MAX;
+	exec_reap(x);
+	for (;;) {
+		if (ring_unlikely(x->cancels != NULL))
+			exec_cancels(x);
+		if (ring_unlikely(x->timers != NULL))
+			async_timer_turn();
+		if (r->sq_shown != r->sq_next)
+			ring_publish(r);
+		if (x->run_head)
+			break;
+		exec_flush_overflow(x);
+		if (!x->run_head)
+			exec_idle(x);
+		exec_reap(x);
+	}
+	if (r->sq_shown - r->sq_signalled >= ASYNC_UNSIGNALLED_MAX)
+		exec_signal(x);
+	next = x->run_head;
+	x->run_head = next->next;
+	if (!x->run_head)
+		x->run_tail = &x->run_head;
+	return next;
+}
+
+/* ---- start and end ---- */
+
+static void exec_start(struct async_exec *x, const struct ring *ring)
+{
+	const struct sluice_start *info = ring_start_info;
+
+	x->ring = *ring;
+	x->run_tail = &x->run_head;
+	x->cancels_tail = &x->cancels;
+	x->turns_left = ASYNC_TURNS_MAX;
+	x->tick_hz = info->time_hz ? info->time_hz : ASYNC_S;
+	x->main.is_main = true;
+	x->self = &x->main;
+	if (info->flags & SLUICE_START_SPIN_GIVEN)
+		async_config.spin_ns = info->spin_us * 1000ull;
+}
+
+int main(int argc, char **argv);
+
+/* Weak: a program that uses the bare ring brings its own. */
+__attribute__((weak)) int ring_main(struct ring *ring, int argc, char **argv)
+{
+	exec_start(&async_exec, ring);
+	async_exit(main(argc, argv));
+}
+
+_Noreturn void async_exit(int status)
+{
+	ring_exit(&async_exec.ring, status);
+}

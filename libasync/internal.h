@@ -1,0 +1,57 @@
+/*
+ * internal: what the files of libasync know of each other and programs need not.
+ *
+ * Everything here runs on the process's one thread.
+ */
+#ifndef LIBASYNC_INTERNAL_H
+#define LIBASYNC_INTERNAL_H
+
+#include "async.h"
+
+/* exec.c: `co` leaves whatever it waits in; the caller has checked that it does wait. */
+void async_ready(struct async_co *co);
+/* exec.c: asks the kernel to end `io` early, now or when an SQE is free. Idempotent. */
+void async_io_cancel(struct async_io *io);
+
+/* exec.c: waits until `count` SQEs are free; false: told to stop meanwhile and !io->always. */
+bool async_sqe_reserve(struct async_io *io, uint32_t count);
+
+/* stream.c: one answer of a multishot operation; its cancel was carried out. */
+void async_stream_answer(struct async_stream *stream, int32_t res, uint32_t flags);
+void async_stream_cancelled(struct async_stream *stream);
+
+/* timer.c */
+void async_timer_set(struct async_timer *timer, uint64_t ns);
+void async_timer_clear(struct async_timer *timer);
+/* Fires what is due. */
+void async_timer_turn(void);
+/* Nanoseconds until the first timer, 0 when it is due, UINT64_MAX without one. */
+uint64_t async_timer_wait_ns(void);
+uint64_t async_ns_to_ticks(uint64_t ns);
+
+/* scope.c: a scope fired or the coroutine was cancelled: recomputes what its calls answer, and
+ * takes it out of the call it waits in. */
+void async_stop_update(struct async_co *co);
+
+/* sync.c: queues of waiters. */
+static inline bool waitq_is_empty(const struct async_waitq *q)
+{
+	return q->head.next == NULL || q->head.next == &q->head;
+}
+/* Queues `w` for the running coroutine. */
+void waitq_add(struct async_waitq *q, struct async_waiter *w);
+/* Takes it off, if it is still queued. */
+void waitq_remove(struct async_waiter *w);
+/* Waits until woken: 0; or until told to stop: its errno, and off the queue. */
+int waitq_wait(struct async_waitq *q);
+/* Suspends the running coroutine until some waiter of its is woken or it is told to stop. */
+void waitq_suspend(void);
+/* Wakes the first waiter and returns its coroutine; NULL when there is none. */
+struct async_co *waitq_wake(struct async_waitq *q);
+void waitq_wake_all(struct async_waitq *q);
+
+/* stack.c: a coroutine with its stack, from the pool or fresh; NULL without memory. May wait. */
+struct async_co *async_stack_get(void);
+void async_stack_put(struct async_co *co);
+
+#endif
