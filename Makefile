@@ -198,11 +198,11 @@ lwip_objs := $(if $(net_port),$(lwip_srcs:%=$(O)/lwip/%.o))
 fdt_objs  := $(if $(filter riscv64,$(MACHINE)),$(fdt_srcs:%=$(O)/libfdt/%.o))
 third_objs := $(lwip_objs) $(fdt_objs)
 
-$(O)/kernel/net/%: extra = $(lwip_includes)
-$(O)/kernel/arch/riscv64/%: extra = $(fdt_includes)
-$(O)/kernel/drivers/virtio/%: extra = $(fdt_includes)
-$(O)/kernel/drivers/virtio/%: extra = $(fdt_includes)
-$(O)/kernel/main.c.o: extra = -DSLUICE_VERSION='"$(version)"'
+$(O)/kernel/net/%: private extra = $(lwip_includes)
+$(O)/kernel/arch/riscv64/%: private extra = $(fdt_includes)
+$(O)/kernel/drivers/virtio/%: private extra = $(fdt_includes)
+$(O)/kernel/drivers/virtio/%: private extra = $(fdt_includes)
+$(O)/kernel/main.c.o: private extra = -DSLUICE_VERSION='"$(version)"'
 $(O)/kernel/main.c.o: $(O)/version.flags
 
 $(O)/%.c.o: %.c $(O)/kernel.flags | $(pins)
@@ -261,10 +261,14 @@ user_includes := -iquote . -iquote libasync
 
 $(O)/user/%.c.o: %.c $(O)/user.flags
 	$(call say,CC,$<)
-	$(call compile,$(UCC) $(uflags) $(common) $(user_includes),)
+	$(call compile,$(UCC) $(uflags) $(common) $(user_includes),$(extra))
 $(O)/user/%.S.o: %.S $(O)/user.flags
 	$(call say,AS,$<)
 	$(call compile,$(UCC) $(uflags) $(common) $(user_includes),)
+
+$(O)/user/tests/abi/%: private extra = -iquote tests/abi
+$(O)/user/bench/guest/%: private extra = -iquote bench/guest
+$(O)/user/apps/%: private extra = -iquote apps
 
 # A program is one file, or one folder; abi tests and guest benchmarks share their folder's lib/.
 apps    := $(sort $(basename $(notdir $(wildcard apps/*.c))) $(notdir $(patsubst %/,%,$(dir $(wildcard apps/*/*.c)))))
@@ -321,7 +325,8 @@ ifeq ($(MACHINE),hosted)
 $(foreach t,$(sort $(basename $(notdir $(wildcard tests/unit/*.c)))),$(eval $(call host_test,unit,$(t))))
 $(foreach t,$(sort $(basename $(notdir $(wildcard tests/sim/*.c)))),$(eval $(call host_test,sim,$(t))))
 endif
-$(O)/tests/%: extra = -Itests $(lwip_includes)
+$(O)/tests/unit/%: private extra = -iquote tests/unit $(lwip_includes)
+$(O)/tests/sim/%: private extra = -iquote tests/sim $(lwip_includes)
 
 .PHONY: unit-programs sim-programs
 unit-programs: $(unit_tests) build/layers.ok
