@@ -201,7 +201,6 @@ third_objs := $(lwip_objs) $(fdt_objs)
 $(O)/kernel/net/%: private extra = $(lwip_includes)
 $(O)/kernel/arch/riscv64/%: private extra = $(fdt_includes)
 $(O)/kernel/drivers/virtio/%: private extra = $(fdt_includes)
-$(O)/kernel/drivers/virtio/%: private extra = $(fdt_includes)
 $(O)/kernel/main.c.o: private extra = -DSLUICE_VERSION='"$(version)"'
 $(O)/kernel/main.c.o: $(O)/version.flags
 
