@@ -1,7 +1,7 @@
 /*
  * unit: the machine that unit tests run on.
  */
-#include "lib/unit.h"
+#include "unit/lib/unit.h"
 
 #include "arch/hosted/hosted.h"
 
