@@ -265,7 +265,7 @@ $(O)/user/%.S.o: %.S $(O)/user.flags
 	$(call say,AS,$<)
 	$(call compile,$(UCC) $(uflags) $(common) $(user_includes),)
 
-$(O)/user/tests/abi/%: private extra = -iquote tests/abi
+$(O)/user/tests/abi/%: private extra = -iquote tests -iquote tests/abi
 $(O)/user/bench/guest/%: private extra = -iquote bench/guest
 $(O)/user/apps/%: private extra = -iquote apps
 
@@ -324,8 +324,8 @@ ifeq ($(MACHINE),hosted)
 $(foreach t,$(sort $(basename $(notdir $(wildcard tests/unit/*.c)))),$(eval $(call host_test,unit,$(t))))
 $(foreach t,$(sort $(basename $(notdir $(wildcard tests/sim/*.c)))),$(eval $(call host_test,sim,$(t))))
 endif
-$(O)/tests/unit/%: private extra = -iquote tests/unit $(lwip_includes)
-$(O)/tests/sim/%: private extra = -iquote tests/sim $(lwip_includes)
+$(O)/tests/unit/%: private extra = -iquote tests -iquote tests/unit $(lwip_includes)
+$(O)/tests/sim/%: private extra = -iquote tests -iquote tests/sim $(lwip_includes)
 
 .PHONY: unit-programs sim-programs
 unit-programs: $(unit_tests) build/layers.ok
