@@ -1,0 +1,203 @@
+/*
+ * net: the stack's place in the core's turn, and its addresses.
+ *
+ * Net core only, but for net_init (boot core, before the other cores run). The poller registered here does what lwIP leaves to its
+ * surroundings: packets to ourselves, segments that found no transmit buffer, the device's doorbell for all frames of a turn
+ * at once.
+ */
+#include "net/net.h"
+
+#include "base/cmdline.h"
+#include "base/panic.h"
+#include "base/print.h"
+#include "drivers/drivers.h"
+#include "lwip/dhcp.h"
+#include "lwip/init.h"
+#include "lwip/ip.h"
+#include "lwip/ip6_addr.h"
+#include "lwip/priv/tcp_priv.h"
+#include "net/netif.h"
+#include "net/socket.h"
+#include "net/timers.h"
+#include "uapi/errno.h"
+
+struct net_config {
+	bool off, dhcp;
+	ip4_addr_t address, mask, gateway;
+};
+
+static struct {
+	struct net_if ifs[array_count(nics)];
+	unsigned count;
+	uint32_t core;
+	bool started;
+	struct net_config config;
+	struct device_poller poller;
+} net;
+
+uint32_t net_core_index(void)
+{
+	return net.core;
+}
+
+/* ---- addresses -------------------------------------------------------------------------------- */
+
+static void say_address(struct netif *netif)
+{
+	char addr[IP4ADDR_STRLEN_MAX], mask[IP4ADDR_STRLEN_MAX], gw[IP4ADDR_STRLEN_MAX];
+
+	if (ip4_addr_isany(netif_ip4_addr(netif)))
+		return;
+	ip4addr_ntoa_r(netif_ip4_addr(netif), addr, sizeof(addr));
+	ip4addr_ntoa_r(netif_ip4_netmask(netif), mask, sizeof(mask));
+	ip4addr_ntoa_r(netif_ip4_gw(netif), gw, sizeof(gw));
+	kprint("net: %c%c%u %s mask %s gateway %s (%s)\n", netif->name[0], netif->name[1], netif->num, addr, mask, gw,
+	       dhcp_supplied_address(netif) ? "dhcp" : "static");
+}
+
+static int config_parse(struct net_config *c, const char *text)
+{
+	char addr[IP4ADDR_STRLEN_MAX];
+	const char *slash = strchr(text, '/');
+	size_t len = slash ? (size_t)(slash - text) : 0;
+	unsigned prefix = 0;
+	const char *p;
+
+	if (!len || len >= sizeof(addr))
+		return -EINVAL;
+	memcpy(addr, text, len);
+	addr[len] = 0;
+	if (!ip4addr_aton(addr, &c->address))
+		return -EINVAL;
+	for (p = slash + 1; *p >= '0' && *p <= '9' && prefix <= 32; p++)
+		prefix = prefix * 10 + (unsigned)(*p - '0');
+	if (p == slash + 1 || prefix > 32 || (*p && *p != ','))
+		return -EINVAL;
+	ip4_addr_set_u32(&c->mask, lwip_htonl(prefix ? ~0u << (32 - prefix) : 0));
+	if (*p == ',' && !ip4addr_aton(p + 1, &c->gateway))
+		return -EINVAL;
+	return 0;
+}
+
+static int config_read(struct net_config *c)
+{
+	const char *text = cmdline_find("net");
+
+	*c = (struct net_config){ .dhcp = true };
+	if (!text || !strcmp(text, "dhcp"))
+		return 0;
+	c->dhcp = false;
+	if (!strcmp(text, "off")) {
+		c->off = true;
+		return 0;
+	}
+	if (config_parse(c, text)) {
+		kprint("net: boot argument net=%s is not dhcp, off or ADDRESS/PREFIX[,GATEWAY]\n", text);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static void if_start(struct net_if *n, bool first)
+{
+	struct netif *netif = &n->netif;
+
+	netif_set_status_callback(netif, say_address);
+	if (first)
+		netif_set_default(netif);
+	netif_create_ip6_linklocal_address(netif, 1);
+	netif_set_ip6_autoconfig_enabled(netif, 1);
+	netif_set_up(netif);
+	if (net.config.dhcp || !first) {
+		if (dhcp_start(netif) != ERR_OK)
+			kprint("net: no memory to ask for an address\n");
+	} else {
+		netif_set_addr(netif, &net.config.address, &net.config.mask, &net.config.gateway);
+	}
+}
+
+static void net_start(void)
+{
+	net.started = true;
+	net_timers_start();
+	for (unsigned i = 0; i < net.count; i++)
+		if_start(&net.ifs[i], i == 0);
+}
+
+/* ---- the core's turn ---------------------------------------------------------------------------- */
+
+static bool loop_is_waiting(void)
+{
+	struct netif *n;
+
+	NETIF_FOREACH(n) {
+		if (n->loop_first)
+			return true;
+	}
+	return false;
+}
+
+static unsigned net_poll(struct device_poller *p)
+{
+	unsigned done = 0;
+
+	(void)p;
+	if (unlikely(!net.started)) {
+		net_start();
+		done++;
+	}
+	if (unlikely(loop_is_waiting())) {
+		netif_poll_all();
+		done++;
+	}
+	for (unsigned i = 0; i < net.count; i++) {
+		struct net_if *n = &net.ifs[i];
+
+		if (unlikely(n->tx_retry)) {
+			n->tx_retry = false;
+			tcp_txnow();
+			done++;
+		}
+	}
+	return done;
+}
+
+static void net_flush(struct device_poller *p)
+{
+	(void)p;
+	for (unsigned i = 0; i < net.count; i++)
+		net_if_kick(&net.ifs[i]);
+}
+
+static bool net_arm(struct device_poller *p)
+{
+	(void)p;
+	for (unsigned i = 0; i < net.count; i++) {
+		if (net.ifs[i].tx_retry)
+			return true;
+	}
+	return !net.started || loop_is_waiting();
+}
+
+int net_init(void)
+{
+	struct core *c = core_with_role(ROLE_NET);
+	int err = config_read(&net.config);
+
+	if (err)
+		return err;
+	kassert(c);
+	net.core = c->index;
+	lwip_init();
+	net_if_init_pools();
+	socks_init();
+	for (unsigned i = 0; i < nic_count && !net.config.off; i++) {
+		if (nics[i]->core == net.core)
+			net_if_attach(&net.ifs[net.count++], nics[i]);
+		else
+			kprint("net: a card that core %u owns is left out: the stack is on core %u\n", nics[i]->core, net.core);
+	}
+	net.poller = (struct device_poller){ .poll = net_poll, .flush = net_flush, .arm = net_arm };
+	device_poller_add(net.core, &net.poller);
+	return 0;
+}

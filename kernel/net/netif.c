@@ -1,0 +1,166 @@
+/*
+ * netif: frames between a network card and lwIP.
+ *
+ * Net core only. A received frame is lent to lwIP in the device's own buffer (a custom pbuf around it), so an acknowledgement costs no copy and data
+ * is copied once, into the program's pages. Whoever drops the last reference gives the buffer back; when that happens
+ * before rx() returns, the driver is simply told to use it again.
+ *
+ *   rx() --lent--> lwIP --freed inside rx()--> driver reuses the buffer at once
+ *                    |
+ *                    +--kept: queued on a socket, out of order, a fragment--> freed later --> rx_return
+ *
+ * When the device runs low on buffers, frames are copied instead; when memory for copies is out too, large frames are dropped (their sender
+ * repeats them) and small ones, which are mostly acknowledgements that free memory, are still lent.
+ */
+#include "net/netif.h"
+
+#include "lwip/etharp.h"
+#include "lwip/ethip6.h"
+#include "lwip/pbuf.h"
+#include "mm/pool.h"
+#include "netif/ethernet.h"
+
+#define LENT_MAX 2048u
+#define SMALL_FRAME 160u
+
+/* A device buffer in lwIP's hands. */
+struct lent {
+	struct pbuf_custom pbuf; /* first: lwIP's pointer is ours */
+	struct nic *nic;
+	void *buf;
+};
+
+static struct pool lent_pool;
+static struct lent *lent_now; /* the frame being delivered; NULL once it was freed */
+
+static void lent_free(struct pbuf *p)
+{
+	struct lent *l = (struct lent *)(void *)p;
+
+	if (l == lent_now)
+		lent_now = NULL;
+	else
+		l->nic->ops->rx_return(l->nic, l->buf);
+	pool_free(&lent_pool, l);
+}
+
+static struct pbuf *rx_copy(const uint8_t *frame, uint32_t len)
+{
+	/* The Ethernet header is 14 bytes: two bytes in front align what follows it. */
+	struct pbuf *p = pbuf_alloc(PBUF_RAW, (uint16_t)(len + 2), PBUF_RAM);
+
+	if (p) {
+		pbuf_remove_header(p, 2);
+		memcpy(p->payload, frame, len);
+	}
+	return p;
+}
+
+static bool rx(struct nic *nic, void *buf, uint8_t *frame, uint32_t len)
+{
+	struct net_if *n = nic->net;
+	struct lent *l = NULL;
+	struct pbuf *p = NULL;
+	bool low = nic->ops->rx_free(nic) <= n->rx_low;
+	bool kept;
+
+	if (unlikely(len < 14 || len > 14u + nic->mtu))
+		goto out_drop;
+	if (unlikely(low))
+		p = rx_copy(frame, len);
+	if (likely(!p)) {
+		if (low && len > SMALL_FRAME)
+			goto out_drop;
+		l = pool_alloc(&lent_pool);
+		if (unlikely(!l))
+			goto out_drop;
+		l->pbuf.custom_free_function = lent_free;
+		l->nic = nic;
+		l->buf = buf;
+		p = pbuf_alloced_custom(PBUF_RAW, (uint16_t)len, PBUF_REF, &l->pbuf, frame, (uint16_t)len);
+	}
+	lent_now = l;
+	if (unlikely(ethernet_input(p, &n->netif) != ERR_OK))
+		pbuf_free(p);
+	kept = lent_now != NULL;
+	lent_now = NULL;
+	return kept;
+
+out_drop:
+	this_core()->count->nic_drops++;
+	return false;
+}
+
+static void tx_room(struct nic *nic)
+{
+	struct net_if *n = nic->net;
+
+	n->tx_retry |= n->tx_starved;
+	n->tx_starved = false;
+}
+
+static err_t tx(struct netif *netif, struct pbuf *p)
+{
+	struct net_if *n = netif->state;
+	struct nic *nic = n->nic;
+	uint8_t *to = nic->ops->tx_reserve(nic);
+	uint32_t len = p->tot_len;
+
+	if (unlikely(!to)) {
+		n->tx_starved = true;
+		return ERR_MEM;
+	}
+	if (unlikely(len > 14u + nic->mtu))
+		return ERR_BUF;
+	for (struct pbuf *q = p;; q = q->next) {
+		memcpy(to, q->payload, q->len);
+		if (q->len == q->tot_len)
+			break;
+		to += q->len;
+	}
+	nic->ops->tx_commit(nic, len);
+	n->kick = true;
+	return ERR_OK;
+}
+
+void net_if_kick(struct net_if *n)
+{
+	if (!n->kick)
+		return;
+	n->kick = false;
+	n->nic->ops->tx_kick(n->nic);
+}
+
+static err_t netif_setup(struct netif *netif)
+{
+	struct net_if *n = netif->state;
+
+	netif->name[0] = 'e';
+	netif->name[1] = 'n';
+	netif->output = etharp_output;
+	netif->output_ip6 = ethip6_output;
+	netif->linkoutput = tx;
+	netif->mtu = n->nic->mtu;
+	netif->hwaddr_len = sizeof(n->nic->mac);
+	memcpy(netif->hwaddr, n->nic->mac, sizeof(n->nic->mac));
+	netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_LINK_UP;
+	if (n->nic->rx_csum_done)
+		NETIF_SET_CHECKSUM_CTRL(netif, NETIF_CHECKSUM_ENABLE_ALL & ~(NETIF_CHECKSUM_CHECK_TCP |
+									     NETIF_CHECKSUM_CHECK_UDP));
+	return ERR_OK;
+}
+
+void net_if_init_pools(void)
+{
+	pool_init(&lent_pool, "net rx frames", sizeof(struct lent), LENT_MAX);
+}
+
+void net_if_attach(struct net_if *n, struct nic *nic)
+{
+	n->nic = nic;
+	n->rx_low = nic->ops->rx_free(nic) / 4;
+	nic->net = n;
+	nic->tx_room = tx_room;
+	netif_add_noaddr(&n->netif, n, netif_setup, ethernet_input);
+	nic->rx = rx; /* from here on frames may arrive */
+}

@@ -1,0 +1,28 @@
+/*
+ * netif: a network card as lwIP sees it. Net core only.
+ */
+#ifndef NET_NETIF_H
+#define NET_NETIF_H
+
+#include "drivers/nic.h"
+#include "lwip/netif.h"
+
+struct net_if {
+	struct netif netif;
+	struct nic *nic;
+	uint32_t rx_low;  /* copy received frames when the device has no more buffers than this */
+	bool kick;	  /* frames committed since the last tx_kick */
+	bool tx_starved;  /* a frame found no transmit buffer; tx_room has not been called since */
+	bool tx_retry;	  /* there is room again for what lwIP kept: the next turn's poll sends it */
+};
+
+/* Memory for the frames that are in lwIP's hands. Boot. */
+void net_if_init_pools(void);
+
+/* Joins `nic` to lwIP: no address yet, link up. Net core, once per card. */
+void net_if_attach(struct net_if *n, struct nic *nic);
+
+/* Makes the device look at what was committed, if there is anything. */
+void net_if_kick(struct net_if *n);
+
+#endif
