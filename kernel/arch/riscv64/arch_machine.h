@@ -1,0 +1,124 @@
+/*
+ * arch_machine (riscv64): what a RISC-V hart keeps per thread, address space and fiber, and the
+ * promises of arch.h that are one or a few instructions.
+ *
+ * In the kernel tp holds the core pointer and gp the arch's own block of this hart (hart.h); the link
+ * script defines no __global_pointer$, so the linker never uses gp for anything else.
+ */
+#ifndef ARCH_RISCV64_ARCH_MACHINE_H
+#define ARCH_RISCV64_ARCH_MACHINE_H
+
+#include <stdatomic.h>
+
+#include "arch/riscv64/layout.h"
+#include "base/types.h"
+
+struct core;
+struct arch_hart;
+
+struct arch_user {
+	uint64_t x[32]; /* x[0] is the pc */
+
+	/* owner core only */
+	uint64_t kernel_sp;	   /* while it runs */
+	struct arch_hart *hart;	   /* where it is the loaded thread; NULL: nowhere */
+	struct arch_hart *fp_hart; /* where its FP registers were last loaded */
+	uint64_t fcsr;
+	uint64_t f[32];
+};
+
+struct arch_aspace {
+	paddr_t root;		/* set once */
+	_Atomic uint64_t context; /* generation << 16 | ASID; 0: none yet */
+	_Atomic uint64_t cores;	/* any core: bit per core that may hold translations */
+};
+
+struct arch_fiber {
+	uint64_t sp, ra, s[12];
+};
+
+static inline struct core *arch_core(void)
+{
+	struct core *c;
+
+	/* volatile: a fiber may continue on another core, so the value must not be kept across calls */
+	__asm__ volatile("mv %0, tp" : "=r"(c));
+	return c;
+}
+
+static inline void arch_core_set(struct core *c)
+{
+	/* HART_CORE: where the way out of user mode finds it again */
+	__asm__ volatile("mv tp, %0\n\tsd %0, 0(gp)" : : "r"(c) : "memory");
+}
+
+/* Set once at boot: nanoseconds of one tick of `time`; 0 when that is no whole number. */
+extern uint64_t arch_tick_ns;
+nsec_t arch_time_ns_slow(void);
+
+static inline uint64_t arch_ticks(void)
+{
+	uint64_t t;
+
+	__asm__ volatile("rdtime %0" : "=r"(t));
+	return t;
+}
+
+static inline nsec_t arch_time_ns(void)
+{
+	uint64_t k = arch_tick_ns;
+
+	return likely(k) ? arch_ticks() * k : arch_time_ns_slow();
+}
+
+static inline void arch_relax(void)
+{
+	__asm__ volatile(".4byte 0x0100000f" : : : "memory"); /* pause: a hint, a fence that orders nothing */
+}
+
+static inline uint64_t arch_user_nr(const struct arch_user *u)
+{
+	return u->x[17];
+}
+
+static inline uint64_t arch_user_arg(const struct arch_user *u, unsigned i)
+{
+	return u->x[10 + i];
+}
+
+static inline void arch_user_set_result(struct arch_user *u, int64_t result)
+{
+	u->x[10] = (uint64_t)result;
+}
+
+static inline void *arch_direct(paddr_t pa)
+{
+	return (void *)(pa + DIRECT_BASE);
+}
+
+/* Also right for objects in the kernel image, so that static buffers may be given to devices. */
+static inline paddr_t arch_direct_paddr(const void *p)
+{
+	uint64_t va = (uint64_t)p;
+
+	return va >= IMAGE_BASE ? va - IMAGE_OFFSET : va - DIRECT_BASE;
+}
+
+static inline void arch_before_doorbell(void)
+{
+	__asm__ volatile("fence w, o" : : : "memory");
+}
+
+static inline void arch_before_dma(void)
+{
+	__asm__ volatile("fence iorw, iorw" : : : "memory");
+}
+
+static inline void arch_after_dma(void)
+{
+	__asm__ volatile("fence iorw, iorw" : : : "memory");
+}
+
+#define ARCH_MARK(n) __asm__ volatile("slti x0, x0, 0x700 + %0" : : "i"(n))
+
+#endif

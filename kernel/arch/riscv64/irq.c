@@ -1,0 +1,148 @@
+/*
+ * irq: doorbells and device wake-ups.
+ *
+ * With AIA (Advanced Interrupt Architecture 1.0) a doorbell is one store to the target hart's S-level
+ * IMSIC page, and the S-level APLIC forwards a device's interrupt as a message of the same kind. Two
+ * identities are enough, since no handler runs: they only end a wait or user mode.
+ *
+ * Without AIA a doorbell is an SBI IPI and devices go through the PLIC (RISC-V PLIC specification
+ * 1.0.0). Routes are set by any core, one at a time per source; the rest is this hart's own.
+ */
+#include "arch/riscv64/hart.h"
+#include "uapi/errno.h"
+
+#define ID_DOORBELL 1
+#define ID_DEVICE 2
+
+#define IMSIC_EIDELIVERY 0x70
+#define IMSIC_EITHRESHOLD 0x72
+#define IMSIC_EIE0 0xc0
+
+#define APLIC_DOMAINCFG 0x0000
+#define APLIC_DOMAINCFG_IE (1u << 8)
+#define APLIC_SOURCECFG(irq) (4u * (irq))
+#define APLIC_SOURCE_INACTIVE 0u
+#define APLIC_SOURCE_EDGE_RISE 4u
+#define APLIC_SETIENUM 0x1edc
+#define APLIC_CLRIENUM 0x1fdc
+#define APLIC_TARGET(irq) (0x3000u + 4u * (irq))
+#define APLIC_TARGET_HART_SHIFT 18
+
+#define PLIC_PRIORITY(irq) (4u * (irq))
+#define PLIC_ENABLE(context, irq) (0x2000u + 0x80u * (context) + 4u * ((irq) / 32))
+#define PLIC_THRESHOLD(context) (0x200000u + 0x1000u * (context))
+#define PLIC_CLAIM(context) (0x200004u + 0x1000u * (context))
+
+/* set once at boot */
+static volatile char *aplic, *plic;
+static uint32_t sources_count;
+
+static void reg_write(volatile char *base, uint32_t at, uint32_t value)
+{
+	*(volatile uint32_t *)(base + at) = value;
+}
+
+static uint32_t reg_read(volatile char *base, uint32_t at)
+{
+	return *(volatile uint32_t *)(base + at);
+}
+
+void irq_set_aia(paddr_t base, uint32_t sources)
+{
+	aplic = arch_direct(base);
+	sources_count = sources;
+	reg_write(aplic, APLIC_DOMAINCFG, APLIC_DOMAINCFG_IE);
+}
+
+void irq_set_plic(paddr_t base, uint32_t sources)
+{
+	plic = arch_direct(base);
+	sources_count = sources;
+}
+
+static void imsic_write(uint64_t reg, uint64_t value)
+{
+	csr_write(CSR_SISELECT, reg);
+	csr_write(CSR_SIREG, value);
+}
+
+void irq_init_hart(struct arch_hart *h)
+{
+	if (arch_boot.has_aia) {
+		imsic_write(IMSIC_EITHRESHOLD, 0);
+		imsic_write(IMSIC_EIE0, 1u << ID_DOORBELL | 1u << ID_DEVICE);
+		imsic_write(IMSIC_EIDELIVERY, 1);
+	} else if (plic) {
+		reg_write(plic, PLIC_THRESHOLD(h->plic_context), 0);
+	}
+	csr_write(sie, INT_SOFT | INT_TIMER | INT_EXTERNAL);
+}
+
+void irq_consume(void)
+{
+	struct arch_hart *h = this_hart();
+	uint64_t pending = csr_read(sip);
+
+	if (pending & INT_SOFT)
+		csr_clear(sip, INT_SOFT);
+	if (!(pending & INT_EXTERNAL))
+		return;
+	if (arch_boot.has_aia) {
+		uint64_t top;
+
+		do /* csrrw of stopei takes the topmost identity back, 0: none is left */
+			__asm__ volatile("csrrw %0, " csr_name(CSR_STOPEI) ", x0" : "=r"(top) : : "memory");
+		while (top);
+	} else if (plic) {
+		uint32_t irq = reg_read(plic, PLIC_CLAIM(h->plic_context));
+
+		/* one is enough: what else is pending ends the next wait */
+		if (irq)
+			reg_write(plic, PLIC_CLAIM(h->plic_context), irq);
+	}
+}
+
+void arch_doorbell(unsigned index)
+{
+	struct arch_hart *h = &harts[index];
+
+	if (likely(h->imsic)) {
+		arch_before_doorbell();
+		*h->imsic = ID_DOORBELL;
+	} else {
+		__asm__ volatile("fence rw, rw" : : : "memory");
+		sbi_call(SBI_IPI, 0, 1, h->id, 0, 0, 0);
+	}
+}
+
+static int route_aplic(unsigned irq, const struct arch_hart *h)
+{
+	reg_write(aplic, APLIC_CLRIENUM, irq);
+	/* Edge: a level source that its owner has not yet looked at would send message after message. */
+	reg_write(aplic, APLIC_SOURCECFG(irq), APLIC_SOURCE_EDGE_RISE);
+	reg_write(aplic, APLIC_TARGET(irq), h->imsic_index << APLIC_TARGET_HART_SHIFT | ID_DEVICE);
+	reg_write(aplic, APLIC_SETIENUM, irq);
+	/* a source that is not delegated to this domain reads as inactive */
+	return reg_read(aplic, APLIC_SOURCECFG(irq)) == APLIC_SOURCE_INACTIVE ? -ENODEV : 0;
+}
+
+static int route_plic(unsigned irq, const struct arch_hart *h)
+{
+	for (unsigned i = 0; i < arch_boot.cores; i++) {
+		uint32_t at = PLIC_ENABLE(harts[i].plic_context, irq);
+		uint32_t bits = reg_read(plic, at) & ~(1u << irq % 32);
+
+		reg_write(plic, at, &harts[i] == h ? bits | 1u << irq % 32 : bits);
+	}
+	reg_write(plic, PLIC_PRIORITY(irq), 1);
+	return 0;
+}
+
+int arch_irq_route(unsigned irq, unsigned index)
+{
+	if (!aplic && !plic)
+		return -ENODEV;
+	if (!irq || irq > sources_count || index >= arch_boot.cores)
+		return -EINVAL;
+	return aplic ? route_aplic(irq, &harts[index]) : route_plic(irq, &harts[index]);
+}

@@ -1,0 +1,185 @@
+/*
+ * user: the slow half of running user code: loading a thread, deciding what a trap was, FP state.
+ *
+ * Runs on the core that runs the thread. A thread is "loaded" on at most one hart (user->hart); then
+ * satp names its address space and sstatus.FS says what it may do with the FP registers:
+ *
+ *   Off --first FP instruction traps, registers are loaded--> Clean --a write--> Dirty
+ *   Dirty --another thread is loaded: registers are saved--> (that thread's own state)
+ *
+ * so that threads without FP never pay for it, and the kernel, which uses none, never saves any.
+ */
+#include "arch/riscv64/user.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "arch/riscv64/hart.h"
+#include "base/panic.h"
+
+static_assert(offsetof(struct arch_user, x) == USER_X(0), "trap.S");
+static_assert(offsetof(struct arch_user, kernel_sp) == USER_KERNEL_SP, "trap.S");
+static_assert(offsetof(struct arch_user, hart) == USER_HART, "trap.S");
+static_assert(offsetof(struct arch_user, fcsr) == USER_FCSR, "trap.S");
+static_assert(offsetof(struct arch_user, f) == USER_F(0), "trap.S");
+static_assert(offsetof(struct arch_hart, core) == HART_CORE, "trap.S");
+static_assert(offsetof(struct arch_hart, emergency_sp) == HART_EMERGENCY_SP, "boot.S, trap.S");
+static_assert(offsetof(struct arch_hart, dead_x) == HART_DEAD_X(0), "trap.S");
+static_assert(ARCH_EXIT_SYSCALL == 0, "trap.S answers it without asking");
+
+#define CAUSE_INTERRUPT (1ul << 63)
+#define CAUSE_ILLEGAL 2
+#define CAUSE_FETCH_FAULT 12
+#define CAUSE_LOAD_FAULT 13
+#define CAUSE_STORE_FAULT 15
+
+/* trap.S */
+void fp_save(struct arch_user *user);
+void fp_load(const struct arch_user *user);
+void fiber_begin(void);
+
+static void fs_set(uint64_t fs)
+{
+	csr_clear(sstatus, SSTATUS_FS);
+	csr_set(sstatus, fs);
+}
+
+/* The thread that is loaded makes room. */
+static void user_unload(struct arch_hart *h)
+{
+	struct arch_user *old = h->user;
+
+	if (!old)
+		return;
+	if (old->hart == h) { /* else it was made anew, or went on elsewhere */
+		if ((csr_read(sstatus) & SSTATUS_FS) == SSTATUS_FS_DIRTY)
+			fp_save(old);
+		old->hart = NULL;
+	}
+	csr_clear(sstatus, SSTATUS_FS);
+	h->user = NULL;
+}
+
+void user_load(struct arch_user *user, struct aspace *as)
+{
+	struct arch_hart *h = this_hart();
+
+	user_unload(h);
+	if (h->fp_owner == user && user->fp_hart == h)
+		fs_set(SSTATUS_FS_CLEAN);
+	aspace_load(h, as);
+	user->hart = h;
+	h->user = user;
+}
+
+static int exit_interrupt(struct arch_hart *h, uint64_t cause)
+{
+	irq_consume();
+	if ((cause & ~CAUSE_INTERRUPT) == 5) { /* the deadline: it has done its work */
+		h->user_deadline = UINT64_MAX;
+		timer_arm(h, UINT64_MAX);
+	}
+	if (unlikely(atomic_load_explicit(&harts_stopping, memory_order_relaxed)))
+		hart_halt();
+	return ARCH_EXIT_IRQ;
+}
+
+static uint32_t exit_access(uint64_t cause)
+{
+	switch (cause) {
+	case CAUSE_FETCH_FAULT:
+		return ACCESS_EXEC;
+	case CAUSE_LOAD_FAULT:
+		return ACCESS_READ;
+	case CAUSE_STORE_FAULT:
+		return ACCESS_WRITE;
+	}
+	return 0;
+}
+
+int user_exit(struct arch_user *user, uint64_t cause, struct arch_exit *exit)
+{
+	struct arch_hart *h = this_hart();
+	uint64_t status = csr_read(sstatus), addr = csr_read(stval);
+
+	if (unlikely(status & SSTATUS_SPP))
+		panic("trap %llu on the way into user mode, pc 0x%llx, address 0x%llx",
+		      (unsigned long long)cause, (unsigned long long)user->x[0], (unsigned long long)addr);
+	if (cause & CAUSE_INTERRUPT)
+		return exit_interrupt(h, cause);
+	if (cause == CAUSE_ILLEGAL && !(status & SSTATUS_FS)) {
+		/* perhaps its first FP instruction; if it is not, it comes back with FS on */
+		fs_set(SSTATUS_FS_CLEAN);
+		fp_load(user);
+		fs_set(SSTATUS_FS_CLEAN);
+		h->fp_owner = user;
+		user->fp_hart = h;
+		return -1;
+	}
+	exit->addr = addr;
+	exit->access = exit_access(cause);
+	exit->cause = (uint32_t)cause;
+	exit->pc = user->x[0];
+	if (!exit->access)
+		return ARCH_EXIT_BAD;
+	/* A hart may remember that a page was absent; the same fault twice means that it did. */
+	if (addr == h->fault_addr)
+		__asm__ volatile("sfence.vma %0, x0" : : "r"(addr) : "memory");
+	h->fault_addr = addr;
+	return ARCH_EXIT_FAULT;
+}
+
+void arch_user_init(struct arch_user *user, uaddr_t pc, uaddr_t sp, uaddr_t tp, uint64_t arg0)
+{
+	memset(user, 0, sizeof(*user));
+	user->x[0] = pc;
+	user->x[2] = sp;
+	user->x[4] = tp;
+	user->x[10] = arg0;
+}
+
+void arch_user_fini(struct arch_user *user)
+{
+	struct arch_hart *h = this_hart();
+
+	user->hart = user->fp_hart = NULL;
+	if (h->fp_owner == user)
+		h->fp_owner = NULL;
+	if (h->user == user) {
+		user_unload(h);
+		aspace_unload(h);
+	}
+}
+
+uaddr_t arch_user_enter_fn(void)
+{
+	return 0;
+}
+
+void arch_fiber_init(struct arch_fiber *f, void *base, size_t size, void (*entry)(void *), void *arg)
+{
+	*f = (struct arch_fiber){
+		.sp = align_down((uint64_t)base + size, 16ul),
+		.ra = (uint64_t)fiber_begin,
+		.s = { (uint64_t)entry, (uint64_t)arg },
+	};
+}
+
+noreturn_fn void trap_panic(struct arch_hart *h)
+{
+	uint64_t cause = csr_read(scause), addr = csr_read(stval), sp = h->dead_x[2];
+	const char *what = "";
+
+	/* the page below a stack is a guard */
+	if ((cause == CAUSE_LOAD_FAULT || cause == CAUSE_STORE_FAULT) && addr >= sp - 2 * PAGE_SIZE &&
+	    addr < sp + PAGE_SIZE && addr >= IMAGE_BASE)
+		what = ", at the stack's end";
+	panic("trap in the kernel%s: scause %llu sepc 0x%llx stval 0x%llx ra 0x%llx sp 0x%llx tp 0x%llx\n"
+	      "  a0 0x%llx a1 0x%llx a2 0x%llx s0 0x%llx s1 0x%llx",
+	      what, (unsigned long long)cause, (unsigned long long)h->dead_x[0], (unsigned long long)addr,
+	      (unsigned long long)h->dead_x[1], (unsigned long long)sp, (unsigned long long)h->dead_x[4],
+	      (unsigned long long)h->dead_x[10], (unsigned long long)h->dead_x[11],
+	      (unsigned long long)h->dead_x[12], (unsigned long long)h->dead_x[8],
+	      (unsigned long long)h->dead_x[9]);
+}
