@@ -17,7 +17,29 @@
 #include "uapi/io_uring.h"
 #include "uapi/sluice.h"
 
-struct ring_shared; /* layout of the shared header page: ring/layout.h */
+/*
+ * The shared header: one line that the kernel writes and one that the program writes, so that a publication in either direction moves one line.
+ * Programs learn the offsets from io_uring_params and may not assume them.
+ */
+struct ring_shared {
+	/* kernel writes; stores with release, pairs with the program's acquire loads */
+	_Atomic uint32_t sq_head;
+	_Atomic uint32_t cq_tail;
+	_Atomic uint32_t sq_flags; /* IORING_SQ_* */
+	_Atomic uint32_t sq_dropped;
+	_Atomic uint32_t cq_overflow;
+	uint32_t pad0[11];
+	/* program writes; read with acquire, never trusted */
+	_Atomic uint32_t sq_tail;
+	_Atomic uint32_t cq_head;
+	_Atomic uint32_t cq_flags;
+	uint32_t pad1[13];
+	/* set once */
+	uint32_t sq_mask, cq_mask, sq_entries, cq_entries;
+	uint32_t pad2[12];
+};
+_Static_assert(sizeof(struct ring_shared) == 3 * CACHE_LINE, "CQEs start on a line of their own");
+
 struct buf_group;
 struct fixed_buf;
 
@@ -29,58 +51,61 @@ enum ring_kind {
 
 #define RING_HASH 64
 
+/* Why a ring takes the careful path at accept; any bit set means "careful". */
+#define RING_SLOW_RESTRICTED 1u /* allow-lists are to be consulted */
+#define RING_SLOW_CHAIN 2u	/* a link chain is being collected */
+#define RING_SLOW_DRAIN 4u	/* an IO_DRAIN entry waits, later ones wait behind it */
+#define RING_SLOW_DISABLED 8u	/* R_DISABLED and not yet enabled */
+#define RING_SLOW_DEAD 16u	/* the process is dying: nothing is accepted any more */
+
 struct ring {
 	/* ring's core only: the hot lines */
 	struct io_uring_sqe *sqes;
-	struct io_uring_cqe *cqes;
 	struct ring_shared *shared;
+	struct io_uring_cqe *cqes;
 	uint32_t *sq_array;    /* NULL with NO_SQARRAY */
 	uint32_t sq_head;      /* private; published after each batch */
 	uint32_t sq_mask;
 	uint32_t cq_tail;      /* private */
+	uint32_t cq_published; /* tail as last stored */
 	uint32_t cq_head_seen; /* last value read from the program */
 	uint32_t cq_mask;
-	uint32_t cq_entries;
-	uint32_t setup;	       /* IORING_SETUP_* */
-	uint8_t kind;
-	uint8_t slow;	       /* any of: restricted, disabled, draining, dying: take the careful path */
-	uint8_t dead;
+	uint8_t kind;	       /* enum ring_kind */
+	uint8_t slow;	       /* RING_SLOW_* */
 	uint8_t result64;      /* opted in to 64-bit results in 16-byte CQEs */
-	uint32_t cq_published; /* tail as last stored */
+	uint8_t native;	       /* the last close of a file cancels its operations */
+	uint32_t inflight_count; /* ops begun and not completed */
 	struct process *proc;
 	struct aspace *as;
+	struct list waiters;   /* struct enter_wait: threads parked in enter */
+	struct list overflow;  /* ops that hold a CQE the CQ had no room for, oldest first */
 
+	uint32_t setup;	       /* IORING_SETUP_* */
 	uint32_t core;	       /* index */
 	uint32_t id;
-	uint32_t inflight_count;
-	uint32_t sq_entries;
-	struct list overflow;  /* ops that hold a CQE the CQ had no room for */
-	struct list waiters;   /* threads parked in enter */
-	struct op *chain_tail; /* link chain being collected; NULL between chains */
+	uint32_t more_credit;  /* CQEs that multishots may still hold back while the CQ is full */
 	struct list inflight[RING_HASH]; /* by user_data */
-
 	struct list link;      /* all rings of this core */
 	struct list sibling;   /* all rings of the process */
+	struct list counted;   /* TIMEOUT ops that wait for a number of completions */
 
-	/* registered resources; ring's core */
+	/* link chains and drain */
+	struct op *chain_head, *chain_tail; /* being collected; NULL between chains */
+	struct list drained;   /* ops (chain heads) held back by IO_DRAIN, oldest first */
+	uint8_t chain_failed;
+
+	/* registered resources */
 	struct file **files;
 	uint32_t file_count;
-	struct fixed_buf *bufs;
 	uint32_t buf_count;
-	struct list groups;    /* provided-buffer groups */
-	struct file *eventfd;
+	struct fixed_buf *bufs;
+	struct list groups;    /* struct buf_group */
 
-	/* drain */
-	uint32_t drain_waiting;
-	struct list drained;   /* ops held back by IO_DRAIN, oldest first */
-
+	/* set once */
 	struct file file;      /* the ring's own descriptor */
 	paddr_t block_ring, block_sqes;
-	uint8_t order_ring, order_sqes;
-	uint8_t restricted;
-	uint8_t disabled;
-	uint64_t more_credit;  /* CQEs that multishot ops may still post while the CQ is full */
-	void *door_thread;     /* RING_SLOT: the thread */
+	uint64_t ring_bytes, sqes_bytes;
+	void *door;	       /* RING_SLOT: the struct door it belongs to */
 };
 
 /* Creates per-core ring state, the op table's checks, hooks into proc/ and sched/. Boot, after executors. */
@@ -110,8 +135,18 @@ void op_buf_return(struct op *op, uint16_t group, uint32_t cqe_flags);
  * as the CQE wants it: descriptor, 0, slot, or -EMFILE/-ENFILE/-EINVAL. Any serving core (installation is an atomic slot claim). */
 must_use int op_fd_install(struct op *op, struct file *f, uint32_t slot, bool cloexec);
 
+/* Empties direct slot `slot` (0-based). 0, -ENXIO, -EINVAL, -EBADF. */
+must_use int op_fixed_close(struct op *op, uint32_t slot);
+
 /* The registered buffer `index` covering [addr, addr+len): a borrowed pin of its first piece. 0 bytes.. or -EFAULT. */
 must_use int64_t op_pin_fixed(struct op *op, uint16_t index, uaddr_t addr, uint64_t len, struct pin *pin);
+
+/* A short transfer: the result stands, and a soft link behind it breaks. */
+static inline enum step op_finish_short(struct op *op, int32_t res)
+{
+	op->extra = 1;
+	return op_finish(op, res);
+}
 
 /* ---- the table ------------------------------------------------------------------------------------------- */
 

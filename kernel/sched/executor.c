@@ -264,6 +264,7 @@ struct op *op_alloc(struct core *c)
 	c->count->ops_taken_from_pool++;
 	list_init(&op->link);
 	list_init(&op->inflight);
+	op->cancel_mail.deliver = NULL;
 	op->row = NULL;
 	op->ring = NULL;
 	op->file = NULL;

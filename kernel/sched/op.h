@@ -37,15 +37,15 @@ enum op_life { OP_FREE, OP_HELD, OP_RUNNABLE, OP_STEPPING, OP_PARKED, OP_FIBER, 
 
 #define OP_BYTES 256
 #define OP_BODY_BYTES 128
-#define OP_PRIORITIES 8
-#define OP_PRIORITY_NORMAL 4
+#define OP_PRIORITIES 8 /* 0 is the most urgent */
+#define OP_PRIORITY_NORMAL 4u
 
 struct op_row;
 
 struct op {
 	struct list link; /* run queue or the one wait list */
 	struct mail mail;	 /* travelling between cores, remote wake */
-	struct mail cancel_mail; /* a cancellation on its way to the op's core; set aside so that it never meets `mail` */
+	struct mail cancel_mail; /* a cancellation on its way to the op's core; deliver != NULL: it is out, keep the op */
 
 	const struct op_row *row;
 	struct ring *ring;	/* where the completion goes; NULL: kernel's own, see `complete` */
@@ -78,10 +78,16 @@ struct op {
 };
 _Static_assert(sizeof(struct op) == OP_BYTES, "an in-flight operation is 256 bytes");
 
+/* The eight bytes of op->word (little-endian, as both machines are): state 0, normal priority, no flags. */
+static inline uint64_t op_word(uint32_t life, uint32_t opcode, uint32_t sqe_flags, uint32_t core, uint32_t home)
+{
+	return life << 8 | opcode << 16 | (uint64_t)sqe_flags << 24 | (uint64_t)OP_PRIORITY_NORMAL << 32 |
+	       (uint64_t)core << 40 | (uint64_t)home << 56;
+}
+
 #define OP_CANCELLED 1u	    /* cancel was asked for; a step that parks again should finish with -ECANCELED instead */
 #define OP_WAKE_PENDING 2u  /* woken while stepping: the executor runs it again instead of parking it */
 #define OP_FORWARDED 4u	    /* executes on another core than its ring's */
-#define OP_CANCEL_OUT 8u    /* a cancel message is on its way to it: do not free before that came back */
 #define OP_TIMED 16u	    /* a link timeout is armed for it */
 #define OP_MULTISHOT 32u
 #define OP_RESULT64 64u	    /* `extra` carries the upper half of the result */
@@ -125,6 +131,12 @@ static inline enum step op_finish(struct op *op, int32_t res)
 {
 	op->res = res;
 	return STEP_DONE;
+}
+
+/* A cancellation travels to or from the op's core. Ring's core only. */
+static inline bool op_cancel_is_out(const struct op *op)
+{
+	return op->cancel_mail.deliver;
 }
 
 static inline enum step op_goto(struct op *op, uint8_t state)

@@ -1,0 +1,278 @@
+/*
+ * chain: the careful path of submission: link chains, IO_DRAIN, allow-lists, disabled and dying rings; and beginning an op that
+ * was accepted earlier.
+ *
+ *  accept (link)    --> collected on the ring --last member or end of batch--> head begins
+ *  member completes --> ok, or hard link: next member to the core's ready list --> ring_begin
+ *                       failed or short:  the rest completes with -ECANCELED, in order
+ *  accept (drain)   --> held on ring->drained until nothing is in flight; everything behind it is held too
+ *
+ * Members of a chain keep their descriptor in op->res until they begin, because an earlier member may open it
+ * (IORING_FEAT_LINKED_FILE). Ring's core only.
+ */
+#include "ring/internal.h"
+
+#include "uapi/errno.h"
+
+#define LINK_FLAGS (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)
+#define KNOWN_FLAGS 0x7fu
+
+/* ---- checks every opcode shares ------------------------------------------------------------------------ */
+
+int ring_check(struct ring *r, struct op *op, const struct op_row *row, const struct io_uring_sqe *sqe)
+{
+	if (unlikely(!row))
+		return -EINVAL;
+	if (unlikely(sqe->flags & ~KNOWN_FLAGS))
+		return -EINVAL;
+	if (likely(!row->raw)) {
+		if (unlikely(sqe->personality))
+			return -EINVAL; /* none can be registered here */
+		if (unlikely((sqe->flags & IOSQE_BUFFER_SELECT) && !row->buf_select))
+			return -EOPNOTSUPP;
+	} else if (sqe->flags & (IOSQE_BUFFER_SELECT | IOSQE_FIXED_FILE)) {
+		return -EINVAL;
+	}
+	(void)r;
+	return row->check(op, sqe);
+}
+
+static bool map_has(const uint64_t *map, unsigned bit)
+{
+	return map[bit / 64] >> (bit % 64) & 1;
+}
+
+/* The one policy point: allow-lists by opcode and by system-call number. */
+static int ring_check_allowed(struct ring *r, const struct io_uring_sqe *sqe)
+{
+	const struct process *p = r->proc;
+	unsigned nr = (uint32_t)sqe->fd & 0xffff;
+
+	if (!p || !p->restricted)
+		return 0;
+	if (!map_has(p->allow_opcode, sqe->opcode))
+		return -EACCES;
+	if (sqe->opcode == IORING_OP_SYSCALL && (nr >= 512 || !map_has(p->allow_syscall, nr)))
+		return -EACCES;
+	return 0;
+}
+
+int ring_resolve_file(struct ring *r, struct op *op)
+{
+	int32_t fd = op->res;
+
+	if (op->sqe_flags & IOSQE_FIXED_FILE) {
+		if (fd < 0 || (uint32_t)fd >= r->file_count || !r->files[fd])
+			return -EBADF;
+		op->file = r->files[fd];
+		file_get(op->file);
+		return 0;
+	}
+	op->file = fd_get(r->proc, fd);
+	return op->file ? 0 : -EBADF;
+}
+
+uint32_t ring_place(const struct ring *r, const struct op *op)
+{
+	if (op->file)
+		return op->file->core;
+	if (op->row->place == OP_PLACE_NET)
+		return core_with_role(ROLE_NET)->index;
+	if (op->row->place == OP_PLACE_HOME)
+		return r->proc->home;
+	return r->core;
+}
+
+/* ---- beginning -------------------------------------------------------------------------------------------- */
+
+void ring_begin(struct core *c, struct ring *r, struct op *op)
+{
+	uint32_t place;
+	int err = 0;
+
+	list_push_back(ring_bucket(r, op->user_data), &op->inflight);
+	r->inflight_count++;
+	op->life = OP_STEPPING;
+	if ((r->slow & RING_SLOW_DEAD) || (op->flags & OP_CANCELLED))
+		err = -ECANCELED;
+	else if (op->row->needs_file)
+		err = ring_resolve_file(r, op);
+	if (err) {
+		op->res = err;
+		op->life = OP_DONE;
+		ring_complete(c, r, op);
+		return;
+	}
+	if (op->chain && op->chain->row == &row_link_timeout)
+		link_timeout_start(op->chain, op);
+	place = ring_place(r, op);
+	if (place != c->index)
+		op_send(op, place);
+	else
+		op_run(op);
+}
+
+unsigned ring_begin_ready(struct core *c)
+{
+	struct ring_core *rc = c->rings;
+	struct list *first;
+	unsigned n = 0;
+
+	if (likely(list_is_empty(&rc->ready)))
+		return 0;
+	while ((first = list_pop_front(&rc->ready))) {
+		struct op *op = list_item(first, struct op, link);
+		struct ring *r = op->ring;
+
+		ring_begin(c, r, op);
+		ring_publish(c, r);
+		n++;
+	}
+	return n;
+}
+
+/* ---- drain -------------------------------------------------------------------------------------------------- */
+
+static void drain_hold(struct ring *r, struct op *op)
+{
+	r->slow |= RING_SLOW_DRAIN;
+	list_push_back(&r->drained, &op->link);
+}
+
+static bool drain_must_wait(const struct ring *r, const struct op *op)
+{
+	if (!list_is_empty(&r->drained))
+		return true;
+	return (op->sqe_flags & IOSQE_IO_DRAIN) && r->inflight_count;
+}
+
+void ring_drain_advance(struct core *c, struct ring *r)
+{
+	uint32_t begun = r->inflight_count;
+
+	while (!list_is_empty(&r->drained)) {
+		struct op *op = list_item(r->drained.next, struct op, link);
+
+		if ((op->sqe_flags & IOSQE_IO_DRAIN) && begun)
+			return;
+		list_remove(&op->link);
+		list_push_back(&c->rings->ready, &op->link);
+		begun++;
+	}
+	r->slow &= (uint8_t)~RING_SLOW_DRAIN;
+}
+
+/* A single op or a whole chain is ready to go: now, or behind the drain. */
+static void ring_go(struct core *c, struct ring *r, struct op *op)
+{
+	if (drain_must_wait(r, op))
+		drain_hold(r, op);
+	else
+		list_push_back(&c->rings->ready, &op->link);
+}
+
+/* ---- chains ---------------------------------------------------------------------------------------------------- */
+
+/* The rest of a chain ends unbegun, in order: a member whose check had failed with its own error, the others with -ECANCELED. */
+static void chain_fail_rest(struct core *c, struct ring *r, struct op *op)
+{
+	while (op) {
+		struct op *next = op->chain;
+
+		op->chain = NULL;
+		ring_complete_unbegun(c, r, op, op->life == OP_DONE ? op->res : -ECANCELED);
+		op = next;
+	}
+}
+
+void ring_chain_end(struct core *c, struct ring *r)
+{
+	struct op *head = r->chain_head;
+
+	r->chain_head = r->chain_tail = NULL;
+	r->slow &= (uint8_t)~RING_SLOW_CHAIN;
+	if (!head)
+		return;
+	if (r->chain_failed)
+		chain_fail_rest(c, r, head);
+	else
+		ring_go(c, r, head);
+	r->chain_failed = 0;
+}
+
+static void chain_add(struct core *c, struct ring *r, struct op *op, int err)
+{
+	if (err) {
+		op->life = OP_DONE;
+		op->res = err;
+		r->chain_failed = 1;
+	}
+	if (r->chain_tail)
+		r->chain_tail->chain = op;
+	else
+		r->chain_head = op;
+	r->chain_tail = op;
+	r->slow |= RING_SLOW_CHAIN;
+	if (!(op->sqe_flags & LINK_FLAGS))
+		ring_chain_end(c, r);
+}
+
+void ring_chain_advance(struct core *c, struct ring *r, struct op *op)
+{
+	struct op *next = op->chain;
+	bool broken = op->res < 0 || (op->extra && op->opcode != IORING_OP_SYSCALL);
+	bool hard = op->sqe_flags & IOSQE_IO_HARDLINK;
+
+	op->chain = NULL;
+	if (op->flags & OP_TIMED) {
+		struct op *lt = next;
+		bool fired = link_timeout_stop(lt);
+
+		op->flags &= (uint8_t)~OP_TIMED;
+		next = lt->chain;
+		hard = lt->sqe_flags & IOSQE_IO_HARDLINK;
+		broken |= fired;
+		lt->chain = NULL;
+		ring_complete_unbegun(c, r, lt, fired ? -ETIME : -ECANCELED);
+	}
+	if (!next)
+		return;
+	if (broken && !hard)
+		chain_fail_rest(c, r, next);
+	else
+		list_push_back(&c->rings->ready, &next->link);
+}
+
+/* ---- the careful accept ------------------------------------------------------------------------------------------- */
+
+void ring_accept_careful(struct core *c, struct ring *r, const struct io_uring_sqe *sqe)
+{
+	const struct op_row *row = op_table[sqe->opcode];
+	struct op *op = c->hand;
+	bool linked = r->chain_head || (sqe->flags & LINK_FLAGS);
+	int err;
+
+	c->hand = NULL;
+	op->ring = r;
+	op->row = row;
+	op->user_data = sqe->user_data;
+	op->cqe_flags = 0;
+	op->extra = 0;
+	op->word = op_word(OP_HELD, sqe->opcode, sqe->flags, c->index, c->index);
+	op->res = sqe->fd;
+	if (r->slow & RING_SLOW_DEAD)
+		err = -ECANCELED;
+	else
+		err = ring_check_allowed(r, sqe);
+	if (!err)
+		err = ring_check(r, op, row, sqe);
+	if (!err && row == &row_link_timeout && (!r->chain_head || r->chain_tail->row == &row_link_timeout))
+		err = -EINVAL; /* it guards the entry before it */
+	op->res = sqe->fd;
+	if (linked)
+		chain_add(c, r, op, err);
+	else if (err)
+		ring_complete_unbegun(c, r, op, err);
+	else
+		ring_go(c, r, op);
+}

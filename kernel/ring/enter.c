@@ -1,0 +1,310 @@
+/*
+ * enter: what a program traps for. io_uring_enter submits (rings without a poller), wakes a sleeping poller and parks the thread until enough
+ * completions are there. Every other trap is the ecall door: number and arguments become an SQE in the thread's kernel-private slot and
+ * take the same path as everybody's.
+ *
+ *  thread's core:  trap -> this core serves the ring? do it here and now
+ *                       -> else post enter_wait / door to the ring's core and park the thread
+ *  ring's core:    take SQEs, enough ready? -> result into the parked thread's registers, wake it
+ *                  else on ring->waiters; ring_publish and the timer look again
+ */
+#include "ring/internal.h"
+
+#include "base/panic.h"
+#include "mm/frames.h"
+#include "mm/pool.h"
+#include "uapi/errno.h"
+#include "uapi/syscall.h"
+
+#define DOORS_MAX 1024
+
+static struct pool door_pool; /* home core of every process that has threads is the first serving core: see door_init */
+
+#define ENTER_FLAGS                                                                                \
+	(IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAKEUP | IORING_ENTER_SQ_WAIT |                  \
+	 IORING_ENTER_EXT_ARG | IORING_ENTER_ABS_TIMER | IORING_ENTER_NO_IOWAIT)
+
+static bool core_serves(const struct core *c, const struct ring *r)
+{
+	return c->index == r->core;
+}
+
+/* ---- waiting, on the ring's core --------------------------------------------------------------------------- */
+
+static void enter_finish(struct enter_wait *w, int64_t result)
+{
+	struct user_thread *t = w->thread;
+	struct ring *r = w->ring;
+
+	timer_disarm(&w->timer);
+	list_remove(&w->link);
+	w->ring = NULL;
+	arch_user_set_result(&t->thread.user, result);
+	file_put(&r->file);
+	thread_wake(&t->thread);
+}
+
+static void enter_timeout(struct timer *timer)
+{
+	struct enter_wait *w = container_of(timer, struct enter_wait, timer);
+
+	enter_finish(w, w->result ? w->result : -ETIME);
+}
+
+void enter_wake(struct core *c, struct ring *r)
+{
+	(void)c;
+	list_for_each_safe(pos, &r->waiters) {
+		struct enter_wait *w = list_item(pos, struct enter_wait, link);
+
+		if (ring_ready(r) >= w->min_complete)
+			enter_finish(w, w->result);
+	}
+}
+
+void enter_forget(struct core *c, struct ring *r)
+{
+	struct list *first;
+
+	(void)c;
+	while ((first = list_pop_front(&r->waiters))) {
+		struct enter_wait *w = list_item(first, struct enter_wait, link);
+
+		timer_disarm(&w->timer);
+		w->ring = NULL;
+		file_put(&r->file);
+	}
+}
+
+/* Submits and looks. Returns true when the call is over, with its result through *result. */
+static bool enter_serve(struct core *c, struct enter_wait *w, int64_t *result)
+{
+	struct ring *r = w->ring;
+
+	*result = 0;
+	if (unlikely(r->slow & (RING_SLOW_DISABLED | RING_SLOW_DEAD))) {
+		*result = -EBADFD;
+		return true;
+	}
+	if (r->kind == RING_ENTER) {
+		if (w->to_submit)
+			*result = ring_take(c, r, w->to_submit);
+	} else {
+		*result = w->to_submit;
+	}
+	w->result = *result;
+	if (!(w->flags & IORING_ENTER_GETEVENTS))
+		return true;
+	if (unlikely(!list_is_empty(&r->overflow))) {
+		ring_flush_overflow(c, r);
+		ring_publish(c, r);
+	}
+	return ring_ready(r) >= w->min_complete;
+}
+
+static void enter_wait_here(struct enter_wait *w)
+{
+	list_push_back(&w->ring->waiters, &w->link);
+	if (w->timed)
+		timer_arm(&w->timer, w->deadline);
+}
+
+static void enter_arrive(struct mail *m)
+{
+	struct enter_wait *w = container_of(m, struct enter_wait, mail);
+	int64_t result;
+
+	if (enter_serve(this_core(), w, &result))
+		enter_finish(w, result);
+	else
+		enter_wait_here(w);
+}
+
+/* ---- the trap, on the thread's core --------------------------------------------------------------------------- */
+
+static int enter_args(struct user_thread *t, struct enter_wait *w)
+{
+	const struct arch_user *u = &t->thread.user;
+	struct io_uring_getevents_arg arg;
+	nsec_t ns;
+	int err;
+
+	w->to_submit = (uint32_t)arch_user_arg(u, 1);
+	w->min_complete = (uint32_t)arch_user_arg(u, 2);
+	w->flags = (uint32_t)arch_user_arg(u, 3);
+	w->timed = 0;
+	if (unlikely(w->flags & ~ENTER_FLAGS))
+		return -EINVAL;
+	if (likely(!(w->flags & IORING_ENTER_EXT_ARG)))
+		return 0; /* a signal mask changes nothing while there are no signals */
+	if (arch_user_arg(u, 5) != sizeof(arg))
+		return -EINVAL;
+	err = user_read(t->proc->as, arch_user_arg(u, 4), &arg, sizeof(arg));
+	if (err || !arg.ts)
+		return err;
+	err = timespec_read(t->proc->as, arg.ts, &ns);
+	if (err)
+		return err;
+	w->timed = 1;
+	w->deadline = w->flags & IORING_ENTER_ABS_TIMER ? ns : arch_time_ns() + ns;
+	return 0;
+}
+
+static bool enter_trap(struct user_thread *t)
+{
+	struct enter_wait *w = t->enter;
+	struct arch_user *u = &t->thread.user;
+	struct core *c = this_core();
+	struct file *f;
+	int64_t result;
+	int err = enter_args(t, w);
+
+	if (unlikely(err)) {
+		arch_user_set_result(u, err);
+		return true;
+	}
+	f = fd_get(t->proc, (int)arch_user_arg(u, 0));
+	if (unlikely(!f || f->ops != &ring_file_ops)) {
+		if (f)
+			file_put(f);
+		arch_user_set_result(u, f ? -EOPNOTSUPP : -EBADF);
+		return true;
+	}
+	w->ring = container_of(f, struct ring, file);
+	if (core_serves(c, w->ring)) {
+		if (likely(enter_serve(c, w, &result))) {
+			file_put(f);
+			w->ring = NULL;
+			arch_user_set_result(u, result);
+			return true;
+		}
+		enter_wait_here(w);
+	} else {
+		if (w->ring->kind == RING_POLLED && !(w->flags & IORING_ENTER_GETEVENTS)) {
+			arch_doorbell(w->ring->core);
+			c->count->doorbells++;
+			file_put(f);
+			w->ring = NULL;
+			arch_user_set_result(u, w->to_submit);
+			return true;
+		}
+		w->mail.deliver = enter_arrive;
+		if (!thread_park(&t->thread) && !thread_park(&t->thread))
+			panic("a thread in enter cannot park");
+		mailbox_post(w->ring->core, &w->mail);
+		return false;
+	}
+	if (!thread_park(&t->thread) && !thread_park(&t->thread))
+		panic("a thread in enter cannot park");
+	return false;
+}
+
+/* ---- the ecall door --------------------------------------------------------------------------------------------- */
+
+void door_deliver(struct ring *slot, int64_t result)
+{
+	struct door *d = slot->door;
+
+	arch_user_set_result(&d->wait.thread->thread.user, result);
+	d->served = true;
+	if (d->wait.thread->thread.state == THREAD_PARKED)
+		thread_wake(&d->wait.thread->thread);
+}
+
+static void door_accept(struct core *c, struct door *d)
+{
+	if (unlikely(!ring_refill_hand(c))) {
+		door_deliver(&d->slot, -EAGAIN); /* nothing was accepted: the program may try again */
+		return;
+	}
+	ring_accept(c, &d->slot, &d->sqe);
+	ring_begin_ready(c);
+}
+
+static void door_arrive(struct mail *m)
+{
+	struct door *d = container_of(m, struct door, mail);
+
+	door_accept(this_core(), d);
+}
+
+static bool door_trap(struct user_thread *t)
+{
+	struct door *d = container_of(t->slot, struct door, slot);
+	const struct arch_user *u = &t->thread.user;
+	struct sluice_syscall_sqe *sqe = (struct sluice_syscall_sqe *)&d->sqe;
+	struct core *c = this_core();
+
+	*sqe = (struct sluice_syscall_sqe){
+		.opcode = IORING_OP_SYSCALL,
+		.nr = (uint16_t)arch_user_nr(u),
+		.a0 = arch_user_arg(u, 0),
+		.a1 = arch_user_arg(u, 1),
+		.a2 = arch_user_arg(u, 2),
+		.a3 = arch_user_arg(u, 3),
+		.a4 = arch_user_arg(u, 4),
+		.a5 = arch_user_arg(u, 5),
+		.user_data = t->tid,
+	};
+	if (arch_user_nr(u) > UINT16_MAX) {
+		arch_user_set_result(&t->thread.user, -ENOSYS);
+		return true;
+	}
+	d->served = false;
+	if (d->slot.core == c->index) {
+		door_accept(c, d);
+		if (d->served)
+			return true;
+		if (!thread_park(&t->thread) && !thread_park(&t->thread))
+			panic("a thread at the door cannot park");
+		return false;
+	}
+	if (!thread_park(&t->thread) && !thread_park(&t->thread))
+		panic("a thread at the door cannot park");
+	d->mail.deliver = door_arrive;
+	mailbox_post(d->slot.core, &d->mail);
+	return false;
+}
+
+bool ring_door(struct user_thread *t)
+{
+	this_core()->count->enters++;
+	if (likely(arch_user_nr(&t->thread.user) == SYS_io_uring_enter))
+		return enter_trap(t);
+	return door_trap(t);
+}
+
+/* ---- doors ----------------------------------------------------------------------------------------------------------- */
+
+int door_init(struct user_thread *t)
+{
+	struct door *d = pool_alloc(&door_pool);
+
+	if (!d)
+		return -EAGAIN;
+	ring_init(&d->slot, t->proc, t->proc->home, RING_SLOT);
+	if (t->proc->restricted)
+		d->slot.slow |= RING_SLOW_RESTRICTED;
+	d->slot.door = d;
+	d->wait.thread = t;
+	d->wait.ring = NULL;
+	list_init(&d->wait.link);
+	timer_init(&d->wait.timer, enter_timeout);
+	t->slot = &d->slot;
+	t->enter = &d->wait;
+	return 0;
+}
+
+void door_fini(struct user_thread *t)
+{
+	struct door *d = container_of(t->slot, struct door, slot);
+
+	t->slot = NULL;
+	t->enter = NULL;
+	pool_free(&door_pool, d);
+}
+
+void doors_init(void)
+{
+	pool_init(&door_pool, "doors", sizeof(struct door), DOORS_MAX);
+}

@@ -1,0 +1,140 @@
+/*
+ * internal: what the files of ring/ say to each other and to nobody else.
+ */
+#ifndef RING_INTERNAL_H
+#define RING_INTERNAL_H
+
+#include <string.h>
+
+#include "ring/ring.h"
+#include "sched/timer.h"
+
+/* Per-core ring state. Owner core only. */
+struct ring_core {
+	struct list rings;    /* every RING_POLLED ring of this core */
+	struct list ready;    /* chain members whose turn has come: begun by ring_begin_ready, never recursively */
+	uint32_t polled_count;
+};
+
+/* A thread parked in enter, or a trap on its way to the ring's core. One per thread, see enter.c. */
+struct enter_wait {
+	struct mail mail;
+	struct list link; /* ring->waiters */
+	struct user_thread *thread;
+	struct ring *ring; /* its file is referenced */
+	uint32_t to_submit, min_complete, flags;
+	uint8_t timed; /* `deadline` is meant */
+	nsec_t deadline;
+	int64_t result; /* entries submitted so far */
+	struct timer timer;
+};
+
+/* A thread's door: the slot for its traps and its place to wait. From a pool; user_thread.slot and .enter point into it. */
+struct door {
+	struct ring slot;
+	struct enter_wait wait;
+	struct io_uring_sqe sqe; /* the trap as an SQE, kernel-private */
+	struct mail mail;
+	bool served; /* the result came before the thread parked */
+};
+
+/* ---- ring.c: take and complete */
+
+/* Takes at most `max` entries (more to complete an open chain). Returns entries consumed. Ring's core. */
+unsigned ring_take(struct core *c, struct ring *r, unsigned max);
+/* One SQE, already copied, goes into the core's hand (which must not be NULL). */
+void ring_accept(struct core *c, struct ring *r, const struct io_uring_sqe *sqe);
+/* Makes sure the core has a hand. False: the pool is empty. */
+bool ring_refill_hand(struct core *c);
+/* The op's terminal CQE, and what hangs on it: chain, drain, timeouts. Ring's core; op->life is OP_DONE. */
+void ring_complete(struct core *c, struct ring *r, struct op *op);
+/* Stores the CQ tail if it moved and wakes who waits for it. */
+void ring_publish(struct core *c, struct ring *r);
+/* Moves held CQEs into the CQ as far as they fit. */
+void ring_flush_overflow(struct core *c, struct ring *r);
+/* CQEs the program has not consumed yet. */
+uint32_t ring_ready(struct ring *r);
+struct list *ring_bucket(struct ring *r, uint64_t user_data);
+/* Ends an op that has not begun with `res`. */
+void ring_complete_unbegun(struct core *c, struct ring *r, struct op *op, int32_t res);
+
+/* ---- chain.c: links and drain */
+
+/* The careful path of ring_accept: the hand leaves as a chain member or a held-back op. */
+void ring_accept_careful(struct core *c, struct ring *r, const struct io_uring_sqe *sqe);
+/* A batch ended: an open chain ends with it. */
+void ring_chain_end(struct core *c, struct ring *r);
+/* Starts an op that was accepted earlier: file, place, link timeout, first step. */
+void ring_begin(struct core *c, struct ring *r, struct op *op);
+/* Begins everything on the core's ready list. */
+unsigned ring_begin_ready(struct core *c);
+/* Called by ring_complete: what the end of `op` means for the rest of its chain. */
+void ring_chain_advance(struct core *c, struct ring *r, struct op *op);
+/* Called by ring_complete: the last op in flight may let a drained one go. */
+void ring_drain_advance(struct core *c, struct ring *r);
+/* Generic checks of flags and fields every opcode shares. 0 or -errno. */
+must_use int ring_check(struct ring *r, struct op *op, const struct op_row *row, const struct io_uring_sqe *sqe);
+/* Resolves op->file from the descriptor kept in op->res. 0 or -EBADF. */
+must_use int ring_resolve_file(struct ring *r, struct op *op);
+/* The core `op` must run on. */
+uint32_t ring_place(const struct ring *r, const struct op *op);
+
+/* ---- timeout.c */
+
+void link_timeout_start(struct op *lt, struct op *guarded);
+/* The guarded op is done: stops the timer. Returns true if the timeout had fired. */
+bool link_timeout_stop(struct op *lt);
+/* CQEs were posted: TIMEOUT ops that count them may be done. */
+void timeouts_count(struct core *c, struct ring *r);
+/* Reads a struct __kernel_timespec. 0, -EFAULT or -EINVAL. */
+must_use int timespec_read(struct aspace *as, uaddr_t at, nsec_t *ns);
+/* Deadline on our monotonic clock for a timespec under IORING_TIMEOUT_* flags. */
+nsec_t timeout_deadline(nsec_t ns, uint32_t flags);
+
+/* ---- cancel.c */
+
+/* Asks an op in flight to end, wherever it runs. Ring's core. 0, -EALREADY (left to itself) or -EINPROGRESS (asked on another core). */
+int ring_cancel_op(struct core *c, struct op *op);
+/* Cancels everything in flight on `r`; returns what is left. */
+unsigned ring_cancel_all(struct core *c, struct ring *r);
+
+/* ---- life.c */
+
+extern const struct file_ops ring_file_ops;
+/* Initialises the fields every kind of ring shares. */
+void ring_init(struct ring *r, struct process *p, uint32_t core, enum ring_kind kind);
+/* The last op of a ring whose file is gone has completed: frees the ring. */
+void ring_reap(struct core *c, struct ring *r);
+/* ring.c: gives a serving core its rings part. Boot. */
+void ring_core_attach(struct core *c);
+/* io_uring_setup: a descriptor or -errno. Ring's core. */
+int ring_setup(struct process *p, uint32_t entries, struct io_uring_params *params);
+/* Address of the part of a ring that mmap offset `off` names: through *out its frame block and length. */
+must_use int ring_mmap(struct file *f, uint64_t off, uint64_t len, paddr_t *block, uint64_t *bytes);
+
+/* ---- enter.c */
+
+bool ring_door(struct user_thread *t);
+int door_init(struct user_thread *t);
+void door_fini(struct user_thread *t);
+/* A CQE for a RING_SLOT: the trap's result. */
+void door_deliver(struct ring *slot, int64_t result);
+/* Wakes threads whose count has come. */
+void enter_wake(struct core *c, struct ring *r);
+/* Forgets threads of a dying process that wait on `r`. */
+void enter_forget(struct core *c, struct ring *r);
+void doors_init(void);
+
+/* ---- table.c */
+
+/* Panics if a row of the op table is not complete. Boot. */
+void table_check(void);
+
+/* ---- register.c, bufs.c */
+
+void ring_files_drop(struct ring *r);
+void ring_bufs_drop(struct ring *r);
+void ring_groups_drop(struct ring *r);
+extern const struct sys_row sys_io_uring_setup, sys_io_uring_register;
+
+#endif

@@ -1,0 +1,332 @@
+/*
+ * register: io_uring_setup and io_uring_register as rows of the system-call table, registered files, and the FILES_UPDATE operation. Codes that this
+ * kernel does not serve answer -EINVAL by name of their number, as an older Linux would.
+ *
+ * Runs on the ring's core.
+ */
+#include "ring/bufs.h"
+
+#include "mm/frames.h"
+#include "uapi/errno.h"
+#include "uapi/fs.h"
+
+#define FILES_MAX 4096u
+#define PROBE_OPS_MAX 256u
+
+/* ---- registered files -------------------------------------------------------------------------------------- */
+
+static void slot_clear(struct ring *r, uint32_t slot)
+{
+	if (r->files[slot])
+		file_handle_drop(r->files[slot]);
+	r->files[slot] = NULL;
+}
+
+/* Puts the file of descriptor `fd` into the slot (-1: empties it). A ring may not hold itself or another ring: -EBADF. */
+static int slot_set(struct ring *r, uint32_t slot, int32_t fd)
+{
+	struct file *f;
+
+	if (fd == IORING_REGISTER_FILES_SKIP)
+		return 0;
+	if (fd == -1) {
+		slot_clear(r, slot);
+		return 0;
+	}
+	f = fd_get(r->proc, fd);
+	if (!f)
+		return -EBADF;
+	if (f->ops == &ring_file_ops) {
+		file_put(f);
+		return -EBADF;
+	}
+	slot_clear(r, slot);
+	file_handle_add(f);
+	file_put(f);
+	r->files[slot] = f;
+	return 0;
+}
+
+void ring_files_drop(struct ring *r)
+{
+	for (uint32_t i = 0; i < r->file_count; i++)
+		slot_clear(r, i);
+	if (r->files)
+		frame_put(arch_direct_paddr(r->files));
+	r->files = NULL;
+	r->file_count = 0;
+}
+
+static int files_register(struct ring *r, uaddr_t fds, uint32_t count, bool sparse)
+{
+	unsigned order = 0;
+	paddr_t block;
+	int err = 0;
+
+	if (r->files)
+		return -EBUSY;
+	if (!count || count > FILES_MAX)
+		return count ? -EMFILE : -EINVAL;
+	while ((PAGE_SIZE << order) < count * sizeof(struct file *))
+		order++;
+	block = frame_alloc(order);
+	if (!block)
+		return -ENOMEM;
+	r->files = arch_direct(block);
+	memset(r->files, 0, count * sizeof(struct file *));
+	r->file_count = count;
+	for (uint32_t i = 0; i < count && !err && !sparse; i++) {
+		int32_t fd;
+
+		err = user_read(r->as, fds + i * sizeof(fd), &fd, sizeof(fd));
+		if (!err)
+			err = slot_set(r, i, fd);
+	}
+	if (err)
+		ring_files_drop(r);
+	return err;
+}
+
+/* Updates slots [off, off+count); the number done, or the first error if none was. */
+static int files_update(struct ring *r, uint32_t off, uaddr_t fds, uint32_t count)
+{
+	uint32_t done = 0;
+	int err = 0;
+
+	if (!r->files)
+		return -ENXIO;
+	if (off > r->file_count || count > r->file_count - off)
+		return -EINVAL;
+	for (; done < count && !err; done += !err) {
+		int32_t fd;
+
+		err = user_read(r->as, fds + done * sizeof(fd), &fd, sizeof(fd));
+		if (!err)
+			err = slot_set(r, off + done, fd);
+	}
+	return done ? (int)done : err;
+}
+
+int op_fd_install(struct op *op, struct file *f, uint32_t slot, bool cloexec)
+{
+	struct ring *r = op->ring;
+
+	if (!slot)
+		return fd_install(r->proc, f, 0, cloexec);
+	if (!r->files)
+		return -ENXIO;
+	if (slot != IORING_FILE_INDEX_ALLOC) {
+		if (slot > r->file_count)
+			return -EINVAL;
+		slot_clear(r, slot - 1);
+		file_handle_add(f);
+		r->files[slot - 1] = f;
+		return 0;
+	}
+	for (uint32_t i = 0; i < r->file_count; i++) {
+		if (r->files[i])
+			continue;
+		file_handle_add(f);
+		r->files[i] = f;
+		return (int)i;
+	}
+	return -ENFILE;
+}
+
+int op_fixed_close(struct op *op, uint32_t slot)
+{
+	struct ring *r = op->ring;
+
+	if (!r->files)
+		return -ENXIO;
+	if (slot >= r->file_count)
+		return -EINVAL;
+	if (!r->files[slot])
+		return -EBADF;
+	slot_clear(r, slot);
+	return 0;
+}
+
+/* ---- FILES_UPDATE as an operation: UPDATE --> done with the number of slots ----------------------------------- */
+
+struct files_update_op {
+	uaddr_t fds;
+	uint32_t off, count;
+};
+
+static int files_update_check(struct op *op, const struct io_uring_sqe *sqe)
+{
+	struct files_update_op *fu = op_body(op, struct files_update_op);
+
+	if ((sqe->flags & (IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT)) || sqe->rw_flags || sqe->splice_fd_in || !sqe->len ||
+	    sqe->off > UINT32_MAX)
+		return -EINVAL;
+	fu->fds = sqe->addr;
+	fu->off = (uint32_t)sqe->off;
+	fu->count = sqe->len;
+	return 0;
+}
+
+static enum step files_update_step(struct op *op)
+{
+	struct files_update_op *fu = op_body(op, struct files_update_op);
+
+	return op_finish(op, files_update(op->ring, fu->off, fu->fds, fu->count));
+}
+
+const struct op_row row_files_update = {
+	.name = "files_update",
+	.body_size = sizeof(struct files_update_op),
+	.state_count = 1,
+	.state_names = (const char *const[]){ "update" },
+	.check = files_update_check,
+	.step = files_update_step,
+};
+
+/* ---- io_uring_register -------------------------------------------------------------------------------------------- */
+
+static int register_probe(struct ring *r, uaddr_t at, uint32_t count)
+{
+	struct io_uring_probe head = { .last_op = IORING_OP_SYSCALL };
+	int err;
+
+	if (count > PROBE_OPS_MAX)
+		return -EINVAL;
+	count = min_of(count, (uint32_t)IORING_OP_SYSCALL + 1);
+	head.ops_len = (uint8_t)count;
+	err = user_write(r->as, at, &head, sizeof(head));
+	for (uint32_t i = 0; i < count && !err; i++) {
+		struct io_uring_probe_op op = { .op = (uint8_t)i, .flags = op_table[i] ? IO_URING_OP_SUPPORTED : 0 };
+
+		err = user_write(r->as, at + sizeof(head) + i * sizeof(op), &op, sizeof(op));
+	}
+	return err;
+}
+
+static int register_files_update(struct ring *r, uaddr_t at, uint32_t count)
+{
+	struct io_uring_files_update up;
+	int err = user_read(r->as, at, &up, sizeof(up));
+
+	if (err)
+		return err;
+	return up.resv ? -EINVAL : files_update(r, up.offset, up.fds, count);
+}
+
+static int register_files2(struct ring *r, uaddr_t at, uint32_t size)
+{
+	struct io_uring_rsrc_register reg;
+	int err;
+
+	if (size != sizeof(reg))
+		return -EINVAL;
+	err = user_read(r->as, at, &reg, sizeof(reg));
+	if (err)
+		return err;
+	if (reg.resv2 || (reg.flags & ~IORING_RSRC_REGISTER_SPARSE) || reg.tags)
+		return -EINVAL; /* tags are not offered: IORING_FEAT_RSRC_TAGS is clear */
+	return files_register(r, reg.data, reg.nr, reg.flags & IORING_RSRC_REGISTER_SPARSE);
+}
+
+static int register_pbuf(struct ring *r, uint32_t code, uaddr_t at, uint32_t count)
+{
+	struct io_uring_buf_reg reg;
+	struct io_uring_buf_status status;
+	int err;
+
+	if (count != 1)
+		return -EINVAL;
+	if (code == IORING_REGISTER_PBUF_STATUS) {
+		err = user_read(r->as, at, &status, sizeof(status));
+		if (!err)
+			err = ring_group_head(r, (uint16_t)status.buf_group, &status.head);
+		return err ? err : user_write(r->as, at, &status, sizeof(status));
+	}
+	err = user_read(r->as, at, &reg, sizeof(reg));
+	if (err)
+		return err;
+	return code == IORING_REGISTER_PBUF_RING ? ring_group_register(r, &reg)
+						 : ring_group_unregister(r, reg.bgid);
+}
+
+static int register_enable(struct ring *r)
+{
+	if (!(r->slow & RING_SLOW_DISABLED))
+		return -EBADFD;
+	r->slow &= (uint8_t)~RING_SLOW_DISABLED;
+	return 0;
+}
+
+static int register_code(struct ring *r, uint32_t code, uaddr_t at, uint32_t count)
+{
+	switch (code) {
+	case IORING_REGISTER_BUFFERS:
+		return ring_bufs_register(r, at, count);
+	case IORING_UNREGISTER_BUFFERS:
+		if (at || count)
+			return -EINVAL;
+		if (!r->bufs)
+			return -ENXIO;
+		ring_bufs_drop(r);
+		return 0;
+	case IORING_REGISTER_FILES:
+		return files_register(r, at, count, false);
+	case IORING_UNREGISTER_FILES:
+		if (at || count)
+			return -EINVAL;
+		if (!r->files)
+			return -ENXIO;
+		ring_files_drop(r);
+		return 0;
+	case IORING_REGISTER_FILES_UPDATE:
+		return register_files_update(r, at, count);
+	case IORING_REGISTER_FILES2:
+		return register_files2(r, at, count);
+	case IORING_REGISTER_PROBE:
+		return register_probe(r, at, count);
+	case IORING_REGISTER_ENABLE_RINGS:
+		return at || count ? -EINVAL : register_enable(r);
+	case IORING_REGISTER_PBUF_RING:
+	case IORING_UNREGISTER_PBUF_RING:
+	case IORING_REGISTER_PBUF_STATUS:
+		return register_pbuf(r, code, at, count);
+	default:
+		return -EINVAL;
+	}
+}
+
+static enum step sys_register_step(struct op *op, const struct sys_args *args)
+{
+	struct file *f = fd_get(op_process(op), (int)args->a[0]);
+	int res;
+
+	if (!f)
+		return op_finish(op, -EBADF);
+	if (f->ops != &ring_file_ops)
+		res = -EOPNOTSUPP;
+	else if (f->core != this_core()->index)
+		res = -EXDEV;
+	else
+		res = register_code(container_of(f, struct ring, file), (uint32_t)args->a[1], args->a[2],
+				    (uint32_t)args->a[3]);
+	file_put(f);
+	return op_finish(op, res);
+}
+
+static enum step sys_setup_step(struct op *op, const struct sys_args *args)
+{
+	struct io_uring_params params;
+	int res = user_read(op_aspace(op), args->a[1], &params, sizeof(params));
+
+	if (res)
+		return op_finish(op, res);
+	res = ring_setup(op_process(op), (uint32_t)args->a[0], &params);
+	if (res >= 0 && user_write(op_aspace(op), args->a[1], &params, sizeof(params))) {
+		(void)fd_close(op_process(op), res);
+		res = -EFAULT;
+	}
+	return op_finish(op, res);
+}
+
+const struct sys_row sys_io_uring_setup = { .name = "io_uring_setup", .step = sys_setup_step };
+const struct sys_row sys_io_uring_register = { .name = "io_uring_register", .step = sys_register_step };

@@ -1,0 +1,302 @@
+/*
+ * rw: READ, WRITE, their fixed and vectored forms, and FSYNC, on anything that is a file. Runs on the file's core.
+ *
+ *   PIN --piece proved--> ACT --file parked us--> ACT ... --piece moved--> PIN --nothing left--> done
+ *
+ * A transfer goes piece by piece (a piece is at most PIN_BYTES_MAX bytes of one buffer): partial progress wins over a late error. A short piece
+ * ends the transfer, as on Linux. Cancelled between or inside pieces: what was moved, or -ECANCELED.
+ */
+#include "ring/ring.h"
+#include "uapi/errno.h"
+#include "uapi/fs.h"
+#include "uapi/socket.h"
+
+/* ---- body */
+
+struct rw_op {
+	struct transfer t;
+	uaddr_t addr;	   /* the current buffer's claim; vectored: see vec_at */
+	uint32_t left;	   /* bytes of the current buffer still to move */
+	int32_t done;	   /* bytes moved in all */
+	uint16_t vec_left; /* iovecs after the current one */
+	uint16_t index;	   /* registered buffer, or buffer group */
+	uint8_t form;	   /* enum rw_form */
+	uint8_t use_pos;
+};
+
+enum rw_form { RW_PLAIN, RW_FIXED, RW_VECTOR, RW_SELECT };
+
+/* ---- states */
+
+enum rw_state { RW_PIN, RW_ACT };
+static const char *const rw_state_names[] = { "pin", "act" };
+
+#define RW_FLAGS_KNOWN (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT)
+#define RW_BYTES_MAX 0x7ffff000u
+#define RW_VECS_MAX 1024u /* as UIO_MAXIOV on Linux, readv(2) */
+
+/* ---- check */
+
+static int rw_check(struct op *op, const struct io_uring_sqe *sqe, uint8_t write, uint8_t form)
+{
+	struct rw_op *rw = op_body(op, struct rw_op);
+
+	if (unlikely(sqe->ioprio || (sqe->rw_flags & ~RW_FLAGS_KNOWN) || sqe->splice_fd_in || sqe->addr3))
+		return -EINVAL;
+	rw->addr = sqe->addr;
+	rw->left = sqe->len;
+	rw->done = 0;
+	rw->vec_left = 0;
+	rw->index = sqe->buf_index;
+	rw->form = form;
+	rw->t.off = sqe->off;
+	rw->t.write = write;
+	rw->t.fua = !!(sqe->rw_flags & (RWF_DSYNC | RWF_SYNC));
+	rw->t.nonblock = !!(sqe->rw_flags & RWF_NOWAIT);
+	rw->t.started = 0;
+	rw->t.pin.pages = 0;
+	rw->use_pos = sqe->off == UINT64_MAX;
+	if (form == RW_PLAIN && (sqe->flags & IOSQE_BUFFER_SELECT)) {
+		if (write)
+			return -EINVAL;
+		rw->form = RW_SELECT;
+		rw->index = sqe->buf_group;
+	}
+	if (form == RW_VECTOR) {
+		if (sqe->len > RW_VECS_MAX)
+			return -EINVAL;
+		rw->vec_left = (uint16_t)sqe->len;
+		rw->left = 0;
+	} else if (rw->left > RW_BYTES_MAX) {
+		rw->left = RW_BYTES_MAX;
+	}
+	return 0;
+}
+
+static int read_check(struct op *op, const struct io_uring_sqe *sqe)
+{
+	return rw_check(op, sqe, 0, RW_PLAIN);
+}
+
+static int write_check(struct op *op, const struct io_uring_sqe *sqe)
+{
+	return rw_check(op, sqe, 1, RW_PLAIN);
+}
+
+static int read_fixed_check(struct op *op, const struct io_uring_sqe *sqe)
+{
+	return rw_check(op, sqe, 0, RW_FIXED);
+}
+
+static int write_fixed_check(struct op *op, const struct io_uring_sqe *sqe)
+{
+	return rw_check(op, sqe, 1, RW_FIXED);
+}
+
+static int readv_check(struct op *op, const struct io_uring_sqe *sqe)
+{
+	return rw_check(op, sqe, 0, RW_VECTOR);
+}
+
+static int writev_check(struct op *op, const struct io_uring_sqe *sqe)
+{
+	return rw_check(op, sqe, 1, RW_VECTOR);
+}
+
+/* ---- helpers */
+
+/* First step only: rights, file position, selected buffer. 0 or -errno. */
+static int rw_begin(struct op *op, struct rw_op *rw)
+{
+	struct file *f = op->file;
+	uint32_t flags = atomic_load_explicit(&f->flags, memory_order_relaxed);
+
+	if (!(flags & (rw->t.write ? FILE_WRITABLE : FILE_READABLE)))
+		return -EBADF;
+	if (!f->ops->transfer)
+		return -EINVAL;
+	if (flags & FILE_NONBLOCK)
+		rw->t.nonblock = 1;
+	if (rw->use_pos)
+		rw->t.off = atomic_load_explicit(&f->pos, memory_order_relaxed);
+	else if (rw->t.off > INT64_MAX)
+		return -EINVAL;
+	if (rw->form == RW_SELECT)
+		return op_buf_select(op, rw->index, &rw->addr, &rw->left, &op->cqe_flags);
+	return 0;
+}
+
+/* The next iovec that is not empty becomes the current buffer; `addr` walks the program's array in `vec_at`. */
+static int rw_next_vec(struct op *op, struct rw_op *rw)
+{
+	struct iovec iov;
+	uaddr_t *vec_at = &op->extra;
+
+	while (rw->vec_left) {
+		int err = user_read(op_aspace(op), *vec_at, &iov, sizeof(iov));
+
+		if (err)
+			return err;
+		*vec_at += sizeof(iov);
+		rw->vec_left--;
+		rw->addr = (uaddr_t)(uintptr_t)iov.iov_base;
+		rw->left = (uint32_t)min_of((uint64_t)iov.iov_len, (uint64_t)(RW_BYTES_MAX - (uint32_t)rw->done));
+		if (rw->left)
+			return 0;
+	}
+	return 0;
+}
+
+static enum step rw_end(struct op *op, struct rw_op *rw, int32_t res)
+{
+	bool is_short = res >= 0 && (rw->left || rw->vec_left);
+
+	if (rw->use_pos && res > 0)
+		atomic_fetch_add_explicit(&op->file->pos, (uint64_t)res, memory_order_relaxed);
+	if (rw->form == RW_SELECT && res < 0) {
+		op_buf_return(op, rw->index, op->cqe_flags);
+		op->cqe_flags = 0;
+	}
+	op->extra = is_short;
+	return op_finish(op, res);
+}
+
+static enum step rw_pin(struct op *op, struct rw_op *rw)
+{
+	int64_t n;
+
+	if (!rw->left && rw->vec_left) {
+		int err = rw_next_vec(op, rw);
+
+		if (err)
+			return rw_end(op, rw, rw->done ? rw->done : err);
+	}
+	if (!rw->left) {
+		if (rw->done || rw->form == RW_VECTOR)
+			return rw_end(op, rw, rw->done);
+		rw->t.pin.len = 0; /* an empty transfer still asks the file: it may be closed or in error */
+		rw->t.pin.pages = 0;
+		return op_goto(op, RW_ACT);
+	}
+	if (rw->form == RW_FIXED)
+		n = op_pin_fixed(op, rw->index, rw->addr, rw->left, &rw->t.pin);
+	else
+		n = pin_user(op_aspace(op), rw->addr, rw->left, rw->t.write ? ACCESS_READ : ACCESS_WRITE,
+			     &rw->t.pin);
+	if (n < 0)
+		return rw_end(op, rw, rw->done ? rw->done : (int32_t)n);
+	return op_goto(op, RW_ACT);
+}
+
+static enum step rw_act(struct op *op, struct rw_op *rw)
+{
+	uint32_t piece = rw->t.pin.len;
+	int32_t moved;
+
+	if ((op->flags & OP_CANCELLED) && !rw->t.started) {
+		pin_release(&rw->t.pin);
+		return rw_end(op, rw, rw->done ? rw->done : -ECANCELED);
+	}
+	if (op->file->ops->transfer(op->file, op, &rw->t) == STEP_PARKED)
+		return STEP_PARKED;
+	moved = rw->t.moved;
+	pin_release(&rw->t.pin);
+	if (moved < 0)
+		return rw_end(op, rw, rw->done ? rw->done : moved);
+	rw->done += moved;
+	rw->addr += (uint32_t)moved;
+	rw->left -= (uint32_t)moved;
+	rw->t.off += (uint32_t)moved;
+	if ((uint32_t)moved < piece || (!rw->left && !rw->vec_left))
+		return rw_end(op, rw, rw->done);
+	return op_goto(op, RW_PIN);
+}
+
+/* ---- step */
+
+static enum step rw_step(struct op *op)
+{
+	struct rw_op *rw = op_body(op, struct rw_op);
+
+	switch ((enum rw_state)op->state) {
+	case RW_PIN:
+		if (!rw->done) {
+			int err = rw_begin(op, rw);
+
+			if (unlikely(err))
+				return op_finish(op, err);
+			if (rw->form == RW_VECTOR)
+				op->extra = rw->addr;
+		}
+		return rw_pin(op, rw);
+	case RW_ACT:
+		return rw_act(op, rw);
+	}
+	op_corrupt(op);
+}
+
+static int rw_cancel(struct op *op)
+{
+	struct rw_op *rw = op_body(op, struct rw_op);
+
+	if (!op->file->ops->transfer_cancel)
+		return -EALREADY;
+	if (op->file->ops->transfer_cancel(op->file, op, &rw->t))
+		return -EALREADY;
+	op_wake(op);
+	return 0;
+}
+
+#define RW_ROW(row, row_name, row_check, selects)                                                  \
+	const struct op_row row = {                                                                \
+		.name = row_name,                                                                  \
+		.body_size = sizeof(struct rw_op),                                                 \
+		.needs_file = 1,                                                                   \
+		.buf_select = selects,                                                             \
+		.state_count = 2,                                                                  \
+		.state_names = rw_state_names,                                                     \
+		.check = row_check,                                                                \
+		.step = rw_step,                                                                   \
+		.cancel = rw_cancel,                                                               \
+	}
+
+RW_ROW(row_read, "read", read_check, 1);
+RW_ROW(row_write, "write", write_check, 0);
+RW_ROW(row_read_fixed, "read_fixed", read_fixed_check, 0);
+RW_ROW(row_write_fixed, "write_fixed", write_fixed_check, 0);
+RW_ROW(row_readv, "readv", readv_check, 0);
+RW_ROW(row_writev, "writev", writev_check, 0);
+
+/* ---- FSYNC: FLUSH --device done--> done ------------------------------------------------------------- */
+
+static int fsync_check(struct op *op, const struct io_uring_sqe *sqe)
+{
+	struct rw_op *rw = op_body(op, struct rw_op);
+
+	if (sqe->ioprio || sqe->addr || sqe->buf_index || sqe->splice_fd_in ||
+	    (sqe->fsync_flags & ~IORING_FSYNC_DATASYNC))
+		return -EINVAL;
+	rw->t = (struct transfer){ .write = 1 };
+	return 0;
+}
+
+static enum step fsync_step(struct op *op)
+{
+	struct rw_op *rw = op_body(op, struct rw_op);
+
+	if (!op->file->ops->flush)
+		return op_finish(op, 0);
+	if (op->file->ops->flush(op->file, op, &rw->t) == STEP_PARKED)
+		return STEP_PARKED;
+	return op_finish(op, rw->t.moved);
+}
+
+const struct op_row row_fsync = {
+	.name = "fsync",
+	.body_size = sizeof(struct rw_op),
+	.needs_file = 1,
+	.state_count = 1,
+	.state_names = (const char *const[]){ "flush" },
+	.check = fsync_check,
+	.step = fsync_step,
+};
