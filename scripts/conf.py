@@ -4,6 +4,7 @@ A file holds KEY=value lines; # starts a comment line. What cannot be meant is r
 sentence that names file and line, so that a typing error does not become a silent guest. The
 kernel checks its arguments again for itself.
 """
+import ipaddress
 import os
 import re
 
@@ -137,14 +138,23 @@ def check_word(*words):
     return check
 
 
-def check_any(_conf, value):
-    if not value:
-        raise ValueError("it is empty")
+def check_net(_conf, value):
+    if value in ("dhcp", "off"):
+        return
+    place, _, gateway = value.partition(",")
+    try:
+        ipaddress.IPv4Interface(place)
+        if gateway:
+            ipaddress.IPv4Address(gateway)
+    except ValueError:
+        raise ValueError("it is dhcp, off or ADDRESS/PREFIX[,GATEWAY]") from None
+    if "/" not in place:
+        raise ValueError("the address needs a /PREFIX")
 
 
 # The keys of a file. All but SMP are boot arguments of the kernel.
 KEYS = {"SMP": check_smp, "map": check_map, "spin_us": check_spin, "run": check_run,
-        "trace": check_word("on", "off"), "exit": check_word("halt", "power"), "ip": check_any}
+        "trace": check_word("on", "off"), "exit": check_word("halt", "power"), "net": check_net}
 
 
 def read(path):
