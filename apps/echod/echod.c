@@ -1,0 +1,102 @@
+/*
+ * echod PORT: sends back what it receives, over TCP, IPv4 and IPv6.
+ *
+ * One coroutine per connection. A message costs one linked pair of entries (send what came, then
+ * receive more) and one switch; the receive does not start before the peer has taken what was
+ * sent, so a slow reader holds one buffer and nothing grows. An idle connection's buffer is in the
+ * first page of its stack; one that fills it whole is given a larger one for as long as it does.
+ */
+#include "libasync/async.h"
+
+#define ECHO_BACKLOG 128
+#define ECHO_CONNS_MAX 1024u /* below the descriptor limit, so that accept never finds it reached */
+#define ECHO_CONNS_READY 64u /* stacks touched before "ready" */
+#define ECHO_SMALL 2048u
+#define ECHO_LARGE 32768u
+
+static struct async_sem echo_room = { .count = ECHO_CONNS_MAX };
+
+/* `n` bytes fill `small`: goes on with a larger buffer until a receive leaves that partly empty. What the next
+ * one brings is in `small` again: as async_recv. */
+static int64_t echo_large(int fd, char *large, char *small, int64_t n)
+{
+	__builtin_memcpy(large, small, (size_t)n);
+	do {
+		n = async_exchange(fd, large, (size_t)n, large, ECHO_LARGE);
+	} while (n == ECHO_LARGE);
+	if (n > 0)
+		n = async_send_all(fd, large, (size_t)n);
+	return n > 0 ? async_recv(fd, small, ECHO_SMALL, 0) : n;
+}
+
+static int64_t echo_serve(void *arg)
+{
+	int fd = (int)(intptr_t)arg;
+	char small[ECHO_SMALL];
+	char *large;
+	int64_t n = 0;
+	int one = 1;
+
+	async_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	do {
+		n = async_exchange(fd, small, (size_t)n, small, ECHO_SMALL);
+		if (n == ECHO_SMALL && (large = async_alloc(ECHO_LARGE)) != NULL) {
+			n = echo_large(fd, large, small, n);
+			async_free(large);
+		}
+	} while (n > 0);
+	if (n == 0)
+		async_shutdown(fd, SHUT_WR);
+	async_close(fd);
+	async_sem_give(&echo_room);
+	return 0;
+}
+
+/* The number in `text`, 1 to 65535; 0 when it is none. */
+static uint16_t echo_port(const char *text)
+{
+	uint32_t port = 0;
+
+	for (; *text >= '0' && *text <= '9' && port < 65536; text++)
+		port = port * 10 + (uint32_t)(*text - '0');
+	return *text == 0 && port < 65536 ? (uint16_t)port : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct async_stream conns;
+	struct async_group group;
+	uint16_t port = argc == 2 ? echo_port(argv[1]) : 0;
+	int64_t fd;
+	int listener;
+
+	if (!port) {
+		async_printf("echod: usage: echod PORT\n");
+		return 2;
+	}
+	listener = async_listen_tcp(port, ECHO_BACKLOG);
+	if (listener < 0) {
+		async_printf("echod: cannot listen on port %u: error %d\n", port, -listener);
+		return 1;
+	}
+	if (async_prepare(ECHO_CONNS_READY))
+		async_printf("echod: little memory: connections will be slower to start\n");
+	async_group_init(&group);
+	async_accept_each(&conns, listener, 0);
+	async_printf("echod: ready\n");
+	for (;;) {
+		async_sem_take(&echo_room);
+		fd = async_stream_next(&conns, NULL);
+		if (fd >= 0 && async_group_spawn(&group, echo_serve, (void *)(intptr_t)fd) == 0)
+			continue;
+		async_sem_give(&echo_room);
+		if (fd >= 0)
+			async_close((int)fd); /* no memory for another connection */
+		else if (fd != -ECONNABORTED)
+			break;
+	}
+	async_printf("echod: accept ended: error %d\n", (int)-fd);
+	async_group_cancel(&group);
+	async_group_wait(&group);
+	return 1;
+}
