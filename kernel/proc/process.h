@@ -5,7 +5,7 @@
  * birth, death, the descriptor table and the region list are changed there only. Descriptor look-ups may come from any serving core:
  * they read the slot, take a reference if the file is alive, and re-read the slot.
  *
- *   LOADING (fiber) -> ALIVE -> DYING (fiber: threads stopped, ops cancelled, devices done, descriptors closed) -> gone
+ *   LOADING -> ALIVE -> DYING (threads stopped, ops cancelled, devices done, descriptors closed: death.c) -> gone
  */
 #ifndef PROC_PROCESS_H
 #define PROC_PROCESS_H
@@ -33,13 +33,16 @@ struct process {
 	/* home core only */
 	uint8_t state;
 	int32_t exit_status; /* as wait4 encodes it: code << 8, or signal number */
-	uint32_t fd_hint;    /* lowest slot that may be free */
 	uint32_t thread_count;
 	struct list threads;  /* of struct user_thread.sibling */
 	struct list rings;    /* of struct ring.sibling */
 	struct list link;     /* all processes */
-	struct waitlist reaper; /* the dying fiber waits here */
+	uint8_t stage;	      /* of dying: death.c */
+	bool poked;	      /* poke_mail is under way */
+	uint32_t threads_running; /* threads that are not dead yet */
+	uint32_t mails_out;   /* messages to threads' cores that have not come back */
 	struct mail die_mail; /* any core asks for death by posting this, once: dying */
+	struct mail poke_mail;
 	void (*exited)(struct process *p, void *arg); /* told at the very end, on the home core */
 	void *exited_arg;
 
@@ -47,6 +50,11 @@ struct process {
 	_Atomic uint32_t dying; /* set first by whoever asks for death */
 	_Atomic int32_t dying_status;
 	struct file *_Atomic *fds; /* PROCESS_FDS_MAX slots */
+	_Atomic uint64_t fd_cloexec[PROCESS_FDS_MAX / 64];
+	_Atomic uint32_t used; /* the slot in the table of processes is taken */
+	_Atomic uint32_t fd_hint; /* lowest slot that may be free */
+	char reason[96];       /* why it was killed; written by the asker who came first, before die_mail */
+	uaddr_t brk_base, brk; /* home core: the heap that brk moves */
 
 	/* set before the first SQE; consulted at dequeue: a cleared bit refuses with -EACCES */
 	uint64_t allow_opcode[4];
@@ -58,8 +66,10 @@ struct user_thread {
 	struct thread thread; /* what the core sees */
 	struct process *proc;
 	struct list sibling; /* home core only */
-	struct mail mail;    /* start, death */
+	struct mail mail;    /* its death, on the way home */
+	struct mail kill_mail; /* from home and back: the order to die, later the barrier */
 	uint32_t tid;
+	_Atomic uint32_t used; /* the slot in the table of threads is taken */
 
 	/* the thread's kernel-private one-deep submission slot (the ecall door), owned by ring/ */
 	struct ring *slot;
@@ -101,20 +111,35 @@ struct process_spec {
 	void *exited_arg;
 };
 /* Loads a static ELF file (ET_EXEC or static-pie ET_DYN) into a new process with one thread and its native ring, descriptors 0, 1, 2 on
- * /dev/console, and starts it. Home core, on a fiber or at boot. 0, or -errno with a printed sentence naming the place
+ * /dev/console, and starts it. Home core, in its turn; never parks. 0, or -errno with a printed sentence naming the place
  * (-ENOENT, -ENOEXEC truncated or foreign, -ENOMEM). */
 must_use int process_spawn(const struct process_spec *spec, struct process **out);
 
 /* Any core, any number of times: the first caller's status counts. The process is gone some time later (exited hook). */
 void process_kill(struct process *p, int32_t wait_status);
+/* The same by signal `signo` (uapi numbers), with the reason that its last line gives. */
+void process_kill_because(struct process *p, unsigned signo, const char *fmt, ...) printf_like(3, 4);
 
-/* Home core: something a dying process waits for has finished. */
+/* Signals that end a program here; the numbers are Linux'. */
+#define SIGNAL_ILL 4u
+#define SIGNAL_TRAP 5u
+#define SIGNAL_BUS 7u
+#define SIGNAL_FPE 8u
+#define SIGNAL_KILL 9u
+#define SIGNAL_SEGV 11u
+#define SIGNAL_SYS 31u
+
+/* Home core: something a dying process waits for has finished. Only posts a message: callable from inside ring code. */
 void process_poke(struct process *p);
 
+/* NULL if there is none. Only its home core may use what comes back. */
 struct process *process_find(uint32_t pid);
 unsigned processes_count(void);
-/* Parses the boot argument `run` ("@1 /bin/echod 7;/bin/nbdd ..."), spawns each, and when `exit=power` powers off after the last exit
- * with status 0 only if every program exited 0. A senseless list is refused with a sentence. Runs as a kernel op on the first serving core. */
+/*
+ * Parses the boot argument `run`: programs separated by `;`, each `[@U[:H]] PATH [ARG...]` (U: core that runs it, H: its home; left out: users
+ * in turn, first serving core), and spawns each on its home core, in their order. With `exit=power` the machine is switched off after the last
+ * exit, with status 0 only if every program exited 0. A senseless list is refused with a sentence. Boot core, before the cores start or after.
+ */
 void processes_run_boot_list(void);
 /* Orderly end of the machine: kills every process, waits, prints counters and the leak report (frames and ops free now against before the first
  * process), powers off. Any core. */
@@ -125,10 +150,13 @@ void processes_shutdown(void);
 /* A referenced file, or NULL (-EBADF). Any serving core. */
 struct file *fd_get(struct process *p, int fd);
 /* Installs at the lowest free slot >= from, taking a handle (and its reference) of its own: the caller keeps its reference.
- * Home core. The descriptor, or -EMFILE. */
+ * Any serving core. The descriptor, or -EMFILE. */
 must_use int fd_install(struct process *p, struct file *f, int from, bool cloexec);
 /* Closes; 0 or -EBADF. Home core. */
 int fd_close(struct process *p, int fd);
 must_use int fd_dup(struct process *p, int fd, int from);
+/* The close-on-exec mark. 0/1 or -EBADF; 0 or -EBADF. Home core. */
+int fd_cloexec_get(struct process *p, int fd);
+int fd_cloexec_set(struct process *p, int fd, bool on);
 
 #endif

@@ -1,0 +1,229 @@
+/*
+ * threads: the user threads of processes: made and taken apart on the home core, trapping and dying on their own.
+ *
+ *   home: thread_create -> thread_start ... threads_kill --kill_mail--> own core: thread_kill --kill_mail--> home
+ *                                                  own core: dead --mail--> home: one thread less
+ *   home, all dead and the rings empty: threads_barrier --kill_mail--> own core --kill_mail--> home: threads_free
+ *
+ * The barrier drives every wake that is still under way to a thread's core ahead of itself, so that a
+ * thread's memory is never used again while one of its messages is in some mailbox.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/trace.h"
+#include "mm/frames.h"
+#include "proc/internal.h"
+#include "uapi/errno.h"
+
+#define THREADS_MAX 256u
+
+/* set once at boot */
+static struct user_thread *thread_table;
+static _Atomic uint32_t thread_ids;
+
+void threads_init(void)
+{
+	thread_table = frames_boot_alloc(sizeof(*thread_table) * THREADS_MAX);
+}
+
+/* ---- traps, on the thread's core ----------------------------------------------------------------- */
+
+/* What a cause the machine could not resolve means to a program. riscv64: Privileged Architecture 20211203, table 4.2;
+ * hosted: the trap numbers of x86-64, and 255 for a system call the program made on its own. */
+static unsigned signal_of(uint32_t cause)
+{
+	if (ARCH_ELF_MACHINE == 62)
+		switch (cause) {
+		case 0: case 16: case 19:
+			return SIGNAL_FPE;
+		case 1: case 3:
+			return SIGNAL_TRAP;
+		case 6:
+			return SIGNAL_ILL;
+		case 17:
+			return SIGNAL_BUS;
+		case 255:
+			return SIGNAL_SYS;
+		default:
+			return SIGNAL_SEGV;
+		}
+	switch (cause) {
+	case 2:
+		return SIGNAL_ILL;
+	case 3:
+		return SIGNAL_TRAP;
+	default:
+		return SIGNAL_BUS;
+	}
+}
+
+static const char *access_name(uint32_t access)
+{
+	if (access & ACCESS_EXEC)
+		return "execute";
+	return access & ACCESS_WRITE ? "write" : "read";
+}
+
+static bool trap_fault(struct user_thread *ut, const struct arch_exit *exit)
+{
+	int err;
+
+	this_core()->count->page_faults++;
+	trace_event(TRACE_FAULT, exit->access, exit->pc, exit->addr);
+	err = aspace_fault(ut->thread.as, exit->addr, exit->access);
+	if (!err)
+		return true;
+	if (err == -ENOMEM)
+		process_kill_because(ut->proc, SIGNAL_KILL, "out of memory: no frame for 0x%llx",
+				     (unsigned long long)exit->addr);
+	else
+		process_kill_because(ut->proc, SIGNAL_SEGV, "may not %s 0x%llx, pc 0x%llx",
+				     access_name(exit->access), (unsigned long long)exit->addr,
+				     (unsigned long long)exit->pc);
+	return false;
+}
+
+static bool thread_trap(struct thread *t, enum arch_exit_kind kind, const struct arch_exit *exit)
+{
+	struct user_thread *ut = container_of(t, struct user_thread, thread);
+	bool on = false;
+
+	switch (kind) {
+	case ARCH_EXIT_SYSCALL:
+		return process_hooks.door(ut);
+	case ARCH_EXIT_FAULT:
+		on = trap_fault(ut, exit);
+		break;
+	case ARCH_EXIT_BAD:
+		process_kill_because(ut->proc, signal_of(exit->cause), "trap %u at pc 0x%llx",
+				     exit->cause, (unsigned long long)exit->pc);
+		break;
+	case ARCH_EXIT_IRQ:
+		return true;
+	}
+	if (!on)
+		thread_kill(t);
+	return on;
+}
+
+/* ---- death: own core to home ------------------------------------------------------------------------ */
+
+static void death_arrives(struct mail *m)
+{
+	struct user_thread *ut = container_of(m, struct user_thread, mail);
+
+	ut->proc->threads_running--;
+	death_advance(ut->proc);
+}
+
+static void thread_dead(struct thread *t)
+{
+	struct user_thread *ut = container_of(t, struct user_thread, thread);
+
+	ut->mail.deliver = death_arrives;
+	mailbox_post(ut->proc->home, &ut->mail);
+}
+
+static void order_returns(struct mail *m)
+{
+	struct user_thread *ut = container_of(m, struct user_thread, kill_mail);
+
+	ut->proc->mails_out--;
+	death_advance(ut->proc);
+}
+
+static void barrier_reached(struct mail *m)
+{
+	struct user_thread *ut = container_of(m, struct user_thread, kill_mail);
+
+	m->deliver = order_returns;
+	mailbox_post(ut->proc->home, m);
+}
+
+static void order_reached(struct mail *m)
+{
+	thread_kill(&container_of(m, struct user_thread, kill_mail)->thread);
+	barrier_reached(m);
+}
+
+static void threads_order(struct process *p, void (*deliver)(struct mail *m))
+{
+	list_for_each(pos, &p->threads) {
+		struct user_thread *ut = list_item(pos, struct user_thread, sibling);
+
+		p->mails_out++;
+		ut->kill_mail.deliver = deliver;
+		mailbox_post(ut->thread.core, &ut->kill_mail);
+	}
+}
+
+void threads_kill(struct process *p)
+{
+	threads_order(p, order_reached);
+}
+
+void threads_barrier(struct process *p)
+{
+	threads_order(p, barrier_reached);
+}
+
+/* ---- birth and end, home core -------------------------------------------------------------------------- */
+
+static struct user_thread *thread_claim(void)
+{
+	for (unsigned i = 0; i < THREADS_MAX; i++) {
+		uint32_t none = 0;
+
+		if (atomic_compare_exchange_strong(&thread_table[i].used, &none, 1))
+			return &thread_table[i];
+	}
+	return NULL;
+}
+
+int thread_create(struct process *p, uint32_t core, uaddr_t pc, uaddr_t sp, uint64_t arg,
+		  struct user_thread **out)
+{
+	struct user_thread *ut = thread_claim();
+	int err;
+
+	if (!ut)
+		return -EAGAIN;
+	memset(&ut->thread, 0, sizeof(ut->thread));
+	memset(&ut->mail, 0, sizeof(ut->mail));
+	memset(&ut->kill_mail, 0, sizeof(ut->kill_mail));
+	memset(ut->door, 0, sizeof(ut->door));
+	ut->slot = NULL;
+	ut->enter = NULL;
+	ut->proc = p;
+	ut->thread.as = p->as;
+	ut->thread.core = core;
+	ut->thread.trap = thread_trap;
+	ut->thread.dead = thread_dead;
+	list_init(&ut->thread.link);
+	/* The first thread is named as its process, as on Linux. */
+	ut->tid = p->thread_count ? 0x10000 + atomic_fetch_add(&thread_ids, 1) : p->pid;
+	arch_user_init(&ut->thread.user, pc, sp, 0, arg);
+	err = process_hooks.thread_init(ut);
+	if (err) {
+		atomic_store(&ut->used, 0);
+		return err;
+	}
+	list_push_back(&p->threads, &ut->sibling);
+	p->thread_count++;
+	*out = ut;
+	return 0;
+}
+
+void threads_free(struct process *p)
+{
+	struct list *pos;
+
+	while ((pos = list_pop_front(&p->threads))) {
+		struct user_thread *ut = list_item(pos, struct user_thread, sibling);
+
+		process_hooks.thread_fini(ut);
+		p->thread_count--;
+		atomic_store_explicit(&ut->used, 0, memory_order_release);
+	}
+}
