@@ -138,11 +138,6 @@ def check_word(*words):
     return check
 
 
-def check_mib(_conf, value):
-    if not value.isdigit() or int(value) < 1:
-        raise ValueError("it is a number of MiB")
-
-
 def check_net(_conf, value):
     if value in ("dhcp", "off"):
         return
@@ -159,8 +154,7 @@ def check_net(_conf, value):
 
 # The keys of a file. All but SMP are boot arguments of the kernel.
 KEYS = {"SMP": check_smp, "map": check_map, "spin_us": check_spin, "run": check_run,
-        "trace": check_word("on", "off"), "exit": check_word("power"), "net": check_net,
-        "mem_limit": check_mib}
+        "trace": check_word("on", "off"), "exit": check_word("halt", "power"), "net": check_net}
 
 
 def read(path):

@@ -1,0 +1,165 @@
+/*
+ * devices: the small files below /dev that are nobody's hardware: null, zero, random, urandom, counters. They never park
+ * and run on the core that opened them.
+ */
+#include <string.h>
+
+#include "base/counters.h"
+#include "drivers/drivers.h"
+#include "fs/internal.h"
+#include "mm/frames.h"
+
+#define MEM_MAJOR 1
+
+static void device_free(struct file *f)
+{
+	fs_file_release(fs_file_of(f));
+}
+
+static int device_stat(struct file *f, struct statx *st)
+{
+	fs_stat_common(st, f->mode | 0666, 10, 0);
+	st->stx_rdev_major = MEM_MAJOR;
+	return 0;
+}
+
+/* ---- null: swallows all, has nothing ---------------------------------------------------------------- */
+
+static enum step null_transfer(struct file *f, struct op *op, struct transfer *t)
+{
+	(void)f, (void)op;
+	t->moved = t->write ? (int32_t)t->pin.len : 0;
+	return STEP_DONE;
+}
+
+static const struct file_ops null_ops = {
+	.name = "null", .transfer = null_transfer, .stat = device_stat, .free = device_free};
+
+/* ---- zero, random ------------------------------------------------------------------------------------- */
+
+/* Calls `fill` for each contiguous run of the pin. */
+static void pin_fill(const struct pin *pin, void (*fill)(void *dst, size_t len))
+{
+	for (uint32_t off = 0; off < pin->len;) {
+		uint32_t run;
+		void *view = pin_view(pin, off, &run);
+
+		run = min_of(run, pin->len - off);
+		fill(view, run);
+		off += run;
+	}
+}
+
+static void fill_zero(void *dst, size_t len)
+{
+	memset(dst, 0, len);
+}
+
+static enum step zero_transfer(struct file *f, struct op *op, struct transfer *t)
+{
+	(void)f, (void)op;
+	if (!t->write)
+		pin_fill(&t->pin, fill_zero);
+	t->moved = (int32_t)t->pin.len;
+	return STEP_DONE;
+}
+
+/* What a program writes to it is not believed to be random, and not needed. */
+static enum step random_transfer(struct file *f, struct op *op, struct transfer *t)
+{
+	(void)f, (void)op;
+	if (!t->write)
+		pin_fill(&t->pin, random_bytes);
+	t->moved = (int32_t)t->pin.len;
+	return STEP_DONE;
+}
+
+static const struct file_ops zero_ops = {
+	.name = "zero", .transfer = zero_transfer, .stat = device_stat, .free = device_free};
+static const struct file_ops random_ops = {
+	.name = "random", .transfer = random_transfer, .stat = device_stat, .free = device_free};
+
+/* ---- counters: a text as of the moment it was opened ---------------------------------------------------- */
+
+static enum step counters_transfer(struct file *f, struct op *op, struct transfer *t)
+{
+	struct fs_file *ff = fs_file_of(f);
+	uint32_t n = 0;
+
+	(void)op;
+	if (t->write) {
+		t->moved = -EBADF;
+		return STEP_DONE;
+	}
+	if (t->off < ff->text_len)
+		n = (uint32_t)min_of((uint64_t)t->pin.len, ff->text_len - t->off);
+	if (n)
+		pin_copy_out(&t->pin, 0, ff->text + t->off, n);
+	t->moved = (int32_t)n;
+	return STEP_DONE;
+}
+
+static int counters_stat(struct file *f, struct statx *st)
+{
+	fs_stat_common(st, S_IFREG | 0444, 11, fs_file_of(f)->text_len);
+	return 0;
+}
+
+static void counters_free(struct file *f)
+{
+	struct fs_file *ff = fs_file_of(f);
+
+	if (ff->text)
+		frame_put(arch_direct_paddr(ff->text));
+	fs_file_release(ff);
+}
+
+static const struct file_ops counters_ops = {
+	.name = "counters", .transfer = counters_transfer, .stat = counters_stat, .free = counters_free};
+
+static int counters_open(uint32_t oflags, struct fs_file **out)
+{
+	struct fs_file *ff;
+	paddr_t frame;
+
+	if ((oflags & O_ACCMODE) != O_RDONLY)
+		return -EACCES;
+	frame = frame_alloc(0);
+	if (!frame)
+		return -ENOMEM;
+	ff = fs_file_alloc(&counters_ops, S_IFREG, oflags);
+	if (!ff) {
+		frame_put(frame);
+		return -ENFILE;
+	}
+	ff->text = arch_direct(frame);
+	ff->text_len = (uint32_t)counters_print(ff->text, PAGE_SIZE);
+	atomic_fetch_or_explicit(&ff->file.flags, FILE_SEEKABLE, memory_order_relaxed);
+	*out = ff;
+	return 0;
+}
+
+/* ---- by name ---------------------------------------------------------------------------------------------- */
+
+int device_open(const char *name, uint32_t oflags, struct fs_file **out)
+{
+	static const struct {
+		const char *name;
+		const struct file_ops *ops;
+	} device[] = {
+		{"null", &null_ops},
+		{"zero", &zero_ops},
+		{"random", &random_ops},
+		{"urandom", &random_ops},
+	};
+
+	if (!strcmp(name, "counters"))
+		return counters_open(oflags, out);
+	for (unsigned i = 0; i < array_count(device); i++) {
+		if (strcmp(name, device[i].name))
+			continue;
+		*out = fs_file_alloc(device[i].ops, S_IFCHR, oflags);
+		return *out ? 0 : -ENFILE;
+	}
+	return -ENOENT;
+}

@@ -1,0 +1,64 @@
+/*
+ * internal: what the files of fs/ share: open files, the path table's targets, the initrd's entries.
+ */
+#ifndef FS_INTERNAL_H
+#define FS_INTERNAL_H
+
+#include "fs/fs.h"
+#include "uapi/errno.h"
+#include "uapi/fs.h"
+
+struct disk; /* blkfile.c */
+
+struct initrd_entry {
+	const char *name; /* without leading slash; in the archive */
+	const char *data;
+	uint32_t size;
+	uint32_t mode; /* S_IF* | permissions */
+	uint32_t mtime;
+	uint32_t ino;
+};
+
+/* An open file. From a table that is never used for anything else. */
+struct fs_file {
+	struct file file;
+	union {
+		struct disk *disk;
+		const struct initrd_entry *entry; /* NULL: the root directory, or /dev */
+		char *text;			  /* /dev/counters: a frame, filled at open */
+	};
+	uint32_t text_len;
+};
+
+static inline struct fs_file *fs_file_of(struct file *f)
+{
+	return container_of(f, struct fs_file, file);
+}
+
+/* A fresh one, initialised with `ops`; NULL when the table is full. Any core. */
+struct fs_file *fs_file_alloc(const struct file_ops *ops, uint32_t mode, uint32_t oflags);
+/* Last step of every ops->free. Any core. */
+void fs_file_release(struct fs_file *ff);
+/* Calls `each` for every open file with these ops, holding a reference meanwhile. Any core. */
+void fs_files_each(const struct file_ops *ops, void (*each)(struct file *f));
+
+/* Fills the fields that all files have alike. */
+void fs_stat_common(struct statx *st, uint32_t mode, uint64_t ino, uint64_t size);
+
+/* initrd.c. The entry of a path without leading slash, NULL if there is none. */
+void initrd_init(void);
+const struct initrd_entry *initrd_lookup(const char *path);
+/* Is there an entry below this path? (an archive may hold files without their folders) */
+bool initrd_has_below(const char *path);
+extern const struct file_ops initrd_file_ops, initrd_dir_ops;
+
+/* blkfile.c: "vda" and its like; -ENOENT if there is no such disk. */
+void disks_init(void);
+int disk_open(const char *name, uint32_t oflags, struct fs_file **out);
+
+/* devices.c: /dev/null and its like; ttyfile.c: /dev/console. -ENOENT if `name` is none of them. */
+int device_open(const char *name, uint32_t oflags, struct fs_file **out);
+void tty_init(void);
+int tty_open(const char *name, uint32_t oflags, struct fs_file **out);
+
+#endif
