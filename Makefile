@@ -75,7 +75,7 @@ LWIP := $(DEPS)/lwip/src
 FDT  := $(DEPS)/libfdt
 
 lwip_core := altcp altcp_alloc altcp_tcp def dns inet_chksum init ip mem memp netif pbuf raw stats \
-	sys tcp tcp_in tcp_out timeouts udp
+	sys tcp tcp_in tcp_out udp
 lwip_ipv4 := autoip dhcp etharp icmp igmp ip4 ip4_addr ip4_frag
 lwip_ipv6 := dhcp6 ethip6 icmp6 inet6 ip6 ip6_addr ip6_frag mld6 nd6
 lwip_srcs := $(lwip_core:%=core/%.c) $(lwip_ipv4:%=core/ipv4/%.c) $(lwip_ipv6:%=core/ipv6/%.c) \

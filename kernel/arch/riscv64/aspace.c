@@ -38,7 +38,7 @@ static void fence_page(uaddr_t va)
 	__asm__ volatile("sfence.vma %0, x0" : : "r"(va) : "memory");
 }
 
-void aspace_probe(void)
+void satp_probe(void)
 {
 	uint64_t satp = csr_read(satp);
 
@@ -77,7 +77,7 @@ static uint64_t asid_take(struct arch_hart *h, struct arch_aspace *aa)
 	return context & SATP_ASID_MASK;
 }
 
-void aspace_load(struct arch_hart *h, struct aspace *as)
+void satp_load(struct arch_hart *h, struct aspace *as)
 {
 	struct arch_aspace *aa = (void *)((char *)as + aspace_offset);
 	uint64_t asid, bit = 1ull << h->index;
@@ -96,7 +96,7 @@ void aspace_load(struct arch_hart *h, struct aspace *as)
 	h->aspace = aa;
 }
 
-void aspace_unload(struct arch_hart *h)
+void satp_unload(struct arch_hart *h)
 {
 	if (!h->aspace)
 		return;
@@ -126,7 +126,7 @@ void arch_aspace_fini(struct aspace *as, struct arch_aspace *aa)
 
 	(void)as;
 	if (this_hart()->aspace == aa)
-		aspace_unload(this_hart());
+		satp_unload(this_hart());
 	for (unsigned i = 0; i < arch_boot.cores; i++)
 		kassert(harts[i].aspace != aa);
 	/* Its ASID is not used again in this generation, but a hart without ASIDs, or one that walked ahead,
@@ -141,7 +141,7 @@ void arch_pte_changed(struct aspace *as, struct arch_aspace *aa, uaddr_t va, uin
 {
 	(void)as;
 	(void)now;
-	/* A new leaf needs no fence: user_exit fences when a hart insists on the old absence. */
+	/* A new leaf needs no fence: hart_user_trapped fences when a hart insists on the old absence. */
 	if ((was & 1) && (atomic_load_explicit(&aa->cores, memory_order_relaxed) >> this_hart()->index & 1))
 		fence_page(va);
 }
@@ -151,7 +151,7 @@ void arch_tlb_shootdown(struct aspace *as, struct arch_aspace *aa, uaddr_t va, u
 	uint64_t cores, me = 1ull << this_hart()->index;
 
 	(void)as;
-	/* the leaves changed before; pairs with the fetch_or in aspace_load: a core whose bit we miss walks
+	/* the leaves changed before; pairs with the fetch_or in satp_load: a core whose bit we miss walks
 	 * the tables only after our change */
 	atomic_thread_fence(memory_order_seq_cst);
 	cores = atomic_load_explicit(&aa->cores, memory_order_seq_cst);

@@ -39,9 +39,19 @@ void hart_init(struct arch_hart *h)
 	csr_write(scounteren, 7); /* programs read cycle, time and instret */
 	h->user_deadline = UINT64_MAX;
 	h->armed = 0;
-	timer_arm(h, UINT64_MAX);
+	hart_timer_set(h, UINT64_MAX);
 	irq_init_hart(h);
 	atomic_store_explicit(&h->up, 1, memory_order_release);
+}
+
+static nsec_t boot_time_ns(void)
+{
+	return ticks_hz ? arch_time_ns() : 0;
+}
+
+static unsigned boot_core_index(void)
+{
+	return this_hart()->index;
 }
 
 static void boot_reserve(paddr_t base, paddr_t end)
@@ -76,8 +86,13 @@ static void boot_map(void)
 
 noreturn_fn void boot_main(uint64_t hart_id, paddr_t fdt)
 {
-	base_machine.write = arch_console_write;
-	base_machine.end = arch_poweroff;
+	base_machine = (struct base_machine){
+		.write = arch_console_write,
+		.time_ns = boot_time_ns,
+		.core_index = boot_core_index,
+		.stop_others = arch_stop_others,
+		.end = arch_poweroff,
+	};
 	fdt_scan(arch_direct(fdt), hart_id);
 	boot_reserve_image();
 	boot_map();
@@ -86,7 +101,7 @@ noreturn_fn void boot_main(uint64_t hart_id, paddr_t fdt)
 		harts[i].emergency_sp = (uint64_t)image_stacks + ((uint64_t)i << SLOT_SHIFT) +
 					SLOT_EMERGENCY_TOP;
 	}
-	aspace_probe();
+	satp_probe();
 	hart_init(&harts[0]);
 	kernel_main();
 }

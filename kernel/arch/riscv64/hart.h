@@ -100,7 +100,7 @@ void irq_init_hart(struct arch_hart *h);
 void irq_consume(void);
 
 /* ---- time.c */
-void timer_arm(struct arch_hart *h, uint64_t ticks);
+void hart_timer_set(struct arch_hart *h, uint64_t ticks);
 uint64_t ticks_of_ns(nsec_t ns);
 
 

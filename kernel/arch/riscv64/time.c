@@ -25,7 +25,7 @@ uint64_t ticks_of_ns(nsec_t ns)
 	return (uint64_t)(((unsigned __int128)ns * ticks_hz + 999999999u) / 1000000000u);
 }
 
-void timer_arm(struct arch_hart *h, uint64_t ticks)
+void hart_timer_set(struct arch_hart *h, uint64_t ticks)
 {
 	if (h->armed == ticks)
 		return;
@@ -46,19 +46,19 @@ void arch_user_deadline(nsec_t deadline)
 	struct arch_hart *h = this_hart();
 
 	h->user_deadline = ticks_of_ns(deadline);
-	timer_arm(h, h->user_deadline);
+	hart_timer_set(h, h->user_deadline);
 }
 
 void arch_idle_wait(nsec_t deadline)
 {
 	struct arch_hart *h = this_hart();
 
-	timer_arm(h, ticks_of_ns(deadline));
+	hart_timer_set(h, ticks_of_ns(deadline));
 	/* Interrupts stay off (sstatus.SIE = 0): what is enabled in sie ends the wait when pending, also
 	 * when it became pending before. Privileged Architecture, section 3.3.3. */
 	__asm__ volatile("wfi" : : : "memory");
 	irq_consume();
-	timer_arm(h, h->user_deadline);
+	hart_timer_set(h, h->user_deadline);
 	if (unlikely(atomic_load_explicit(&harts_stopping, memory_order_relaxed)))
 		hart_halt();
 }

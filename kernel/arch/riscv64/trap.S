@@ -5,7 +5,7 @@
  * sscratch: the running thread's struct arch_user in user mode, 0 in the kernel. A trap that finds 0
  * was taken in the kernel: that is a kernel lie, and it panics on a stack of its own.
  * sstatus is never written here: SPIE stays 0, and interrupts of S level reach user mode regardless of
- * SIE (Privileged Architecture, section 3.1.6.1); FP rights change only in user_load.
+ * SIE (Privileged Architecture, section 3.1.6.1); FP rights change only in hart_load_user.
  */
 #include "arch/riscv64/layout.h"
 
@@ -83,7 +83,7 @@ user_run_load:
 	sd	ra, 0(sp)
 	sd	a0, 8(sp)
 	sd	a2, 16(sp)
-	call	user_load
+	call	hart_load_user
 	ld	ra, 0(sp)
 	ld	a0, 8(sp)
 	ld	a2, 16(sp)
@@ -119,7 +119,7 @@ user_trapped:
 	sd	ra, 0(sp)
 	sd	a0, 8(sp)
 	sd	a2, 16(sp)
-	call	user_exit
+	call	hart_user_trapped
 	ld	ra, 0(sp)
 	bltz	a0, user_resume
 	addi	sp, sp, 32

@@ -61,14 +61,14 @@ static void user_unload(struct arch_hart *h)
 	h->user = NULL;
 }
 
-void user_load(struct arch_user *user, struct aspace *as)
+void hart_load_user(struct arch_user *user, struct aspace *as)
 {
 	struct arch_hart *h = this_hart();
 
 	user_unload(h);
 	if (h->fp_owner == user && user->fp_hart == h)
 		fs_set(SSTATUS_FS_CLEAN);
-	aspace_load(h, as);
+	satp_load(h, as);
 	user->hart = h;
 	h->user = user;
 }
@@ -78,7 +78,7 @@ static int exit_interrupt(struct arch_hart *h, uint64_t cause)
 	irq_consume();
 	if ((cause & ~CAUSE_INTERRUPT) == 5) { /* the deadline: it has done its work */
 		h->user_deadline = UINT64_MAX;
-		timer_arm(h, UINT64_MAX);
+		hart_timer_set(h, UINT64_MAX);
 	}
 	if (unlikely(atomic_load_explicit(&harts_stopping, memory_order_relaxed)))
 		hart_halt();
@@ -98,7 +98,7 @@ static uint32_t exit_access(uint64_t cause)
 	return 0;
 }
 
-int user_exit(struct arch_user *user, uint64_t cause, struct arch_exit *exit)
+int hart_user_trapped(struct arch_user *user, uint64_t cause, struct arch_exit *exit)
 {
 	struct arch_hart *h = this_hart();
 	uint64_t status = csr_read(sstatus), addr = csr_read(stval);
@@ -148,7 +148,7 @@ void arch_user_fini(struct arch_user *user)
 		h->fp_owner = NULL;
 	if (h->user == user) {
 		user_unload(h);
-		aspace_unload(h);
+		satp_unload(h);
 	}
 }
 

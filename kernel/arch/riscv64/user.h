@@ -7,16 +7,16 @@
 #include "arch/riscv64/hart.h"
 
 /* Makes `user` the loaded thread of this hart. */
-void user_load(struct arch_user *user, struct aspace *as);
+void hart_load_user(struct arch_user *user, struct aspace *as);
 /* What a trap other than an environment call was: an arch_exit_kind, or negative: go on. */
-int user_exit(struct arch_user *user, uint64_t cause, struct arch_exit *exit);
+int hart_user_trapped(struct arch_user *user, uint64_t cause, struct arch_exit *exit);
 /* A trap taken in the kernel. On the emergency stack. */
 noreturn_fn void trap_panic(struct arch_hart *h);
 
 /* Makes satp name `as`; back to the kernel's own root. */
-void aspace_load(struct arch_hart *h, struct aspace *as);
-void aspace_unload(struct arch_hart *h);
+void satp_load(struct arch_hart *h, struct aspace *as);
+void satp_unload(struct arch_hart *h);
 /* Finds out how many ASIDs there are. Boot hart. */
-void aspace_probe(void);
+void satp_probe(void);
 
 #endif

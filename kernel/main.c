@@ -1,0 +1,124 @@
+/*
+ * main: boot, as a table of contents. Boot core, once; what follows cores_start runs on every core.
+ *
+ * Whatever is refused on the way (a senseless map, a senseless argument) ends the machine after the
+ * sentence that named the place: there is nobody to go on for.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "arch/arch.h"
+#include "base/cmdline.h"
+#include "base/machine.h"
+#include "base/panic.h"
+#include "base/print.h"
+#include "base/trace.h"
+#include "cores/core.h"
+#include "drivers/drivers.h"
+#include "mm/frames.h"
+#include "net/net.h"
+#include "sched/fiber.h"
+#include "sched/op.h"
+#include "sched/thread.h"
+#include "sched/timer.h"
+
+#define OPS_PER_CORE 4096
+#define OPS_PER_CORE_MAX (1u << 20)
+#define STATUS_REFUSED 102
+
+static noreturn_fn void main_refuse(const char *what)
+{
+	kprint("Sluice: not started: %s\n", what);
+	arch_poweroff(STATUS_REFUSED);
+}
+
+/* ---- the epitaph's lines on what this core was doing ------------------------------------------- */
+
+static size_t main_describe(char *buf, size_t size)
+{
+	const struct core *c = arch_core();
+	const struct op *op = c && c->exec ? executor_running(c) : NULL;
+	int len = 0;
+
+	if (c)
+		len = snprintf(buf, size, "  core %u, roles 0x%x, turn %llu\n", (unsigned)c->index,
+			       (unsigned)c->roles, (unsigned long long)c->turn);
+	if (op && op->row && len >= 0 && (size_t)len < size)
+		len += snprintf(buf + len, size - (size_t)len,
+				"  op %p %s, state %u %s, life %u, flags 0x%x, user_data 0x%llx\n",
+				(const void *)op, op->row->name, op->state,
+				op->row->state_names && op->state < op->row->state_count ?
+					op->row->state_names[op->state] :
+					"",
+				op->life, op->flags, (unsigned long long)op->user_data);
+	return len < 0 ? 0 : min_of((size_t)len, size);
+}
+
+/* panic=halt: stay, so that a debugger finds everything where it was */
+static void main_end(int status)
+{
+	const char *wish = cmdline_find("panic");
+
+	if (wish && !strcmp(wish, "halt"))
+		for (;;)
+			arch_idle_wait(NSEC_NEVER);
+	arch_poweroff(status);
+}
+
+/* ---- steps of the boot ---------------------------------------------------------------------------- */
+
+static void main_arguments(void)
+{
+	const char *trace;
+
+	if (cmdline_init(arch_boot.cmdline))
+		main_refuse("the boot arguments make no sense");
+	trace = cmdline_find("trace");
+	trace_detail = trace && !strcmp(trace, "on");
+	base_machine.describe = main_describe;
+	base_machine.end = main_end;
+}
+
+/* What every core has: a trace ring, timers; what serves has an executor and fibers; what runs programs, a queue of threads. */
+static void main_core(struct core *c, uint32_t ops)
+{
+	trace_init_core(c->index, frames_boot_alloc(sizeof(struct trace_ring)));
+	timers_init(c);
+	if (c->roles & ROLE_SERVES) {
+		executor_init(c, ops);
+		fibers_init(c);
+	}
+	if (c->roles & ROLE_USER)
+		placement_init(c);
+}
+
+static void main_cores(void)
+{
+	uint64_t ops = cmdline_find_u64("ops", OPS_PER_CORE);
+
+	if (cores_init())
+		main_refuse("the core map makes no sense");
+	if (ops < 64 || ops > OPS_PER_CORE_MAX)
+		main_refuse("ops= must be from 64 to 1048576");
+	for (unsigned i = 0; i < cores_count; i++)
+		if (cores[i])
+			main_core(cores[i], (uint32_t)ops);
+}
+
+static void main_net(void)
+{
+	if (net_init())
+		main_refuse("the network settings make no sense");
+}
+
+noreturn_fn void kernel_main(void)
+{
+	kprint("Sluice %s, %u harts\n", SLUICE_VERSION, arch_boot.cores);
+
+	main_arguments(); /* what the user wants */
+	frames_init();	  /* memory */
+	main_cores();	  /* roles, executors, timers, threads */
+	drivers_init();	  /* disks, interfaces, console, random bytes */
+	main_net();	  /* TCP/IP on the net core */
+	cores_start();	  /* the other harts, and this one's loop */
+}
