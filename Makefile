@@ -170,7 +170,7 @@ ULD       = $(HOST_CC) -static-pie -nostdlib -nostartfiles -Wl,--no-dynamic-link
 ulibs     = $(musl_lib) -lgcc
 endif
 
-compile = $(Q)mkdir -p $(@D) && $(1) $(2) -MMD -MP -c $< -o $@
+compile = $(Q)mkdir -p $(@D) && $(1) $(2) -MD -MP -c $< -o $@
 
 # A command line that changed rebuilds what it built.
 .PHONY: FORCE

@@ -41,6 +41,7 @@
 /* ---- Ethernet and IP ---- */
 #define LWIP_IPV4 1
 #define LWIP_IPV6 1
+#define IPV6_FRAG_COPYHEADER 1 /* two pointers do not fit the fragment header that they would replace */
 #define LWIP_RAW 0
 #define ARP_TABLE_SIZE 16
 #define ARP_QUEUEING 1
