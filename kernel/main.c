@@ -15,8 +15,10 @@
 #include "base/trace.h"
 #include "cores/core.h"
 #include "drivers/drivers.h"
+#include "fs/fs.h"
 #include "mm/frames.h"
 #include "net/net.h"
+#include "proc/process.h"
 #include "sched/fiber.h"
 #include "sched/op.h"
 #include "sched/thread.h"
@@ -119,6 +121,8 @@ noreturn_fn void kernel_main(void)
 	frames_init();	  /* memory */
 	main_cores();	  /* roles, executors, timers, threads */
 	drivers_init();	  /* disks, interfaces, console, random bytes */
+	fs_init();	  /* names: devices, and the initrd's files */
 	main_net();	  /* TCP/IP on the net core */
+	processes_init(); /* processes, threads, descriptors */
 	cores_start();	  /* the other harts, and this one's loop */
 }
