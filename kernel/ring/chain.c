@@ -15,27 +15,8 @@
 #include "uapi/errno.h"
 
 #define LINK_FLAGS (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)
-#define KNOWN_FLAGS 0x7fu
 
 /* ---- checks every opcode shares ------------------------------------------------------------------------ */
-
-int ring_check(struct ring *r, struct op *op, const struct op_row *row, const struct io_uring_sqe *sqe)
-{
-	if (unlikely(!row))
-		return -EINVAL;
-	if (unlikely(sqe->flags & ~KNOWN_FLAGS))
-		return -EINVAL;
-	if (likely(!row->raw)) {
-		if (unlikely(sqe->personality))
-			return -EINVAL; /* none can be registered here */
-		if (unlikely((sqe->flags & IOSQE_BUFFER_SELECT) && !row->buf_select))
-			return -EOPNOTSUPP;
-	} else if (sqe->flags & (IOSQE_BUFFER_SELECT | IOSQE_FIXED_FILE)) {
-		return -EINVAL;
-	}
-	(void)r;
-	return row->check(op, sqe);
-}
 
 static bool map_has(const uint64_t *map, unsigned bit)
 {
@@ -265,10 +246,12 @@ void ring_accept_careful(struct core *c, struct ring *r, const struct io_uring_s
 	else
 		err = ring_check_allowed(r, sqe);
 	if (!err)
-		err = ring_check(r, op, row, sqe);
+		err = ring_check(op, row, sqe);
 	if (!err && row == &row_link_timeout && (!r->chain_head || r->chain_tail->row == &row_link_timeout))
 		err = -EINVAL; /* it guards the entry before it */
 	op->res = sqe->fd;
+	if (err)
+		r->batch_failed = !(r->setup & IORING_SETUP_SUBMIT_ALL);
 	if (linked)
 		chain_add(c, r, op, err);
 	else if (err)

@@ -51,13 +51,23 @@ static void enter_timeout(struct timer *timer)
 	enter_finish(w, w->result ? w->result : -ETIME);
 }
 
+/* What the thread asked for is there: completions (GETEVENTS), room in the SQ (SQ_WAIT). */
+static inline bool enter_is_over(struct ring *r, const struct enter_wait *w)
+{
+	if ((w->flags & IORING_ENTER_GETEVENTS) && ring_ready(r) < w->min_complete)
+		return false;
+	if (unlikely(w->flags & IORING_ENTER_SQ_WAIT))
+		return atomic_load_explicit(&r->shared->sq_tail, memory_order_relaxed) - r->sq_head <= r->sq_mask;
+	return true;
+}
+
 void enter_wake(struct core *c, struct ring *r)
 {
 	(void)c;
 	list_for_each_safe(pos, &r->waiters) {
 		struct enter_wait *w = list_item(pos, struct enter_wait, link);
 
-		if (ring_ready(r) >= w->min_complete)
+		if (enter_is_over(r, w))
 			enter_finish(w, w->result);
 	}
 }
@@ -91,15 +101,17 @@ static bool enter_serve(struct core *c, struct enter_wait *w, int64_t *result)
 			*result = ring_take(c, r, w->to_submit);
 	} else {
 		*result = w->to_submit;
+		if (w->flags & IORING_ENTER_SQ_WAIT)
+			(void)ring_take(c, r, r->sq_mask + 1);
 	}
 	w->result = *result;
-	if (!(w->flags & IORING_ENTER_GETEVENTS))
+	if (!(w->flags & (IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAIT)))
 		return true;
 	if (unlikely(!list_is_empty(&r->overflow))) {
 		ring_flush_overflow(c, r);
 		ring_publish(c, r);
 	}
-	return ring_ready(r) >= w->min_complete;
+	return enter_is_over(r, w);
 }
 
 static void enter_wait_here(struct enter_wait *w)
@@ -180,7 +192,7 @@ static bool enter_trap(struct user_thread *t)
 		}
 		enter_wait_here(w);
 	} else {
-		if (w->ring->kind == RING_POLLED && !(w->flags & IORING_ENTER_GETEVENTS)) {
+		if (w->ring->kind == RING_POLLED && !(w->flags & (IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAIT))) {
 			arch_doorbell(w->ring->core);
 			c->count->doorbells++;
 			file_put(f);

@@ -8,6 +8,9 @@
 
 #include "ring/ring.h"
 #include "sched/timer.h"
+#include "uapi/errno.h"
+
+#define IOSQE_KNOWN 0x7fu /* bits 0 to 6; bit 7 is refused */
 
 /* Per-core ring state. Owner core only. */
 struct ring_core {
@@ -72,8 +75,21 @@ unsigned ring_begin_ready(struct core *c);
 void ring_chain_advance(struct core *c, struct ring *r, struct op *op);
 /* Called by ring_complete: the last op in flight may let a drained one go. */
 void ring_drain_advance(struct core *c, struct ring *r);
-/* Generic checks of flags and fields every opcode shares. 0 or -errno. */
-must_use int ring_check(struct ring *r, struct op *op, const struct op_row *row, const struct io_uring_sqe *sqe);
+/* Checks of flags and fields that every opcode shares, then the row's own. 0 or -errno. */
+must_use static inline int ring_check(struct op *op, const struct op_row *row, const struct io_uring_sqe *sqe)
+{
+	if (unlikely(!row || (sqe->flags & ~IOSQE_KNOWN)))
+		return -EINVAL;
+	if (likely(!row->raw)) {
+		if (unlikely(sqe->personality))
+			return -EINVAL; /* none can be registered here */
+		if (unlikely((sqe->flags & IOSQE_BUFFER_SELECT) && !row->buf_select))
+			return -EOPNOTSUPP;
+	} else if (sqe->flags & (IOSQE_BUFFER_SELECT | IOSQE_FIXED_FILE)) {
+		return -EINVAL;
+	}
+	return row->check(op, sqe);
+}
 /* Resolves op->file from the descriptor kept in op->res. 0 or -EBADF. */
 must_use int ring_resolve_file(struct ring *r, struct op *op);
 /* The core `op` must run on. */

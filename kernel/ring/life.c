@@ -230,7 +230,7 @@ static int ring_create_native(struct process *p, struct sluice_start *start)
 {
 	struct core *c = this_core();
 	bool mixed = c->roles & ROLE_USER;
-	uint32_t setup = IORING_SETUP_NO_SQARRAY | IORING_SETUP_SINGLE_ISSUER |
+	uint32_t setup = IORING_SETUP_NO_SQARRAY | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_SUBMIT_ALL |
 			 (mixed ? 0 : IORING_SETUP_SQPOLL);
 	struct ring *r = ring_make(p, SLUICE_RING_SQ_ENTRIES, SLUICE_RING_CQ_ENTRIES, setup,
 				   mixed ? RING_ENTER : RING_POLLED);

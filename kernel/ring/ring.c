@@ -319,8 +319,9 @@ void ring_accept(struct core *c, struct ring *r, const struct io_uring_sqe *sqe)
 	op->res = sqe->fd;
 	op->cqe_flags = 0;
 	op->word = op_word(OP_STEPPING, sqe->opcode, sqe->flags, c->index, c->index);
-	op->res = ring_check(r, op, row, sqe);
+	op->res = ring_check(op, row, sqe);
 	if (unlikely(op->res)) {
+		r->batch_failed = !(r->setup & IORING_SETUP_SUBMIT_ALL);
 		hand_finish(c, r, op);
 		return;
 	}
@@ -367,7 +368,8 @@ unsigned ring_take(struct core *c, struct ring *r, unsigned max)
 
 	if (unlikely(avail > r->sq_mask + 1))
 		avail = r->sq_mask + 1; /* a tail that runs away is worth one ring full */
-	while (n < avail && (n < max || r->chain_head) && ring_refill_hand(c)) {
+	r->batch_failed = 0;
+	while (n < avail && (n < max || r->chain_head) && !r->batch_failed && ring_refill_hand(c)) {
 		uint32_t slot = r->sq_head & r->sq_mask;
 
 		n++;
@@ -390,6 +392,8 @@ unsigned ring_take(struct core *c, struct ring *r, unsigned max)
 	c->count->sqes += n;
 	atomic_store_explicit(&r->shared->sq_head, r->sq_head, memory_order_release);
 	ring_publish(c, r);
+	if (unlikely(!list_is_empty(&r->waiters)))
+		enter_wake(c, r); /* somebody may wait for room */
 	return n;
 }
 

@@ -73,6 +73,7 @@ struct ring {
 	uint8_t kind;	       /* enum ring_kind */
 	uint8_t slow;	       /* RING_SLOW_* */
 	uint8_t result64;      /* opted in to 64-bit results in 16-byte CQEs */
+	uint8_t batch_failed;  /* an entry of this batch was refused: without SUBMIT_ALL the batch ends behind it */
 	uint8_t native;	       /* the last close of a file cancels its operations */
 	uint32_t inflight_count; /* ops begun and not completed */
 	struct process *proc;
@@ -157,7 +158,7 @@ extern const struct op_row *const op_table[256];
 extern const struct op_row row_nop, row_readv, row_writev, row_fsync, row_read_fixed, row_write_fixed, row_poll_add,
 	row_poll_remove, row_sendmsg, row_recvmsg, row_timeout, row_timeout_remove, row_accept, row_cancel, row_link_timeout,
 	row_connect, row_fallocate, row_openat, row_close, row_files_update, row_statx, row_read, row_write, row_send, row_recv,
-	row_shutdown, row_socket, row_uring_cmd, row_bind, row_listen, row_syscall, row_msg_ring;
+	row_shutdown, row_socket, row_uring_cmd, row_bind, row_listen, row_syscall;
 
 /* ---- the 0xE0 table: kernel/ring/sys_*.c ---------------------------------------------------------------------- */
 
