@@ -138,6 +138,11 @@ def check_word(*words):
     return check
 
 
+def check_count(_conf, value):
+    if not value.isdigit() or int(value) < 1:
+        raise ValueError("it is a number")
+
+
 def check_net(_conf, value):
     if value in ("dhcp", "off"):
         return
@@ -154,7 +159,9 @@ def check_net(_conf, value):
 
 # The keys of a file. All but SMP are boot arguments of the kernel.
 KEYS = {"SMP": check_smp, "map": check_map, "spin_us": check_spin, "run": check_run,
-        "trace": check_word("on", "off"), "exit": check_word("halt", "power"), "net": check_net}
+        "trace": check_word("on", "off"), "exit": check_word("power"), "net": check_net,
+        "mem_limit": check_count, "ops": check_count,
+        "panic": check_word("halt")}
 
 
 def read(path):

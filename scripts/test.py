@@ -180,8 +180,9 @@ def run_abi_one(counts, machine, program):
         code = guest.process.returncode
     with open(log, "w", encoding="utf-8") as out:
         out.write(console)
-    status = re.search(rf"^/bin/t_{program}\b.*: exit (\d+)", console, re.M)
-    death = re.search(rf"^/bin/t_{program}\b.*: killed.*", console, re.M)
+    status = re.search(rf"^t_{program}: exit status (\d+)", console, re.M)
+    death = re.search(rf"^t_{program}: killed.*", console, re.M)
+    leaks = re.search(r"^leaks: frames (-?\d+) ops (-?\d+)", console, re.M)
     panic = vm.PANIC.search(console)
     if panic:
         counts.fail(name, " ".join(panic[0].split()) + f", see {log}")
@@ -195,6 +196,8 @@ def run_abi_one(counts, machine, program):
         words = [l for l in console.splitlines() if l.startswith("FAIL ")]
         why = words[0][5:] if words else f"exit status {status[1]}"
         counts.fail(name, f"{why}, see {log}")
+    elif not leaks or leaks[1] != "0" or leaks[2] != "0":
+        counts.fail(name, f"{leaks[0] if leaks else 'the kernel counted no leaks'}, see {log}")
     elif code:
         counts.fail(name, f"the machine's {how_it_ended(code)}, see {log}")
     else:
