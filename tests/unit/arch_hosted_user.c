@@ -2,7 +2,7 @@
  * Does a program that is interrupted, faults or calls the kernel go on with every register as it was, and does no
  * doorbell get lost on the way in or out? (kernel/arch/hosted: enter.S, user.c, window.c)
  */
-#include "unit/lib/unit.h"
+#include "lib/unit.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -1,10 +1,13 @@
 /*
  * window: the programs' own addresses. All programs live in this one process, so every address space gets a window of
- * 4 GiB between 4 GiB and 256 GiB of host addresses; window n is [n * 4 GiB, (n + 1) * 4 GiB).
+ * 4 GiB between 4 GiB and 256 GiB of host addresses; window n is [n * 4 GiB, (n + 1) * 4 GiB) without its last page, so that no
+ * mapping of the host ever reaches from one window into the next. The host puts nothing of its own there: it places from the top of
+ * its addresses downwards.
  *
  * The Sv39 tables that mm keeps are the truth. Host mappings are a translation cache: a page's mapping is made when its leaf
- * changes (window_mirror) or when a program faults on a page that its table permits (hosted_window_refill). When the host has no room for another mapping
- * the whole window is forgotten and comes back fault by fault.
+ * changes (window_mirror) or when a program faults on a page that its table permits (hosted_window_refill). When the host has
+ * no room for another mapping (Linux counts them: vm.max_map_count) the whole window is forgotten, which always works since no
+ * mapping is split by it, and comes back fault by fault.
  *
  * window_mirror reads the leaf and maps under one lock, and mm calls it after every change, so whoever comes last maps
  * what is true. Any core.
@@ -46,20 +49,22 @@ static void *window_mmap(uaddr_t at, uint64_t len, int prot, int flags, int fd, 
 	return (void *)syscall(SYS_mmap, at, len, prot, flags, fd, off);
 }
 
-static void window_forget(uaddr_t at, uint64_t len)
+static void window_forget(const struct arch_aspace *aa)
 {
-	if (window_mmap(at, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
-	    MAP_FAILED)
-		panic("the host refuses to unmap user pages: errno %d", errno);
+	if (syscall(SYS_munmap, aa->low, aa->top - aa->low))
+		panic("the host refuses to unmap a window: errno %d", errno);
+}
+
+static void window_forget_page(const struct arch_aspace *aa, uaddr_t va)
+{
+	if (syscall(SYS_munmap, va, PAGE_SIZE))
+		window_forget(aa); /* the hole would have split a mapping, and there may be no more of them */
 }
 
 int hosted_windows_init(void)
 {
-	uint64_t len = (WINDOW_COUNT - 1) * WINDOW_BYTES;
-	void *p = window_mmap(WINDOW_BYTES, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
-			      -1, 0);
-
-	return p == MAP_FAILED ? -errno : 0;
+	/* AddressSanitizer keeps its shadow's gap, which this is, mapped without rights: it is ours now. */
+	return syscall(SYS_munmap, WINDOW_BYTES, (WINDOW_COUNT - 1) * WINDOW_BYTES) ? -errno : 0;
 }
 
 int arch_aspace_init(struct aspace *as, struct arch_aspace *aa, paddr_t root)
@@ -76,7 +81,7 @@ int arch_aspace_init(struct aspace *as, struct arch_aspace *aa, paddr_t root)
 			.slot = slot,
 			.root = root,
 			.low = slot * WINDOW_BYTES,
-			.top = (slot + 1) * WINDOW_BYTES,
+			.top = (slot + 1) * WINDOW_BYTES - PAGE_SIZE,
 		};
 		err = 0;
 		break;
@@ -89,7 +94,7 @@ void arch_aspace_fini(struct aspace *as, struct arch_aspace *aa)
 {
 	pthread_mutex_lock(&window_lock);
 	kassert(windows[aa->slot].as == as);
-	window_forget(aa->low, WINDOW_BYTES);
+	window_forget(aa);
 	windows[aa->slot].as = NULL;
 	windows[aa->slot].aa = NULL;
 	pthread_mutex_unlock(&window_lock);
@@ -143,9 +148,9 @@ static void window_mirror(struct arch_aspace *aa, uaddr_t va)
 	pthread_mutex_lock(&window_lock);
 	leaf = window_leaf(aa, va);
 	if (!(leaf & LEAF_U)) {
-		window_forget(va, PAGE_SIZE);
+		window_forget_page(aa, va);
 	} else if (window_map(va, leaf)) {
-		window_forget(aa->low, WINDOW_BYTES);
+		window_forget(aa);
 		if (window_map(va, leaf))
 			panic("the host refuses to map user pages: errno %d", errno);
 	}
