@@ -1,0 +1,335 @@
+/*
+ * Does the executor run each verdict as promised: again, parked, done, on a fiber; and are wakes idempotent and never lost?
+ * (kernel/sched/executor.c, fiber.c)
+ */
+#include "lib/unit.h"
+
+#include <pthread.h>
+
+#include "cores/core.h"
+#include "sched/fiber.h"
+#include "sched/op.h"
+#include "uapi/errno.h"
+
+enum { COUNTING, WAITING, WAKING_SELF, DEEP };
+
+static struct waitlist here;
+static unsigned steps, done_count;
+static int32_t done_res;
+static struct op *done_order[512];
+
+static void done(struct op *op)
+{
+	done_res = op->res;
+	done_order[done_count++ % array_count(done_order)] = op;
+	op_free(cores[op->home], op);
+}
+
+static enum step step(struct op *op)
+{
+	uint64_t *left = op_body(op, uint64_t);
+
+	steps++;
+	switch (op->state) {
+	case COUNTING:
+		return *left ? (--*left, op_goto(op, COUNTING)) : op_finish(op, 42);
+	case WAITING:
+		if (op->flags & OP_CANCELLED)
+			return op_finish(op, -ECANCELED);
+		return *left ? (--*left, op_park(op, &here)) : op_finish(op, 1);
+	case WAKING_SELF: /* what if the wake comes while it is still stepping? */
+		if (!*left)
+			return op_finish(op, 2);
+		--*left;
+		op_wake(op);
+		op_wake(op);
+		return op_park(op, &here);
+	}
+	return STEP_DEGRADE;
+}
+
+static int cancel(struct op *op)
+{
+	op_wake(op);
+	return 0;
+}
+
+static unsigned deep(unsigned n)
+{
+	volatile char frame[64];
+
+	frame[n % 64] = (char)n;
+	return n ? deep(n - 1) + (unsigned)(frame[n % 64] == (char)n) : 0;
+}
+
+static void fiber(struct op *op)
+{
+	uint64_t *left = op_body(op, uint64_t), local = 0x1234;
+	double sum = 0.5;
+
+	while (*left) {
+		--*left;
+		fiber_park(&here);
+		local++;
+		sum += 1.0;
+	}
+	op->res = (int32_t)(local - 0x1234) + (int32_t)sum + (int32_t)deep(20) - 20;
+}
+
+static const struct op_row row = {
+	.name = "test", .body_size = 8, .step = step, .cancel = cancel, .fiber = fiber, .state_count = 4,
+};
+
+static struct op *make(uint8_t state, uint64_t left)
+{
+	struct op *op = op_alloc(cores[0]);
+
+	assert_non_null(op);
+	op->row = &row;
+	op->state = state;
+	*op_body(op, uint64_t) = left;
+	return op;
+}
+
+static void turns(unsigned n)
+{
+	while (n--)
+		core_turn(cores[0]);
+}
+
+static int before(void **state)
+{
+	unit_frames_before(state);
+	steps = done_count = 0;
+	done_res = -9999;
+	waitlist_init(&here);
+	return ops_free_count(cores[0]) == ops_total_count(cores[0]) ? 0 : -1;
+}
+
+static int after(void **state)
+{
+	return unit_frames_after(state) || ops_free_count(cores[0]) != ops_total_count(cores[0]) ||
+			       !list_is_empty(&here.ops) ?
+		       -1 :
+		       0;
+}
+
+/* Is an op that never waits done at once, and one with thousands of steps shared out over turns? */
+static void again(void **state)
+{
+	(void)state;
+	op_run(make(COUNTING, 5));
+	assert_int_equal(done_count, 1);
+	assert_int_equal(done_res, 42);
+	assert_int_equal(steps, 6);
+	op_run(make(COUNTING, 10000));
+	assert_int_equal(done_count, 1);
+	assert_true(executor_has_work(cores[0]));
+	op_run(make(COUNTING, 1)); /* another gets its turn in between */
+	assert_int_equal(done_count, 2);
+	turns(1000);
+	assert_int_equal(done_count, 3);
+	assert_false(executor_has_work(cores[0]));
+}
+
+/* Does a parked op stay parked until woken, do more wakes than parks do no harm, and does wake_one take the oldest? */
+static void parked(void **state)
+{
+	struct op *a = make(WAITING, 1), *b = make(WAITING, 1);
+
+	(void)state;
+	op_run(a);
+	op_run(b);
+	turns(3);
+	assert_int_equal(done_count, 0);
+	assert_int_equal(waitlist_wake_one(&here), 1);
+	op_wake(a);
+	op_wake(a);
+	turns(2);
+	assert_int_equal(done_count, 1);
+	assert_ptr_equal(done_order[0], a);
+	assert_int_equal(waitlist_wake_all(&here), 1);
+	assert_int_equal(waitlist_wake_all(&here), 0);
+	turns(2);
+	assert_int_equal(done_count, 2);
+	assert_ptr_equal(done_order[1], b);
+}
+
+/* What if the wake comes while the op is still stepping towards its park? */
+static void woken_while_stepping(void **state)
+{
+	(void)state;
+	op_run(make(WAKING_SELF, 10));
+	turns(3);
+	assert_int_equal(done_count, 1);
+	assert_int_equal(done_res, 2);
+}
+
+/* Does a cancelled op end with -ECANCELED, once, whether parked or runnable? */
+static void cancelled(void **state)
+{
+	struct op *a = make(WAITING, 5), *b = make(WAITING, 5);
+
+	(void)state;
+	op_run(a);
+	op_run(b);
+	assert_int_equal(op_cancel(a), 0);
+	assert_int_equal(op_cancel(a), -EALREADY);
+	op_wake(b);
+	assert_int_equal(op_cancel(b), 0);
+	turns(2);
+	assert_int_equal(done_count, 2);
+	assert_int_equal(done_res, -ECANCELED);
+}
+
+/* Does the more urgent of two run first, and the less urgent one at all while urgent work never ends? */
+static void priorities(void **state)
+{
+	struct op *low = make(WAITING, 1), *high = make(WAITING, 1), *busy[3];
+	unsigned waited;
+
+	(void)state;
+	low->priority = 7;
+	high->priority = 1;
+	op_run(low);
+	op_run(high);
+	waitlist_wake_all(&here);
+	turns(2);
+	assert_ptr_equal(done_order[0], high);
+	assert_ptr_equal(done_order[1], low);
+
+	low = make(WAITING, 1);
+	low->priority = 7;
+	op_run(low);
+	op_wake(low);
+	for (int i = 0; i < 3; i++) {
+		busy[i] = make(COUNTING, 2000000);
+		busy[i]->priority = 0;
+		op_run(busy[i]);
+	}
+	for (waited = 0; done_count == 2; waited++)
+		turns(1);
+	assert_ptr_equal(done_order[2], low);
+	assert_true(waited < 200);
+	while (done_count < 6)
+		turns(100);
+}
+
+/* Does a fiber keep its locals over parks, and does one too many wait for a free stack? */
+static void fibers(void **state)
+{
+	enum { COUNT = FIBERS_PER_CORE + 5 };
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT; i++)
+		op_run(make(DEEP, 3));
+	assert_int_equal(done_count, 0);
+	for (int i = 0; i < 100 && done_count < COUNT; i++) {
+		waitlist_wake_all(&here);
+		turns(2);
+	}
+	assert_int_equal(done_count, COUNT);
+	assert_int_equal(done_res, 6);
+	assert_null(fiber_op());
+}
+
+/* Is an empty pool an answer and not an accident? */
+static void pool_ends(void **state)
+{
+	uint32_t total = ops_total_count(cores[0]);
+	struct op **ops = calloc(total, sizeof(*ops));
+
+	(void)state;
+	for (uint32_t i = 0; i < total; i++)
+		ops[i] = make(COUNTING, 0);
+	assert_null(op_alloc(cores[0]));
+	assert_int_equal(ops_free_count(cores[0]), 0);
+	for (uint32_t i = 0; i < total; i++)
+		op_run(ops[i]);
+	assert_int_equal(done_count, total);
+	free(ops);
+}
+
+static _Atomic bool remote_on;
+
+static void *remote(void *arg)
+{
+	(void)arg;
+	unit_be_core(1);
+	while (remote_on)
+		core_turn(cores[1]);
+	while (core_turn(cores[1]))
+		;
+	return NULL;
+}
+
+static enum step travel(struct op *op)
+{
+	uint64_t *left = op_body(op, uint64_t);
+
+	steps++;
+	if (this_core()->index != op->core)
+		return op_finish(op, -1000);
+	if (!*left)
+		return op_finish(op, 7);
+	--*left;
+	return op_park_alone(op);
+}
+
+static const struct op_row travel_row = { .name = "travel", .body_size = 8, .step = travel, .state_count = 1 };
+
+static void travel_done(struct op *op)
+{
+	if (this_core()->index == op->home) {
+		done(op);
+		return;
+	}
+	done_res = op->res;
+	atomic_store((_Atomic unsigned *)&done_count, done_count + 1);
+}
+
+/* Does an op that was sent to another core run there and nowhere else, and do wakes from afar reach it? */
+static void sent_away(void **state)
+{
+	pthread_t t;
+
+	(void)state;
+	op_done_hook = travel_done;
+	remote_on = true;
+	assert_int_equal(pthread_create(&t, NULL, remote, NULL), 0);
+	for (int i = 0; i < 2000; i++) {
+		struct op *op = make(0, 1);
+		unsigned was = done_count;
+
+		op->row = &travel_row;
+		op_send(op, 1);
+		while (*(volatile uint8_t *)&op->life != OP_PARKED)
+			arch_relax();
+		op_wake_remote(op);
+		while (atomic_load((_Atomic unsigned *)&done_count) == was)
+			arch_relax();
+		assert_int_equal(done_res, 7);
+		op_free(cores[0], op);
+	}
+	remote_on = false;
+	pthread_join(t, NULL);
+	op_done_hook = done;
+}
+
+#define exec_test(f) cmocka_unit_test_setup_teardown(f, before, after)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		exec_test(again),      exec_test(parked), exec_test(woken_while_stepping), exec_test(cancelled),
+		exec_test(priorities), exec_test(fibers), exec_test(pool_ends),		   exec_test(sent_away),
+	};
+
+	unit_kernel(64, 2, "map=0:kernel,1:mixed");
+	for (unsigned i = 0; i < 2; i++) {
+		executor_init(cores[i], 256);
+		fibers_init(cores[i]);
+	}
+	op_done_hook = done;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
