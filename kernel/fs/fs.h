@@ -25,6 +25,10 @@ void fs_init(void);
  */
 must_use int fs_open(const char *path, uint32_t oflags, uint32_t mode, struct file **out);
 
+/* The same for a path that starts at the directory `dir` (of this kind; anything else is -ENOTDIR). An absolute path does not
+ * look at `dir`. */
+must_use int fs_open_at(struct file *dir, const char *path, uint32_t oflags, uint32_t mode, struct file **out);
+
 /* A file's bytes in the initrd: they stay where they are, for ever. NULL if there is no such regular file. Any core. */
 const void *initrd_find(const char *path, size_t *len);
 

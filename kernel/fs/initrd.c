@@ -139,14 +139,19 @@ const struct initrd_entry *initrd_lookup(const char *path)
 	return NULL;
 }
 
-bool initrd_has_below(const char *path)
+const char *initrd_name_below(const char *path)
 {
 	size_t len = strlen(path);
 
 	for (uint32_t i = 0; i < entry_count; i++)
 		if (!strncmp(entries[i].name, path, len) && entries[i].name[len] == '/')
-			return true;
-	return false;
+			return entries[i].name;
+	return NULL;
+}
+
+bool initrd_has_below(const char *path)
+{
+	return initrd_name_below(path);
 }
 
 const void *initrd_find(const char *path, size_t *len)

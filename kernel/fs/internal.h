@@ -28,6 +28,8 @@ struct fs_file {
 		char *text;			  /* /dev/counters: a frame, filled at open */
 	};
 	uint32_t text_len;
+	uint32_t dir_len;     /* directories: the path without slashes around it, */
+	const char *dir_name; /* dir_len characters of it: in the archive, or a constant */
 };
 
 static inline struct fs_file *fs_file_of(struct file *f)
@@ -50,6 +52,8 @@ void initrd_init(void);
 const struct initrd_entry *initrd_lookup(const char *path);
 /* Is there an entry below this path? (an archive may hold files without their folders) */
 bool initrd_has_below(const char *path);
+/* The name of such an entry, NULL if there is none. Stays for ever. */
+const char *initrd_name_below(const char *path);
 extern const struct file_ops initrd_file_ops, initrd_dir_ops;
 
 /* blkfile.c: "vda" and its like; -ENOENT if there is no such disk. */

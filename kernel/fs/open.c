@@ -106,14 +106,19 @@ static int path_normalise(const char *path, char out[FS_PATH_MAX], bool *dir)
 	return (int)len;
 }
 
-static int open_directory(const struct initrd_entry *e, uint32_t oflags, struct fs_file **out)
+static int open_directory(const char *path, const struct initrd_entry *e, uint32_t oflags,
+			  struct fs_file **out)
 {
+	const char *stable = e ? e->name : !*path ? "" : !strcmp(path, "dev") ? "dev" : initrd_name_below(path);
+
 	if ((oflags & O_ACCMODE) != O_RDONLY || (oflags & (O_CREAT | O_TRUNC)))
 		return -EISDIR;
 	*out = fs_file_alloc(&initrd_dir_ops, S_IFDIR, oflags);
 	if (!*out)
 		return -ENFILE;
 	(*out)->entry = e;
+	(*out)->dir_name = stable;
+	(*out)->dir_len = (uint32_t)strlen(path);
 	return 0;
 }
 
@@ -144,10 +149,10 @@ static int open_initrd(const char *path, uint32_t oflags, struct fs_file **out)
 	const struct initrd_entry *e = initrd_lookup(path);
 
 	if (!e)
-		return initrd_has_below(path) ? open_directory(NULL, oflags, out) : open_absent(path, oflags);
+		return initrd_has_below(path) ? open_directory(path, NULL, oflags, out) : open_absent(path, oflags);
 	switch (e->mode & S_IFMT) {
 	case S_IFDIR:
-		return open_directory(e, oflags, out);
+		return open_directory(path, e, oflags, out);
 	case S_IFLNK:
 		return -ELOOP; /* links are not followed */
 	case S_IFREG:
@@ -181,7 +186,7 @@ static int open_normal(const char *path, bool dir, uint32_t oflags, struct fs_fi
 	int result;
 
 	if (!*path || !strcmp(path, "dev"))
-		return open_directory(NULL, oflags, out);
+		return open_directory(path, NULL, oflags, out);
 	if (!strncmp(path, "dev/", 4))
 		result = open_device(path + 4, oflags, out);
 	else
@@ -218,6 +223,26 @@ int fs_open(const char *path, uint32_t oflags, uint32_t mode, struct file **out)
 		return result;
 	*out = &ff->file;
 	return 0;
+}
+
+int fs_open_at(struct file *dir, const char *path, uint32_t oflags, uint32_t mode, struct file **out)
+{
+	struct fs_file *ff = fs_file_of(dir);
+	char name[FS_PATH_MAX];
+	size_t len = strlen(path);
+
+	if (!len)
+		return -ENOENT;
+	if (*path == '/')
+		return fs_open(path, oflags, mode, out);
+	if (dir->ops != &initrd_dir_ops)
+		return -ENOTDIR;
+	if (ff->dir_len + len + 2 > sizeof(name))
+		return -ENAMETOOLONG;
+	memcpy(name, ff->dir_name, ff->dir_len);
+	name[ff->dir_len] = '/';
+	memcpy(name + ff->dir_len + 1, path, len + 1);
+	return fs_open(name, oflags, mode, out);
 }
 
 void fs_init(void)

@@ -1,0 +1,92 @@
+/*
+ * sys: IORING_OP_SYSCALL, any system call as one entry: number and six arguments fill the SQE (uapi/sluice.h).
+ *
+ *   the number's own states, 0 first; every number either never parks or has a cancel
+ *
+ * The number's row does the work; this file finds it and refuses the rest: an unknown number is -ENOSYS, a
+ * personality or a bit of ioprio -EINVAL. Calls that change the process run on its home core, as all of them do.
+ */
+#include "ring/sys.h"
+
+#include "ring/internal.h"
+#include "uapi/errno.h"
+#include "uapi/syscall.h"
+
+/* ---- the numbers */
+
+const struct sys_row *const sys_table[512] = {
+	[SYS_mmap] = &sys_mmap,
+	[SYS_munmap] = &sys_munmap,
+	[SYS_mprotect] = &sys_mprotect,
+	[SYS_madvise] = &sys_madvise,
+	[SYS_brk] = &sys_brk,
+	[SYS_clock_gettime] = &sys_clock_gettime,
+	[SYS_clock_getres] = &sys_clock_getres,
+	[SYS_gettimeofday] = &sys_gettimeofday,
+	[SYS_clock_nanosleep] = &sys_clock_nanosleep,
+	[SYS_nanosleep] = &sys_nanosleep,
+	[SYS_exit] = &sys_exit,
+	[SYS_exit_group] = &sys_exit_group,
+	[SYS_getpid] = &sys_getpid,
+	[SYS_gettid] = &sys_gettid,
+	[SYS_getppid] = &sys_getppid,
+	[SYS_getuid] = &sys_getid,
+	[SYS_geteuid] = &sys_getid,
+	[SYS_getgid] = &sys_getid,
+	[SYS_getegid] = &sys_getid,
+	[SYS_sched_yield] = &sys_sched_yield,
+	[SYS_uname] = &sys_uname,
+	[SYS_getrandom] = &sys_getrandom,
+	[SYS_io_uring_setup] = &sys_io_uring_setup,
+	[SYS_io_uring_register] = &sys_io_uring_register,
+};
+
+/* ---- states: each number's own; the first two are all that most have */
+
+static const char *const sys_state_names[] = { "act", "wait" };
+
+/* ---- check */
+
+static int sys_check(struct op *op, const struct io_uring_sqe *sqe)
+{
+	const struct sluice_syscall_sqe *call = (const struct sluice_syscall_sqe *)sqe;
+	struct sys_op *sys = sys_op_of(op);
+
+	if (unlikely(call->ioprio || call->personality))
+		return -EINVAL;
+	if (unlikely(call->nr >= array_count(sys_table) || !sys_table[call->nr]))
+		return -ENOSYS;
+	sys->nr = call->nr;
+	sys->args = (struct sys_args){
+		{ call->a0, call->a1, call->a2, call->a3, call->a4, call->a5 }
+	};
+	return 0;
+}
+
+/* ---- step and cancel */
+
+static enum step sys_step(struct op *op)
+{
+	struct sys_op *sys = sys_op_of(op);
+
+	return sys_table[sys->nr]->step(op, &sys->args);
+}
+
+static int sys_cancel(struct op *op)
+{
+	const struct sys_row *row = sys_table[sys_op_of(op)->nr];
+
+	return row->cancel ? row->cancel(op) : -EALREADY;
+}
+
+const struct op_row row_syscall = {
+	.name = "syscall",
+	.body_size = sizeof(struct sys_op),
+	.place = OP_PLACE_HOME,
+	.raw = 1,
+	.state_count = 2,
+	.state_names = sys_state_names,
+	.check = sys_check,
+	.step = sys_step,
+	.cancel = sys_cancel,
+};

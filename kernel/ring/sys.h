@@ -1,0 +1,36 @@
+/*
+ * sys: what the files of the 0xE0 family share. Private to ring/.
+ */
+#ifndef RING_SYS_H
+#define RING_SYS_H
+
+#include "ring/ring.h"
+#include "sched/timer.h"
+
+/* The body of every SYSCALL op: its arguments, and room for what a number keeps while it runs. */
+struct sys_op {
+	uint64_t nr;
+	struct sys_args args;
+	union {
+		struct timer timer;	/* sleeps */
+		struct {
+			uaddr_t at, end; /* mmap that populates: what is still to be touched */
+			uaddr_t result;
+		};
+		uint64_t moved;		/* getrandom: bytes so far */
+	};
+};
+
+static inline struct sys_op *sys_op_of(struct op *op)
+{
+	return op_body(op, struct sys_op);
+}
+
+/* Rows of one file each; the table is in sys.c. */
+extern const struct sys_row sys_mmap, sys_munmap, sys_mprotect, sys_madvise, sys_brk;
+extern const struct sys_row sys_clock_gettime, sys_clock_getres, sys_gettimeofday, sys_clock_nanosleep,
+	sys_nanosleep;
+extern const struct sys_row sys_exit, sys_exit_group, sys_getpid, sys_gettid, sys_getppid, sys_getid,
+	sys_sched_yield, sys_uname, sys_getrandom;
+
+#endif

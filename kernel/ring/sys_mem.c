@@ -1,0 +1,172 @@
+/*
+ * sys_mem: mmap, munmap, mprotect, madvise, brk.
+ *
+ *   mmap: ACT --MAP_POPULATE--> WAIT (one slice of pages per step) --> done; the others are done in ACT
+ *
+ * Home core: regions are changed there only. None of them parks; a long populate gives way between slices.
+ */
+#include "ring/internal.h"
+#include "ring/sys.h"
+#include "uapi/errno.h"
+#include "uapi/mman.h"
+
+#define POPULATE_SLICE (32 * PAGE_SIZE)
+#define MAP_IGNORED                                                                                \
+	(MAP_DENYWRITE | MAP_EXECUTABLE | MAP_NORESERVE | MAP_NONBLOCK | MAP_STACK | MAP_LOCKED |  \
+	 MAP_POPULATE)
+
+_Static_assert(PROT_READ == ACCESS_READ && PROT_WRITE == ACCESS_WRITE && PROT_EXEC == ACCESS_EXEC,
+	       "rights are the same numbers on both sides");
+
+/* ---- mmap */
+
+enum { MMAP_ACT, MMAP_POPULATE };
+
+static int mmap_ring(struct op *op, const struct sys_args *args, uint32_t place, uaddr_t *at)
+{
+	struct file *f = fd_get(op_process(op), (int)args->a[4]);
+	uint64_t bytes;
+	paddr_t block;
+	int err = -ENODEV;
+
+	if (!f)
+		return -EBADF;
+	if (f->ops == &ring_file_ops)
+		err = ring_mmap(f, args->a[5], args->a[1], &block, &bytes);
+	if (!err)
+		err = aspace_map_frames(op_aspace(op), args->a[0], block, bytes,
+					(uint32_t)args->a[2], place, at);
+	file_put(f);
+	return err;
+}
+
+static int mmap_check(const struct sys_args *args, uint32_t *place)
+{
+	uint64_t flags = args->a[3];
+	uint64_t known = MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_IGNORED;
+	uint64_t type = flags & MAP_TYPE;
+
+	if (type == MAP_SHARED_VALIDATE && (flags & ~known))
+		return -EOPNOTSUPP;
+	if (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
+		return -EINVAL;
+	if ((flags & ~known) || (args->a[2] & ~(uint64_t)(PROT_READ | PROT_WRITE | PROT_EXEC)))
+		return -EINVAL;
+	if (!args->a[1] || (args->a[5] & (PAGE_SIZE - 1)))
+		return -EINVAL;
+	*place = flags & MAP_FIXED_NOREPLACE ? ASPACE_FIXED_NEW : flags & MAP_FIXED ? ASPACE_FIXED : 0;
+	return 0;
+}
+
+/* The pages come in slices, and as on Linux the mapping stands even when there is no memory for all of them. */
+static enum step mmap_populate(struct op *op)
+{
+	struct sys_op *sys = sys_op_of(op);
+	uint32_t access = sys->args.a[2] & PROT_WRITE ? ACCESS_WRITE : ACCESS_READ;
+	uaddr_t stop = min_of(sys->end, sys->at + POPULATE_SLICE);
+
+	while (sys->at < stop && !aspace_fault(op_aspace(op), sys->at, access))
+		sys->at += PAGE_SIZE;
+	if (sys->at < stop || stop == sys->end)
+		return op_finish64(op, (int64_t)sys->result);
+	return op_goto(op, MMAP_POPULATE);
+}
+
+static enum step mmap_step(struct op *op, const struct sys_args *args)
+{
+	struct sys_op *sys = sys_op_of(op);
+	uint32_t place;
+	uaddr_t at;
+	int err;
+
+	if (op->state == MMAP_POPULATE)
+		return mmap_populate(op);
+	err = mmap_check(args, &place);
+	if (err)
+		return op_finish(op, err);
+	if (args->a[3] & MAP_ANONYMOUS)
+		err = aspace_map_anon(op_aspace(op), args->a[0], args->a[1], (uint32_t)args->a[2],
+				      place, &at);
+	else
+		err = mmap_ring(op, args, place, &at);
+	if (err)
+		return op_finish(op, err);
+	sys->result = sys->at = at;
+	sys->end = at + align_up(args->a[1], PAGE_SIZE);
+	if ((args->a[3] & MAP_ANONYMOUS) && (args->a[3] & (MAP_POPULATE | MAP_LOCKED)) &&
+	    (args->a[2] & (PROT_READ | PROT_WRITE)))
+		return op_goto(op, MMAP_POPULATE);
+	return op_finish64(op, (int64_t)at);
+}
+
+const struct sys_row sys_mmap = { .name = "mmap", .step = mmap_step };
+
+/* ---- munmap, mprotect, madvise */
+
+static enum step munmap_step(struct op *op, const struct sys_args *args)
+{
+	return op_finish(op, aspace_unmap(op_aspace(op), args->a[0], args->a[1]));
+}
+
+const struct sys_row sys_munmap = { .name = "munmap", .step = munmap_step };
+
+static enum step mprotect_step(struct op *op, const struct sys_args *args)
+{
+	if (args->a[2] & ~(uint64_t)(PROT_READ | PROT_WRITE | PROT_EXEC))
+		return op_finish(op, -EINVAL);
+	return op_finish(op, aspace_protect(op_aspace(op), args->a[0], args->a[1],
+					    (uint32_t)args->a[2]));
+}
+
+const struct sys_row sys_mprotect = { .name = "mprotect", .step = mprotect_step };
+
+static enum step madvise_step(struct op *op, const struct sys_args *args)
+{
+	uaddr_t at = args->a[0];
+	uint64_t len = args->a[1];
+
+	switch (args->a[2]) {
+	case MADV_NORMAL:
+	case MADV_RANDOM:
+	case MADV_SEQUENTIAL:
+	case MADV_WILLNEED:
+		if (at & (PAGE_SIZE - 1))
+			return op_finish(op, -EINVAL);
+		return op_finish(op, !len || aspace_covers(op_aspace(op), at, len) ? 0 : -ENOMEM);
+	case MADV_DONTNEED:
+	case MADV_FREE:
+		return op_finish(op, aspace_discard(op_aspace(op), at, len));
+	default:
+		return op_finish(op, -EINVAL);
+	}
+}
+
+const struct sys_row sys_madvise = { .name = "madvise", .step = madvise_step };
+
+/* ---- brk: answers with where the heap ends now, whether it moved or not */
+
+static void brk_move(struct process *p, uaddr_t to)
+{
+	uaddr_t old_end = align_up(p->brk, PAGE_SIZE), new_end = align_up(to, PAGE_SIZE), at;
+	int err = 0;
+
+	if (new_end > old_end)
+		err = aspace_map_anon(p->as, old_end, new_end - old_end, ACCESS_READ | ACCESS_WRITE,
+				      ASPACE_FIXED_NEW, &at);
+	else if (new_end < old_end)
+		err = aspace_unmap(p->as, new_end, old_end - new_end);
+	if (!err)
+		p->brk = to;
+}
+
+static enum step brk_step(struct op *op, const struct sys_args *args)
+{
+	struct process *p = op_process(op);
+	uaddr_t to = args->a[0];
+
+	if (to >= p->brk_base && to < p->as->top - PAGE_SIZE)
+		brk_move(p, to);
+	return op_finish64(op, (int64_t)p->brk);
+}
+
+const struct sys_row sys_brk = { .name = "brk", .step = brk_step };

@@ -1,0 +1,116 @@
+/*
+ * sys_proc: who am I, randomness, and the end of a program.
+ *
+ *   exit: ACT --the process is told to die, parked alone--> WAIT --the dying ring cancels it--> done
+ *   getrandom: ACT (one piece per step) --> done
+ *
+ * The process's home core.
+ */
+#include <string.h>
+
+#include "drivers/drivers.h"
+#include "ring/internal.h"
+#include "ring/sys.h"
+#include "uapi/errno.h"
+#include "uapi/mman.h"
+
+/* ---- the end: never answered, since nobody is left to read the answer */
+
+enum { EXIT_ACT, EXIT_WAIT };
+
+static enum step exit_step(struct op *op, const struct sys_args *args)
+{
+	if (op->state == EXIT_WAIT)
+		return op->flags & OP_CANCELLED ? op_finish(op, -ECANCELED) : op_park_alone(op);
+	process_kill(op_process(op), (int32_t)(args->a[0] & 0xff) << 8);
+	return op_goto(op, EXIT_WAIT);
+}
+
+static int exit_cancel(struct op *op)
+{
+	op_wake(op);
+	return 0;
+}
+
+/* A process has one thread here: the end of the thread is the end of both. */
+const struct sys_row sys_exit = { .name = "exit", .step = exit_step, .cancel = exit_cancel };
+const struct sys_row sys_exit_group = { .name = "exit_group", .step = exit_step, .cancel = exit_cancel };
+
+/* ---- names */
+
+static enum step getpid_step(struct op *op, const struct sys_args *args)
+{
+	(void)args;
+	return op_finish(op, (int32_t)op_process(op)->pid);
+}
+
+const struct sys_row sys_getpid = { .name = "getpid", .step = getpid_step };
+/* The thread that owns the ring, which is the first: it has its process's number. */
+const struct sys_row sys_gettid = { .name = "gettid", .step = getpid_step };
+
+/* The kernel is everybody's parent and everybody is user 0. */
+static enum step zero_step(struct op *op, const struct sys_args *args)
+{
+	(void)args;
+	return op_finish(op, 0);
+}
+
+const struct sys_row sys_getppid = { .name = "getppid", .step = zero_step };
+const struct sys_row sys_getid = { .name = "getid", .step = zero_step };
+/* The caller's core is another one: there is nothing to give up here. */
+const struct sys_row sys_sched_yield = { .name = "sched_yield", .step = zero_step };
+
+/* Layout of Linux' struct new_utsname. Static binaries refuse to start on a release they think too old. */
+struct uname_out {
+	char sysname[65], nodename[65], release[65], version[65], machine[65], domainname[65];
+};
+_Static_assert(sizeof(struct uname_out) == 390, "utsname is six times 65 bytes");
+
+static enum step uname_step(struct op *op, const struct sys_args *args)
+{
+	struct uname_out out = {
+		.sysname = "Linux",
+		.nodename = "sluice",
+		.release = "6.12.0-sluice",
+		.version = "Sluice",
+		.domainname = "(none)",
+	};
+
+	strcpy(out.machine, ARCH_ELF_MACHINE == 62 ? "x86_64" : "riscv64");
+	return op_finish(op, user_write(op_aspace(op), args->a[0], &out, sizeof(out)));
+}
+
+const struct sys_row sys_uname = { .name = "uname", .step = uname_step };
+
+/* ---- getrandom */
+
+#define GRND_INSECURE 4u
+
+static enum step getrandom_step(struct op *op, const struct sys_args *args)
+{
+	struct sys_op *sys = sys_op_of(op);
+	uint64_t want = min_of(args->a[1], (uint64_t)INT32_MAX);
+	struct pin pin;
+	int64_t got;
+
+	if (args->a[2] & ~(uint64_t)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE))
+		return op_finish(op, -EINVAL);
+	if (!op->state)
+		sys->moved = 0;
+	got = pin_user(op_aspace(op), args->a[0] + sys->moved, min_of(want - sys->moved, PAGE_SIZE),
+		       ACCESS_WRITE, &pin);
+	if (got < 0)
+		return op_finish(op, sys->moved ? (int32_t)sys->moved : (int32_t)got);
+	for (uint32_t off = 0, run; off < pin.len; off += run) {
+		void *view = pin_view(&pin, off, &run);
+
+		random_bytes(view, run);
+	}
+	pin_release(&pin);
+	sys->moved += (uint64_t)got;
+	if (!got || sys->moved == want)
+		return op_finish(op, (int32_t)sys->moved);
+	return op_goto(op, 1);
+}
+
+const struct sys_row sys_getrandom = { .name = "getrandom", .step = getrandom_step };
