@@ -198,6 +198,9 @@ lwip_objs := $(if $(net_port),$(lwip_srcs:%=$(O)/lwip/%.o))
 fdt_objs  := $(if $(filter riscv64,$(MACHINE)),$(fdt_srcs:%=$(O)/libfdt/%.o))
 third_objs := $(lwip_objs) $(fdt_objs)
 
+# Dependency files leave system headers out, and to lwIP the port's own headers are such.
+$(lwip_objs) $(filter $(O)/kernel/net/%,$(kernel_objs)): $(wildcard kernel/net/lwip/*.h kernel/net/lwip/arch/*.h)
+
 $(O)/kernel/net/%: private extra = $(lwip_includes)
 $(O)/kernel/arch/riscv64/%: private extra = $(fdt_includes)
 $(O)/kernel/drivers/virtio/%: private extra = $(fdt_includes)

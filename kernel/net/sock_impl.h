@@ -83,6 +83,7 @@ int udp_sock_create(struct sock *s);
 int udp_sock_bind(struct sock *s, const ip_addr_t *ip, uint16_t port);
 int udp_sock_connect(struct sock *s, const ip_addr_t *ip, uint16_t port);
 void udp_sock_close(struct sock *s);
+int64_t udp_sock_can_recv(struct sock *s);
 int64_t udp_sock_recv(struct sock *s, struct sock_io *io);
 int64_t udp_sock_send(struct sock *s, struct sock_io *io);
 /* One datagram to or from a pin: read and write. */

@@ -6,7 +6,7 @@
  *
  * Left out, each with its errno: AF_UNIX and every other family (-EAFNOSUPPORT); SOCK_RAW and SOCK_SEQPACKET (-ESOCKTNOSUPPORT); protocols other
  * than TCP and UDP (-EPROTONOSUPPORT); MSG_OOB (-EOPNOTSUPP); control messages on sending (-EOPNOTSUPP), and none are made on receiving; SO_REUSEPORT balancing,
- * SO_RCVTIMEO and the like (-ENOPROTOOPT, see options.c); ICMP errors on UDP sockets are not reported; close() never lingers: the stack finishes the
+ * datagrams above 65,000 bytes (-EMSGSIZE); SO_RCVTIMEO and the like (-ENOPROTOOPT, see options.c); ICMP errors on UDP sockets are not reported; close() never lingers: the stack finishes the
  * connection behind the program's back, l_linger 0 resets it; SO_RCVBUF bounds a UDP queue, a TCP window is always TCP_WND.
  */
 #include "net/socket.h"
@@ -340,6 +340,18 @@ int64_t sock_recv(struct sock *s, struct sock_io *io)
 	if (s->file.closed)
 		return -ECANCELED;
 	return s->type == SOCK_STREAM ? stream_recv(s, io) : udp_sock_recv(s, io);
+}
+
+int64_t sock_can_recv(struct sock *s)
+{
+	if (s->file.closed)
+		return -ECANCELED;
+	return s->type == SOCK_STREAM ? tcp_sock_can_recv(s) : udp_sock_can_recv(s);
+}
+
+uint32_t sock_unsent(const struct sock *s)
+{
+	return s->type == SOCK_STREAM && s->state == SOCK_CONNECTED ? TCP_SND_BUF - tcp_sndbuf(s->tcp) : 0;
 }
 
 int64_t sock_send(struct sock *s, struct sock_io *io)

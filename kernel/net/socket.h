@@ -135,6 +135,11 @@ must_use int64_t sock_recv(struct sock *s, struct sock_io *io);
 /* Bytes taken by this call (> 0, maybe not all: -EAGAIN next time), -EAGAIN (park on writers), or an error. */
 must_use int64_t sock_send(struct sock *s, struct sock_io *io);
 
+/* May something be received? Bytes, or 1 for a datagram (> 0), 0 at the end of the stream, -EAGAIN, or the error, which is told once. */
+must_use int64_t sock_can_recv(struct sock *s);
+/* Bytes given to the socket that its peer has not acknowledged. */
+uint32_t sock_unsent(const struct sock *s);
+
 static inline bool sock_has_data(const struct sock *s)
 {
 	return s->queue.head != NULL;

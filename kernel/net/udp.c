@@ -11,7 +11,7 @@
 #include "uapi/errno.h"
 
 #define DGRAMS_PER_SOCKET 16u
-#define DGRAM_BYTES_MAX 65507u /* RFC 768 over IPv4 */
+#define DGRAM_BYTES_MAX 65000u /* 507 less than IPv4 could carry: see lwippools.h */
 
 static struct pool dgram_pool;
 
@@ -61,22 +61,23 @@ static void drop_head(struct sock *s)
 	pool_free(&dgram_pool, d);
 }
 
-/* 0 when there is a datagram. */
-static int can_recv(struct sock *s)
+int64_t udp_sock_can_recv(struct sock *s)
 {
 	if (s->dgrams.head)
-		return 0;
-	return s->error ? sock_take_error(s) : -EAGAIN;
+		return 1;
+	if (s->error)
+		return sock_take_error(s);
+	return s->rd_shut ? 0 : -EAGAIN;
 }
 
 int64_t udp_sock_recv(struct sock *s, struct sock_io *io)
 {
 	struct dgram *d = s->dgrams.head;
 	uint32_t done = 0;
-	int err = can_recv(s);
+	int64_t can = udp_sock_can_recv(s);
 
-	if (err)
-		return err == -EAGAIN && s->rd_shut ? 0 : err;
+	if (can <= 0)
+		return can;
 	for (uint32_t i = 0; i < io->count && done < d->p->tot_len; i++) {
 		uaddr_t at = (uaddr_t)(uintptr_t)io->iov[i].iov_base;
 		uint64_t left = io->iov[i].iov_len;
@@ -112,11 +113,11 @@ int64_t udp_sock_recv(struct sock *s, struct sock_io *io)
 
 int64_t udp_sock_read(struct sock *s, const struct pin *pin, uint32_t n)
 {
-	int err = can_recv(s);
+	int64_t can = udp_sock_can_recv(s);
 	uint32_t done;
 
-	if (err)
-		return err == -EAGAIN && s->rd_shut ? 0 : err;
+	if (can <= 0)
+		return can;
 	done = sock_copy_out(pin, 0, s->dgrams.head->p, 0, min_of(n, (uint32_t)s->dgrams.head->p->tot_len));
 	drop_head(s);
 	if (s->dgrams.head)
@@ -238,7 +239,6 @@ int udp_sock_create(struct sock *s)
 	if (!s->udp)
 		return -ENOBUFS;
 	udp_recv(s->udp, on_dgram, s);
-	s->state = SOCK_CONNECTED;
 	return 0;
 }
 

@@ -47,7 +47,7 @@
 #define ARP_QUEUEING 1
 #define ARP_QUEUE_LEN 8
 #define IP_REASSEMBLY 1
-#define IP_REASS_MAX_PBUFS 64
+#define IP_REASS_MAX_PBUFS 44 /* 44 fragments of 1,480 bytes: see lwippools.h */
 #define IP_FRAG 1
 #define IP_DEFAULT_TTL 64
 #define IP_SOF_BROADCAST 1
