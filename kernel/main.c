@@ -19,6 +19,7 @@
 #include "mm/frames.h"
 #include "net/net.h"
 #include "proc/process.h"
+#include "ring/ring.h"
 #include "sched/fiber.h"
 #include "sched/op.h"
 #include "sched/thread.h"
@@ -124,5 +125,7 @@ noreturn_fn void kernel_main(void)
 	fs_init();	  /* names: devices, and the initrd's files */
 	main_net();	  /* TCP/IP on the net core */
 	processes_init(); /* processes, threads, descriptors */
+	rings_init();	  /* submission, operations, completion */
+	processes_run_boot_list();
 	cores_start();	  /* the other harts, and this one's loop */
 }
