@@ -44,10 +44,17 @@ uint32_t net_core_index(void)
 
 static void say_address(struct netif *netif)
 {
+	struct net_if *n = netif->state;
 	char addr[IP4ADDR_STRLEN_MAX], mask[IP4ADDR_STRLEN_MAX], gw[IP4ADDR_STRLEN_MAX];
 
-	if (ip4_addr_isany(netif_ip4_addr(netif)))
+	/* lwIP tells every change, also of IPv6 addresses. */
+	if (n->said == ip4_addr_get_u32(netif_ip4_addr(netif)))
 		return;
+	n->said = ip4_addr_get_u32(netif_ip4_addr(netif));
+	if (!n->said) {
+		kprint("net: %c%c%u has no IPv4 address any more\n", netif->name[0], netif->name[1], netif->num);
+		return;
+	}
 	ip4addr_ntoa_r(netif_ip4_addr(netif), addr, sizeof(addr));
 	ip4addr_ntoa_r(netif_ip4_netmask(netif), mask, sizeof(mask));
 	ip4addr_ntoa_r(netif_ip4_gw(netif), gw, sizeof(gw));

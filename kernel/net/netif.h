@@ -10,6 +10,7 @@
 struct net_if {
 	struct netif netif;
 	struct nic *nic;
+	uint32_t said;	  /* the IPv4 address that was printed last */
 	uint32_t rx_low;  /* copy received frames when the device has no more buffers than this */
 	bool kick;	  /* frames committed since the last tx_kick */
 	bool tx_starved;  /* a frame found no transmit buffer; tx_room has not been called since */
