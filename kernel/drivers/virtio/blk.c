@@ -78,8 +78,11 @@ struct vblk_slot {
 	struct blk_req *req; /* NULL: not with the device */
 	struct vblk_mem *mem;
 	struct vq_desc *table;
-	uint32_t room;	/* bytes the device may write */
-	uint16_t base;	/* index of the table's entry 0 in its table */
+	uint64_t last_rest; /* of a last data piece, but for length and direction */
+	uint32_t room;	    /* bytes the device may write */
+	uint16_t base;	    /* index of the table's entry 0 in its table */
+	uint16_t head;	    /* of the chain */
+	uint16_t number;
 	uint8_t flushing; /* the flush behind a FUA write */
 };
 
@@ -102,39 +105,48 @@ struct vblk {
 	struct vblk_slot *slots;
 };
 
-static const uint8_t type_of_kind[] = {
-	[BLK_READ] = T_IN,	    [BLK_WRITE] = T_OUT,	   [BLK_FLUSH] = T_FLUSH,
-	[BLK_DISCARD] = T_DISCARD, [BLK_ZEROES] = T_WRITE_ZEROES,
-};
-
 /* ---- submitting ------------------------------------------------------------------------------ */
 
-/* Describes the request's memory from entry ENTRY_DATA on. False: it has more pieces than the device takes. */
-static inline bool vblk_fill(const struct vblk *b, const struct vblk_slot *s, const struct blk_req *r,
-			     uint64_t flags)
+/* Describes memory that is not one piece of one frame. False: it has more pieces than the device takes. */
+static bool vblk_fill_pieces(const struct vblk *b, const struct vblk_slot *s, const struct blk_req *r,
+			     uint64_t direction)
 {
 	const uint32_t *frame = r->pin->frame;
-	uint32_t at = r->pin->first + r->pin_off, left = r->len;
-	uint32_t page = at >> PAGE_SHIFT, in = at & (PAGE_SIZE - 1), n = 0;
+	uint64_t at = r->pin->first + r->pin_off, left = r->len;
+	uint64_t page = at >> PAGE_SHIFT, in = at & (PAGE_SIZE - 1), n = 0;
 
 	for (;;) {
 		struct vq_desc *d = &s->table[ENTRY_DATA + n];
-		uint32_t run = PAGE_SIZE - in;
+		uint64_t run = PAGE_SIZE - in;
 
 		d->addr = ((paddr_t)frame[page] << PAGE_SHIFT) + in;
 		for (; run < left && frame[page + 1] == frame[page] + 1; page++)
 			run += PAGE_SIZE;
 		if (run >= left) {
-			d->rest = vq_rest(left, flags | VQ_NEXT, s->base + ENTRY_STATUS);
+			d->rest = s->last_rest | direction | left;
 			return true;
 		}
 		if (++n >= b->dev.segments_max)
 			return false;
-		d->rest = vq_rest(run, flags | VQ_NEXT, s->base + ENTRY_DATA + n);
+		d->rest = vq_rest(run, VQ_NEXT, s->base + ENTRY_DATA + n) | direction;
 		left -= run;
 		in = 0;
 		page++;
 	}
+}
+
+/* Describes the request's memory from entry ENTRY_DATA on. */
+static inline bool vblk_fill(const struct vblk *b, const struct vblk_slot *s, const struct blk_req *r,
+			     uint64_t direction)
+{
+	uint64_t at = r->pin->first + r->pin_off, in = at & (PAGE_SIZE - 1);
+	struct vq_desc *d = &s->table[ENTRY_DATA];
+
+	if (unlikely(in + r->len > PAGE_SIZE))
+		return vblk_fill_pieces(b, s, r, direction);
+	d->addr = ((paddr_t)r->pin->frame[at >> PAGE_SHIFT] << PAGE_SHIFT) + in;
+	d->rest = s->last_rest | direction | r->len;
+	return true;
 }
 
 /* A request without data of the caller's: a flush, or a range of sectors to forget or to zero. */
@@ -150,12 +162,25 @@ static void vblk_fill_range(struct vblk_slot *s, const struct blk_req *r)
 	s->mem->header.sector = 0;
 }
 
-static inline void vblk_offer(struct vblk *b, struct vblk_slot *s, uint32_t type, uint32_t entry)
+static inline void vblk_offer(struct vblk *b, struct vblk_slot *s, uint32_t type)
 {
 	s->mem->header.type = type;
 	s->mem->status = S_PENDING;
+	vq_push(&b->q, s->head);
+}
+
+/* What follows the header: the data, or for a flush the status byte. */
+static void vblk_link_header(struct vblk_slot *s, uint32_t entry)
+{
 	s->table[ENTRY_HEADER].rest = vq_rest(sizeof(s->mem->header), VQ_NEXT, s->base + entry);
-	vq_push(&b->q, (uint16_t)((s - b->slots) << b->slot_shift));
+}
+
+static void vblk_offer_flush(struct vblk *b, struct vblk_slot *s)
+{
+	s->flushing = 1;
+	s->mem->header.sector = 0;
+	vblk_link_header(s, ENTRY_STATUS);
+	vblk_offer(b, s, T_FLUSH);
 }
 
 /* Everything but reads and writes. */
@@ -166,8 +191,7 @@ static int vblk_submit_other(struct vblk *b, struct vblk_slot *s, struct blk_req
 	if (r->kind == BLK_FLUSH) {
 		if (!b->dev.has_flush)
 			return -EOPNOTSUPP;
-		s->mem->header.sector = 0;
-		vblk_offer(b, s, T_FLUSH, ENTRY_STATUS);
+		vblk_offer_flush(b, s);
 		return 0;
 	}
 	if (r->kind > BLK_ZEROES || r->len >> 9 == 0)
@@ -175,7 +199,7 @@ static int vblk_submit_other(struct vblk *b, struct vblk_slot *s, struct blk_req
 	if (r->len >> 9 > max)
 		return max ? -EINVAL : -EOPNOTSUPP;
 	vblk_fill_range(s, r);
-	vblk_offer(b, s, type_of_kind[r->kind], ENTRY_DATA);
+	vblk_offer(b, s, r->kind == BLK_DISCARD ? T_DISCARD : T_WRITE_ZEROES);
 	return 0;
 }
 
@@ -191,11 +215,11 @@ static int vblk_submit(struct blk_dev *d, struct blk_req *r)
 	if (likely(r->kind <= BLK_WRITE)) {
 		bool in = r->kind == BLK_READ;
 
-		if (unlikely(!r->len || !vblk_fill(b, s, r, in ? VQ_WRITE : 0)))
+		if (unlikely(!r->len || !vblk_fill(b, s, r, in ? VQ_WRITE << 32 : 0)))
 			return -EINVAL;
 		s->mem->header.sector = r->sector;
 		s->room = in ? r->len + 1 : 1;
-		vblk_offer(b, s, in ? T_IN : T_OUT, ENTRY_DATA);
+		vblk_offer(b, s, in ? T_IN : T_OUT);
 	} else {
 		result = vblk_submit_other(b, s, r);
 		if (result)
@@ -222,6 +246,9 @@ static void vblk_lay_out(struct vblk *b)
 
 		s->base = indirect ? 0 : (uint16_t)(i << b->slot_shift);
 		s->table = indirect ? s->mem->table : &b->q.desc[s->base];
+		s->number = i;
+		s->head = (uint16_t)(i << b->slot_shift);
+		s->last_rest = vq_rest(0, VQ_NEXT, s->base + ENTRY_STATUS);
 		s->table[ENTRY_HEADER].addr = mem + offsetof(struct vblk_mem, header);
 		s->table[ENTRY_STATUS].addr = mem + offsetof(struct vblk_mem, status);
 		s->table[ENTRY_STATUS].rest = vq_rest(1, VQ_WRITE, 0);
@@ -231,6 +258,7 @@ static void vblk_lay_out(struct vblk *b)
 		}
 		s->req = NULL;
 		s->flushing = 0;
+		vblk_link_header(s, ENTRY_DATA);
 		b->free[b->free_count++] = i;
 	}
 }
@@ -307,15 +335,16 @@ static inline void vblk_finish(struct vblk *b, struct vblk_slot *s)
 	if (unlikely(s->mem->status != S_OK)) {
 		status = vblk_error(b, s);
 	} else if (unlikely(r->fua) && r->kind == BLK_WRITE && b->dev.has_flush && !s->flushing) {
-		s->flushing = 1;
-		s->mem->header.sector = 0;
-		vblk_offer(b, s, T_FLUSH, ENTRY_STATUS);
+		vblk_offer_flush(b, s);
 		return;
 	}
+	if (unlikely(s->flushing)) {
+		s->flushing = 0;
+		vblk_link_header(s, ENTRY_DATA);
+	}
 	s->req = NULL;
-	s->flushing = 0;
 	b->lies = 0;
-	b->free[b->free_count++] = (uint16_t)(s - b->slots);
+	b->free[b->free_count++] = s->number;
 	r->status = status;
 	r->done(r);
 }
