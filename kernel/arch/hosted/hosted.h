@@ -55,6 +55,9 @@ struct hosted_sim {
 	uint64_t (*entropy)(void);
 	void (*drivers)(void);
 	void (*console)(const char *text, size_t len);
+	/* programs are functions of the simulator: arch_user_run and arch_user_fini */
+	enum arch_exit_kind (*user_run)(struct arch_user *u, struct aspace *as, struct arch_exit *exit);
+	void (*user_fini)(struct arch_user *u);
 };
 extern const struct hosted_sim *hosted_sim;
 

@@ -263,6 +263,8 @@ enum arch_exit_kind arch_user_run(struct arch_user *u, struct aspace *as, struct
 	struct hosted_cpu *cpu = hosted_cpu_self;
 	enum arch_exit_kind kind;
 
+	if (hosted_sim)
+		return hosted_sim->user_run(u, as, exit);
 	if (cpu->as != as) {
 		cpu->aa = hosted_window_find(as);
 		kassert(cpu->aa);
@@ -302,7 +304,10 @@ void arch_user_init(struct arch_user *u, uaddr_t pc, uaddr_t sp, uaddr_t tp, uin
 
 void arch_user_fini(struct arch_user *u)
 {
-	free(u->frame);
+	if (hosted_sim)
+		hosted_sim->user_fini(u);
+	else
+		free(u->frame);
 	u->frame = NULL;
 }
 

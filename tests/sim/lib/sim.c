@@ -1,0 +1,358 @@
+/*
+ * sim: the stepper, virtual time, boot, and the report. See sim.h.
+ */
+#include "lib/sim.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cmdline.h"
+#include "base/machine.h"
+#include "base/print.h"
+#include "base/trace.h"
+#include "cores/core.h"
+#include "drivers/drivers.h"
+#include "fs/fs.h"
+#include "lib/internal.h"
+#include "mm/frames.h"
+#include "ring/ring.h"
+#include "sched/fiber.h"
+#include "sched/timer.h"
+
+#define SIM_RAM_BYTES (32ull << 20)
+#define SIM_OPS 256u /* few, so that the pool runs empty now and then */
+#define SEEDS_DEFAULT 12u
+
+struct sim_core sim_cores[CORES_MAX];
+unsigned sim_here;
+struct arch_fiber sim_stepper;
+nsec_t sim_now;
+
+static uint64_t random_state;
+static uint64_t history; /* of every step: equal seeds, equal numbers */
+static uint64_t steps;
+static bool in_stepper = true;
+static int report_fd;
+
+/* ---- random, failure ------------------------------------------------------------------------------ */
+
+/* splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014) */
+uint64_t sim_random(void)
+{
+	uint64_t z = random_state += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+static void trace_line(const char *text)
+{
+	fputs(text, stderr);
+}
+
+noreturn_fn void sim_fail(const char *fmt, ...)
+{
+	char why[512];
+	va_list ap;
+	int len;
+
+	va_start(ap, fmt);
+	len = vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	if (sim_verbose)
+		trace_dump(60, trace_line);
+	if (write(report_fd, why, (size_t)min_of(len, (int)sizeof(why) - 1)) < 0)
+		_exit(4);
+	_exit(3);
+}
+
+/* ---- what the kernel sees as its machine ---------------------------------------------------------------- */
+
+void sim_yield(void)
+{
+	struct arch_fiber *me = sim_cores[sim_here].current;
+
+	if (in_stepper)
+		return;
+	arch_fiber_switch(me, &sim_stepper);
+}
+
+static nsec_t machine_time(void)
+{
+	return sim_now++; /* time passes for those who wait for it */
+}
+
+static void machine_idle(nsec_t deadline)
+{
+	struct sim_core *sc = &sim_cores[sim_here];
+
+	sc->deadline = deadline;
+	sc->idle = true;
+	sim_yield();
+	sc->idle = false;
+	sc->bell = false;
+}
+
+static void machine_doorbell(unsigned index)
+{
+	sim_cores[index].bell = true;
+}
+
+static int machine_core_start(unsigned index, void (*entry)(struct core *), struct core *arg)
+{
+	(void)index;
+	(void)entry;
+	(void)arg;
+	return -5; /* the stepper starts them all: cores_start is never called */
+}
+
+static noreturn_fn void machine_poweroff(int status)
+{
+	sim_fail("the kernel went off with status %d: %s", status, panic_epitaph);
+}
+
+static const struct hosted_sim machine = {
+	.time_ns = machine_time,
+	.idle = machine_idle,
+	.doorbell = machine_doorbell,
+	.core_start = machine_core_start,
+	.poweroff = machine_poweroff,
+	.entropy = sim_random,
+	.drivers = sim_drivers,
+	.console = sim_console,
+	.user_run = sim_user_run,
+	.user_fini = sim_user_fini,
+};
+
+/* ---- the stepper ------------------------------------------------------------------------------------------- */
+
+void *sim_stack_alloc(void)
+{
+	void *stack = mmap(NULL, SIM_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (stack == MAP_FAILED)
+		sim_fail("no memory for a stack");
+	return stack;
+}
+
+void sim_stack_free(void *stack)
+{
+	munmap(stack, SIM_STACK_BYTES);
+}
+
+static void core_main(void *arg)
+{
+	struct core *c = arg;
+
+	for (;;) {
+		unsigned done = core_turn(c);
+
+		history = history * 0x100000001b3ull ^ (c->index + done * 64ull + sim_now * 4096);
+		sim_yield();
+		if (!done && !sim_chance(4))
+			core_sleep(c);
+	}
+}
+
+static void be_core(unsigned index)
+{
+	sim_here = index;
+	hosted_cpu_self = &hosted_cpus[index];
+	arch_core_set(cores[index]);
+}
+
+static bool can_run(const struct sim_core *sc)
+{
+	return sc->started && (!sc->idle || sc->bell || sc->deadline <= sim_now);
+}
+
+/* One core, at random, one piece. False: nothing can run now or ever. */
+static bool step(void)
+{
+	unsigned ready[CORES_MAX], n = 0;
+	nsec_t next = sim_devices_step(sim_now);
+
+	if (++steps > SIM_STEPS_MAX)
+		sim_fail("no end after %u steps, %llu ms of virtual time", SIM_STEPS_MAX,
+			 (unsigned long long)(sim_now / 1000000));
+	for (unsigned i = 0; i < cores_count; i++) {
+		struct sim_core *sc = &sim_cores[i];
+
+		if (can_run(sc) || (sc->started && sim_chance(200))) /* arch_idle_wait may return early */
+			ready[n++] = i;
+		else if (sc->started)
+			next = min_of(next, sc->deadline);
+	}
+	if (!n) {
+		if (next == NSEC_NEVER)
+			return false;
+		sim_now = max_of(next, sim_now);
+		return true;
+	}
+	sim_now += sim_below(3000);
+	be_core(ready[sim_below(n)]);
+	in_stepper = false;
+	arch_fiber_switch(&sim_stepper, sim_cores[sim_here].current);
+	in_stepper = true;
+	return true;
+}
+
+void sim_until(bool (*done)(void *arg), void *arg)
+{
+	while (!done(arg))
+		if (!step())
+			sim_fail("every core sleeps, and nothing will wake them");
+}
+
+static bool time_reached(void *arg)
+{
+	return sim_now >= *(nsec_t *)arg;
+}
+
+void sim_for(nsec_t ns)
+{
+	nsec_t until = sim_now + ns;
+
+	while (!time_reached(&until))
+		if (!step())
+			sim_now = until;
+}
+
+void sim_on_core(unsigned index, void (*fn)(void *arg), void *arg)
+{
+	be_core(index);
+	fn(arg);
+	/* the core may have been asleep, and what fn did has told nobody: that is ours to do */
+	machine_doorbell(index);
+}
+
+/* ---- boot: kernel/main.c without its last line --------------------------------------------------------------- */
+
+static void boot_core(struct core *c)
+{
+	struct sim_core *sc = &sim_cores[c->index];
+
+	trace_init_core(c->index, frames_boot_alloc(sizeof(struct trace_ring)));
+	timers_init(c);
+	if (c->roles & ROLE_SERVES) {
+		executor_init(c, SIM_OPS);
+		fibers_init(c);
+	}
+	if (c->roles & ROLE_USER)
+		placement_init(c);
+	arch_fiber_init(&sc->fiber, sim_stack_alloc(), SIM_STACK_BYTES, core_main, c);
+	sc->current = &sc->fiber;
+	sc->deadline = NSEC_NEVER;
+	sc->started = true;
+}
+
+static void boot(const struct sim_test *t)
+{
+	struct hosted_options o = { .cores = t->cores, .ram_bytes = SIM_RAM_BYTES, .cmdline = t->cmdline };
+
+	hosted_sim = &machine;
+	if (hosted_machine_init(&o))
+		sim_fail("the machine cannot be made");
+	hosted_cpu_enter(0);
+	sim_archive_make();
+	if (t->disk_sectors)
+		sim_disk_make(t->disk_sectors);
+	if (cmdline_init(arch_boot.cmdline))
+		sim_fail("boot arguments refused");
+	trace_detail = sim_verbose;
+	frames_init();
+	if (cores_init())
+		sim_fail("core map refused");
+	for (unsigned i = 0; i < cores_count; i++)
+		if (cores[i])
+			boot_core(cores[i]);
+	be_core(0);
+	drivers_init();
+	fs_init();
+	processes_init();
+	rings_init();
+}
+
+/* ---- one run, in a process of its own ---------------------------------------------------------------------------- */
+
+static noreturn_fn void run_child(const struct sim_test *t, uint64_t seed, int fd)
+{
+	report_fd = fd;
+	random_state = seed * 0x2545f4914f6cdd1dull;
+	sim_verbose = getenv("SIM_VERBOSE") != NULL;
+	boot(t);
+	t->run();
+	dprintf(report_fd, "=%llx", (unsigned long long)(history ^ steps));
+	_exit(0);
+}
+
+/* 0 and the history of the run, or 1 with its reason, in `said`. */
+static int run_once(const struct sim_test *t, uint64_t seed, char *said, size_t size)
+{
+	size_t len = 0;
+	int fds[2], status;
+	ssize_t n;
+	pid_t pid;
+
+	fflush(NULL);
+	if (pipe(fds))
+		abort();
+	pid = fork();
+	if (!pid) {
+		close(fds[0]);
+		run_child(t, seed, fds[1]);
+	}
+	close(fds[1]);
+	while (len < size - 1 && (n = read(fds[0], said + len, size - 1 - len)) > 0)
+		len += (size_t)n;
+	said[len] = 0;
+	close(fds[0]);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		abort();
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && *said == '=')
+		return 0;
+	if (!*said || *said == '=')
+		snprintf(said, size, WIFEXITED(status) ? "died with exit status %d" : "died by signal %d",
+			 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+	return 1;
+}
+
+static bool run_test(const struct sim_test *t, uint64_t first, uint64_t last)
+{
+	char said[600], again[600];
+
+	for (uint64_t seed = first; seed <= last; seed++) {
+		if (run_once(t, seed, said, sizeof(said))) {
+			printf("FAIL %s: %s (seed %llu)\n", t->name, said, (unsigned long long)seed);
+			return false;
+		}
+		if (seed == first && (run_once(t, seed, again, sizeof(again)) || strcmp(said, again))) {
+			printf("FAIL %s: two runs of one seed differ: %s %s (seed %llu)\n", t->name, said, again,
+			       (unsigned long long)seed);
+			return false;
+		}
+	}
+	printf("ok %s\n", t->name);
+	return true;
+}
+
+int sim_main(const struct sim_test *tests, unsigned count)
+{
+	const char *one = getenv("SEED"), *many = getenv("SEEDS"), *only = getenv("TEST");
+	uint64_t first = one ? strtoull(one, NULL, 0) : 1;
+	uint64_t last = one ? first : many ? strtoull(many, NULL, 0) : SEEDS_DEFAULT;
+	bool good = true;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (unsigned i = 0; i < count; i++)
+		if (!only || strstr(tests[i].name, only))
+			good &= run_test(&tests[i], first, last);
+	return good ? 0 : 1;
+}
