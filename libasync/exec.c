@@ -295,6 +295,8 @@ struct async_co *async_pick(void)
 	struct async_exec *x = &async_exec;
 	struct ring *r = &x->ring;
 	struct async_co *next;
+	/* nobody idled for a while: entries may lie before a poller that sleeps */
+	bool late = x->turns_left <= 0;
 
 	x->stats.turns++;
 	x->turns_left = ASYNC_TURNS_MAX;
@@ -313,7 +315,7 @@ struct async_co *async_pick(void)
 			exec_idle(x);
 		exec_reap(x);
 	}
-	if (r->sq_shown - r->sq_signalled >= ASYNC_UNSIGNALLED_MAX)
+	if (r->sq_shown - r->sq_signalled >= (late ? 1 : ASYNC_UNSIGNALLED_MAX))
 		exec_signal(x);
 	next = x->run_head;
 	x->run_head = next->next;

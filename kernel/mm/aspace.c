@@ -24,7 +24,7 @@
 #include "uapi/errno.h"
 
 #define TABLE_ENTRIES 512u
-#define SPACE_ORDER 3u /* the aspace and its region array share one block */
+#define SPACE_ORDER 5u /* the aspace and its region array share one block */
 #define SPACE_HEAD 1024u
 
 _Static_assert(sizeof(struct aspace) <= SPACE_HEAD, "the region array follows the aspace");

@@ -39,7 +39,7 @@ struct region {
 	uint16_t flags;
 };
 
-#define ASPACE_REGIONS_MAX 1000 /* regions per address space; more is -ENOMEM */
+#define ASPACE_REGIONS_MAX 5400 /* regions per address space; more is -ENOMEM. A guarded stack is two */
 
 struct aspace {
 	/* any core, atomic */
