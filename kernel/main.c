@@ -1,8 +1,9 @@
 /*
- * main: boot, as a table of contents. Boot core, once; what follows cores_start runs on every core.
+ * main: boot, as a table of contents. Boot core, once; what follows cores_start runs on every
+ * core.
  *
- * Whatever is refused on the way (a senseless map, a senseless argument) ends the machine after the
- * sentence that named the place: there is nobody to go on for.
+ * Whatever is refused on the way (a senseless map, a senseless argument) ends the machine after
+ * the sentence that named the place: there is nobody to go on for.
  */
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +36,8 @@ static noreturn_fn void main_refuse(const char *what)
 	arch_poweroff(STATUS_REFUSED);
 }
 
-/* ---- the epitaph's lines on what this core was doing ------------------------------------------- */
+/* ---- the epitaph's lines on what this core was doing
+ * ------------------------------------------- */
 
 static size_t main_describe(char *buf, size_t size)
 {
@@ -68,7 +70,8 @@ static void main_end(int status)
 	arch_poweroff(status);
 }
 
-/* ---- steps of the boot ---------------------------------------------------------------------------- */
+/* ---- steps of the boot
+ * ---------------------------------------------------------------------------- */
 
 static void main_arguments(void)
 {
@@ -82,7 +85,8 @@ static void main_arguments(void)
 	base_machine.end = main_end;
 }
 
-/* What every core has: a trace ring, timers; what serves has an executor and fibers; what runs programs, a queue of threads. */
+/* What every core has: a trace ring, timers; what serves has an executor and fibers; what runs
+ * programs, a queue of threads. */
 static void main_core(struct core *c, uint32_t ops)
 {
 	trace_init_core(c->index, frames_boot_alloc(sizeof(struct trace_ring)));

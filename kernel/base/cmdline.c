@@ -27,7 +27,8 @@ static bool is_blank(char c)
 
 static int cmdline_refuse(const char *why, const char *at)
 {
-	kprint("boot arguments: %s at byte %u: \"%.40s\"\n", why, (unsigned)(at - cmdline_text), at);
+	kprint("boot arguments: %s at byte %u: \"%.40s\"\n", why, (unsigned)(at - cmdline_text),
+	       at);
 	cmdline_count = 0;
 	return -EINVAL;
 }
@@ -50,7 +51,8 @@ static char *cmdline_split(char *p)
 		;
 	if (quoted && (!*end || (end[1] && !is_blank(end[1])))) {
 		p[-2] = '=';
-		return cmdline_refuse(*end ? "text behind a closing quote" : "a quote is not closed",
+		return cmdline_refuse(*end ? "text behind a closing quote"
+					   : "a quote is not closed",
 				      start),
 		       NULL;
 	}

@@ -1,6 +1,7 @@
 /*
  * counters: what happened how often, one block per core, written by the owning core only (plain
- * increments), summed when read. Readable by a ring operation (read of /dev/counters) and printed at exit.
+ * increments), summed when read. Readable by a ring operation (read of /dev/counters) and printed
+ * at exit.
  */
 #ifndef BASE_COUNTERS_H
 #define BASE_COUNTERS_H

@@ -77,7 +77,8 @@ static inline void list_append_all(struct list *to, struct list *from)
 }
 
 #define list_item(node, type, member) container_of(node, type, member)
-#define list_for_each(pos, head) for (struct list *pos = (head)->next; pos != (head); pos = pos->next)
+#define list_for_each(pos, head)                                                                   \
+	for (struct list *pos = (head)->next; pos != (head); pos = pos->next)
 /* Safe against removal of `pos` itself inside the loop. */
 #define list_for_each_safe(pos, head)                                                              \
 	for (struct list *pos = (head)->next, *pos##_next = pos->next; pos != (head);              \

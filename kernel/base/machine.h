@@ -2,8 +2,8 @@
  * machine: what the lowest floor needs from the floors above it, handed down as pointers, so that
  * print, panic and trace work on every machine, in unit tests, and before anything else does.
  *
- * Set once at boot, by kernel_main (and before that, as far as it can, by the machine itself); a pointer that
- * is NULL means "nobody is there yet", which every user below survives.
+ * Set once at boot, by kernel_main (and before that, as far as it can, by the machine itself); a
+ * pointer that is NULL means "nobody is there yet", which every user below survives.
  */
 #ifndef BASE_MACHINE_H
 #define BASE_MACHINE_H
@@ -11,7 +11,8 @@
 #include "base/types.h"
 
 struct base_machine {
-	/* Console of last resort: what kprint writes to until it has a sink, and what panic always uses. */
+	/* Console of last resort: what kprint writes to until it has a sink, and what panic
+	 * always uses. */
 	void (*write)(const char *text, size_t len);
 	nsec_t (*time_ns)(void);
 	/* Index of the calling core, below CORES_MAX. */
@@ -19,7 +20,8 @@ struct base_machine {
 	void (*stop_others)(void);
 	/* Ends the machine; must not return. */
 	void (*end)(int status);
-	/* One or more lines on what the calling core is doing, for the epitaph. Returns their length. */
+	/* One or more lines on what the calling core is doing, for the epitaph. Returns their
+	 * length. */
 	size_t (*describe)(char *buf, size_t size);
 };
 

@@ -55,11 +55,12 @@ noreturn_fn void panic_stop(const char *file, int line, const char *fmt, ...)
 		if (nobody == me + 1)
 			panic_end();
 		for (;;)
-			atomic_load(&panic_core); /* another core is writing the epitaph and stops us */
+			atomic_load(
+				&panic_core); /* another core is writing the epitaph and stops us */
 	}
 	now = base_time_ns();
-	used = panic_advance(0, snprintf(text, size, "PANIC core %u at %llu.%06llu s, %s:%d\n  ", me,
-					 (unsigned long long)(now / 1000000000),
+	used = panic_advance(0, snprintf(text, size, "PANIC core %u at %llu.%06llu s, %s:%d\n  ",
+					 me, (unsigned long long)(now / 1000000000),
 					 (unsigned long long)(now / 1000 % 1000000), file, line));
 	va_start(ap, fmt);
 	used = panic_advance(used, vsnprintf(text + used, size - used, fmt, ap));

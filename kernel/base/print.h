@@ -1,7 +1,8 @@
 /*
  * print: the kernel's own words on the console. Lines are formatted into a per-call buffer (512
- * bytes, longer lines are cut) and handed to the sink in one piece, so lines of two cores never mix.
- * The sink is the machine's console of last resort (base/machine.h) until a console driver replaces it.
+ * bytes, longer lines are cut) and handed to the sink in one piece, so lines of two cores never
+ * mix. The sink is the machine's console of last resort (base/machine.h) until a console driver
+ * replaces it.
  */
 #ifndef BASE_PRINT_H
 #define BASE_PRINT_H

@@ -1,9 +1,9 @@
 /*
  * trace: per-core rings of typed records and their text dump.
  *
- * Each ring is written by its core only. The dump reads foreign rings without stopping their cores:
- * it leaves out the slot that may be in writing, and a record overwritten while it is read shows as
- * a record out of order, never as a bad access.
+ * Each ring is written by its core only. The dump reads foreign rings without stopping their
+ * cores: it leaves out the slot that may be in writing, and a record overwritten while it is read
+ * shows as a record out of order, never as a bad access.
  */
 #include "base/trace.h"
 
@@ -56,7 +56,12 @@ void trace_event(enum trace_kind kind, uint32_t a, uint64_t b, uint64_t c)
 		return;
 	rec = &ring->rec[ring->next & (TRACE_SLOTS - 1)];
 	*rec = (struct trace_rec){
-		.ns = base_time_ns(), .a = a, .kind = (uint16_t)kind, .core = (uint16_t)me, .b = b, .c = c,
+		.ns = base_time_ns(),
+		.a = a,
+		.kind = (uint16_t)kind,
+		.core = (uint16_t)me,
+		.b = b,
+		.c = c,
 	};
 	/* pairs with the acquire in trace_dump: a counted record is whole */
 	__atomic_store_n(&ring->next, ring->next + 1, __ATOMIC_RELEASE);
@@ -68,10 +73,10 @@ static void dump_record(const struct trace_rec *rec, void (*line)(const char *te
 	char text[160];
 
 	snprintf(text, sizeof(text), "%5llu.%06llu core %u %-8s %s=%lld %s=0x%llx %s=0x%llx",
-		 (unsigned long long)(rec->ns / 1000000000), (unsigned long long)(rec->ns / 1000 % 1000000),
-		 rec->core, kind_words[kind].name, kind_words[kind].a, (long long)(int32_t)rec->a,
-		 kind_words[kind].b, (unsigned long long)rec->b, kind_words[kind].c,
-		 (unsigned long long)rec->c);
+		 (unsigned long long)(rec->ns / 1000000000),
+		 (unsigned long long)(rec->ns / 1000 % 1000000), rec->core, kind_words[kind].name,
+		 kind_words[kind].a, (long long)(int32_t)rec->a, kind_words[kind].b,
+		 (unsigned long long)rec->b, kind_words[kind].c, (unsigned long long)rec->c);
 	line(text);
 }
 
@@ -81,7 +86,8 @@ void trace_dump(unsigned count, void (*line)(const char *text))
 
 	for (unsigned i = 0; i < CORES_MAX; i++) {
 		/* pairs with the release in trace_event */
-		end[i] = trace_rings[i] ? __atomic_load_n(&trace_rings[i]->next, __ATOMIC_ACQUIRE) : 0;
+		end[i] = trace_rings[i] ? __atomic_load_n(&trace_rings[i]->next, __ATOMIC_ACQUIRE)
+					: 0;
 		at[i] = end[i] - min_of(end[i], min_of((uint64_t)count, TRACE_SLOTS - 1ull));
 	}
 	for (;;) {

@@ -1,7 +1,8 @@
 /*
- * trace: one ring of typed 32-byte records per core, newest overwrite oldest, for the text dump, the
- * panic epitaph and (later) Perfetto. Written by the owning core only; a reader of another core's ring
- * may see a torn newest record, which the dump tolerates by skipping the slot being written.
+ * trace: one ring of typed 32-byte records per core, newest overwrite oldest, for the text dump,
+ * the panic epitaph and (later) Perfetto. Written by the owning core only; a reader of another
+ * core's ring may see a torn newest record, which the dump tolerates by skipping the slot being
+ * written.
  *
  * Hot-path events (a step, a dequeue) are recorded only while trace_detail is set (boot argument
  * `trace=on`), so that one load and a branch is all they cost otherwise.
@@ -48,7 +49,8 @@ extern bool trace_detail; /* set once at boot */
 /* Gives core `index` its ring; called once per core at boot with memory that lives for ever. */
 void trace_init_core(unsigned index, struct trace_ring *ring);
 
-/* Records one event on the calling core. Never parks, never fails; dropped before trace_init_core. */
+/* Records one event on the calling core. Never parks, never fails; dropped before
+ * trace_init_core. */
 void trace_event(enum trace_kind kind, uint32_t a, uint64_t b, uint64_t c);
 
 #define trace_hot(kind, a, b, c)                                                                   \

@@ -2,8 +2,8 @@
  * arch_machine (riscv64): what a RISC-V hart keeps per thread, address space and fiber, and the
  * promises of arch.h that are one or a few instructions.
  *
- * In the kernel tp holds the core pointer and gp the arch's own block of this hart (hart.h); the link
- * script defines no __global_pointer$, so the linker never uses gp for anything else.
+ * In the kernel tp holds the core pointer and gp the arch's own block of this hart (hart.h); the
+ * link script defines no __global_pointer$, so the linker never uses gp for anything else.
  */
 #ifndef ARCH_RISCV64_ARCH_MACHINE_H
 #define ARCH_RISCV64_ARCH_MACHINE_H
@@ -41,7 +41,8 @@ static inline struct core *arch_core(void)
 {
 	struct core *c;
 
-	/* volatile: a fiber may continue on another core, so the value must not be kept across calls */
+	/* volatile: a fiber may continue on another core, so the value must not be kept across
+	 * calls */
 	__asm__ volatile("mv %0, tp" : "=r"(c));
 	return c;
 }
@@ -73,7 +74,10 @@ static inline nsec_t arch_time_ns(void)
 
 static inline void arch_relax(void)
 {
-	__asm__ volatile(".4byte 0x0100000f" : : : "memory"); /* pause: a hint, a fence that orders nothing */
+	__asm__ volatile(".4byte 0x0100000f"
+			 :
+			 :
+			 : "memory"); /* pause: a hint, a fence that orders nothing */
 }
 
 static inline uint64_t arch_user_nr(const struct arch_user *u)

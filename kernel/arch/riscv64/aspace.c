@@ -1,10 +1,11 @@
 /*
  * aspace: the hart's side of an address space: root, ASID, which cores may hold translations.
  *
- * ASIDs are given out in generations. When they run out a new generation begins: every space gets a
- * new ASID when it is next loaded, and a hart forgets all translations before it first uses one of the
- * new generation. So the ASID in satp may be of an older generation than the space's own; remote fences
- * therefore name addresses, not ASIDs. Kernel mappings are global and the same in every root.
+ * ASIDs are given out in generations. When they run out a new generation begins: every space gets
+ * a new ASID when it is next loaded, and a hart forgets all translations before it first uses one
+ * of the new generation. So the ASID in satp may be of an older generation than the space's own;
+ * remote fences therefore name addresses, not ASIDs. Kernel mappings are global and the same in
+ * every root.
  */
 #include <string.h>
 
@@ -48,7 +49,8 @@ void satp_probe(void)
 	fence_all();
 }
 
-/* The space's ASID in the present generation; harts that meet a new generation forget the old one. */
+/* The space's ASID in the present generation; harts that meet a new generation forget the old
+ * one. */
 static uint64_t asid_take(struct arch_hart *h, struct arch_aspace *aa)
 {
 	uint64_t generation, context;
@@ -129,20 +131,23 @@ void arch_aspace_fini(struct aspace *as, struct arch_aspace *aa)
 		satp_unload(this_hart());
 	for (unsigned i = 0; i < arch_boot.cores; i++)
 		kassert(harts[i].aspace != aa);
-	/* Its ASID is not used again in this generation, but a hart without ASIDs, or one that walked ahead,
-	 * may still look at tables that are about to be freed. */
+	/* Its ASID is not used again in this generation, but a hart without ASIDs, or one that
+	 * walked ahead, may still look at tables that are about to be freed. */
 	cores &= ~(1ull << this_hart()->index);
 	fence_all();
 	if (cores)
 		sbi_fence_cores(SBI_RFENCE_VMA, cores, 0, UINT64_MAX);
 }
 
-void arch_pte_changed(struct aspace *as, struct arch_aspace *aa, uaddr_t va, uint64_t was, uint64_t now)
+void arch_pte_changed(struct aspace *as, struct arch_aspace *aa, uaddr_t va, uint64_t was,
+		      uint64_t now)
 {
 	(void)as;
 	(void)now;
-	/* A new leaf needs no fence: hart_user_trapped fences when a hart insists on the old absence. */
-	if ((was & 1) && (atomic_load_explicit(&aa->cores, memory_order_relaxed) >> this_hart()->index & 1))
+	/* A new leaf needs no fence: hart_user_trapped fences when a hart insists on the old
+	 * absence. */
+	if ((was & 1) &&
+	    (atomic_load_explicit(&aa->cores, memory_order_relaxed) >> this_hart()->index & 1))
 		fence_page(va);
 }
 
@@ -151,8 +156,8 @@ void arch_tlb_shootdown(struct aspace *as, struct arch_aspace *aa, uaddr_t va, u
 	uint64_t cores, me = 1ull << this_hart()->index;
 
 	(void)as;
-	/* the leaves changed before; pairs with the fetch_or in satp_load: a core whose bit we miss walks
-	 * the tables only after our change */
+	/* the leaves changed before; pairs with the fetch_or in satp_load: a core whose bit we
+	 * miss walks the tables only after our change */
 	atomic_thread_fence(memory_order_seq_cst);
 	cores = atomic_load_explicit(&aa->cores, memory_order_seq_cst);
 	if (cores & me) {
@@ -173,7 +178,8 @@ void arch_icache_sync(void)
 	uint64_t others = 0;
 
 	for (unsigned i = 0; i < arch_boot.cores; i++)
-		if (&harts[i] != this_hart() && atomic_load_explicit(&harts[i].up, memory_order_acquire))
+		if (&harts[i] != this_hart() &&
+		    atomic_load_explicit(&harts[i].up, memory_order_acquire))
 			others |= 1ull << i;
 	/* our stores first, here for ourselves and through the firmware for the others */
 	__asm__ volatile("fence rw, rw\n\t.4byte 0x0000100f" : : : "memory"); /* fence.i */

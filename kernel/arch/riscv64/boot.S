@@ -1,6 +1,7 @@
 /*
- * boot: from the firmware's jump to C in the upper half. Runs at physical addresses with translation
- * off until it turns it on: the fetch behind the write of satp faults, and stvec is where it goes on.
+ * boot: from the firmware's jump to C in the upper half. Runs at physical addresses with
+ * translation off until it turns it on: the fetch behind the write of satp faults, and stvec is
+ * where it goes on.
  */
 #include "arch/riscv64/layout.h"
 

@@ -1,8 +1,9 @@
 /*
- * boot: from the first C instruction in the upper half to kernel_main, and the other harts to theirs.
+ * boot: from the first C instruction in the upper half to kernel_main, and the other harts to
+ * theirs.
  *
- * The boot hart, whichever it is, is core 0; the others follow in device-tree order. Everything that
- * must never become a free frame is in arch_boot.reserved before kernel_main sees it.
+ * The boot hart, whichever it is, is core 0; the others follow in device-tree order. Everything
+ * that must never become a free frame is in arch_boot.reserved before kernel_main sees it.
  */
 #include "arch/riscv64/early.h"
 #include "arch/riscv64/hart.h"
@@ -34,7 +35,8 @@ noreturn_fn void hart_halt(void)
 
 void hart_init(struct arch_hart *h)
 {
-	/* no interrupts in the kernel, sret goes to user mode, no FP, no vectors, no user memory */
+	/* no interrupts in the kernel, sret goes to user mode, no FP, no vectors, no user
+	 * memory */
 	csr_clear(sstatus, 1ul << 1 | 1ul << 5 | SSTATUS_SPP | SSTATUS_FS | SSTATUS_VS | 3ul << 18);
 	csr_write(scounteren, 7); /* programs read cycle, time and instret */
 	h->user_deadline = UINT64_MAX;
@@ -148,6 +150,7 @@ void arch_stop_others(void)
 {
 	atomic_store(&harts_stopping, true);
 	for (unsigned i = 0; i < arch_boot.cores; i++)
-		if (&harts[i] != this_hart() && atomic_load_explicit(&harts[i].up, memory_order_acquire))
+		if (&harts[i] != this_hart() &&
+		    atomic_load_explicit(&harts[i].up, memory_order_acquire))
 			arch_doorbell(i);
 }

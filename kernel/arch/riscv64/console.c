@@ -1,9 +1,10 @@
 /*
- * console: the last resort for words, the way out of the machine, the wall clock and boot-time entropy.
+ * console: the last resort for words, the way out of the machine, the wall clock and boot-time
+ * entropy.
  *
- * The 16550 named by the device tree, polled, one byte at a time; before it is known, or where there is
- * none, the firmware's console. Any core. A short lock keeps lines apart; a core that waits too long for it (its
- * holder died) goes on without.
+ * The 16550 named by the device tree, polled, one byte at a time; before it is known, or where
+ * there is none, the firmware's console. Any core. A short lock keeps lines apart; a core that
+ * waits too long for it (its holder died) goes on without.
  */
 #include "arch/riscv64/devices.h"
 

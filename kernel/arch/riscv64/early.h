@@ -1,6 +1,6 @@
 /*
- * early: the kernel's own page tables. early_map runs before translation is on; the other two on the
- * boot hart, before another hart is started.
+ * early: the kernel's own page tables. early_map runs before translation is on; the other two on
+ * the boot hart, before another hart is started.
  */
 #ifndef ARCH_RISCV64_EARLY_H
 #define ARCH_RISCV64_EARLY_H
@@ -12,7 +12,8 @@ extern uint64_t kernel_root[512];
 /* The satp value that names it. */
 extern uint64_t early_satp;
 
-/* Builds the tables (first 4 GiB, the device tree's GiB, the image, the first stack); returns early_satp. */
+/* Builds the tables (first 4 GiB, the device tree's GiB, the image, the first stack); returns
+ * early_satp. */
 uint64_t early_map(paddr_t fdt);
 /* Adds the GiB that holds `pa` to the direct map. */
 void early_map_direct(paddr_t pa);

@@ -1,9 +1,9 @@
 /*
  * fdt: reads the device tree once, on the boot hart, into arch_boot and the hart blocks.
  *
- * Two passes: first memory, harts and arguments; then devices, which refer to harts by phandle. Bus
- * addresses are taken as physical ones (empty `ranges`, as on QEMU's virt). Bindings: Devicetree
- * Specification 0.3 and the kernel.org bindings named at each property.
+ * Two passes: first memory, harts and arguments; then devices, which refer to harts by phandle.
+ * Bus addresses are taken as physical ones (empty `ranges`, as on QEMU's virt). Bindings:
+ * Devicetree Specification 0.3 and the kernel.org bindings named at each property.
  */
 #include <libfdt.h>
 #include <string.h>
@@ -54,7 +54,8 @@ static bool is_okay(const void *fdt, int node)
 	return !status || !strcmp(status, "okay") || !strcmp(status, "ok");
 }
 
-static void add_range(struct arch_range *list, unsigned *count, struct arch_range r, const char *what)
+static void add_range(struct arch_range *list, unsigned *count, struct arch_range r,
+		      const char *what)
 {
 	if (!r.size)
 		return;
@@ -108,7 +109,8 @@ static void scan_chosen(const void *fdt)
 	if (p && len > 0 && ((const char *)p)[len - 1] == '\0')
 		arch_boot.cmdline = p;
 	arch_boot.initrd.base = prop_number(fdt, node, "linux,initrd-start", 0);
-	arch_boot.initrd.size = prop_number(fdt, node, "linux,initrd-end", 0) - arch_boot.initrd.base;
+	arch_boot.initrd.size =
+		prop_number(fdt, node, "linux,initrd-end", 0) - arch_boot.initrd.base;
 	p = fdt_getprop(fdt, node, "rng-seed", &len);
 	if (p && len > 0)
 		console_set_seed(p, (size_t)len);
@@ -143,8 +145,8 @@ static void scan_hart(const void *fdt, int node, uint64_t boot_hart)
 	if (!is_okay(fdt, node) || id == UINT64_MAX)
 		return;
 	if (index == CORES_MAX) {
-		kprint("device tree: hart %llu is left out, %u are enough\n", (unsigned long long)id,
-		       CORES_MAX);
+		kprint("device tree: hart %llu is left out, %u are enough\n",
+		       (unsigned long long)id, CORES_MAX);
 		return;
 	}
 	if (index)
@@ -241,7 +243,8 @@ static void scan_device(const void *fdt, int node, uint32_t *imsic)
 		return;
 	if (is_compatible(fdt, node, "riscv,imsics") && scan_imsic(fdt, node))
 		*imsic = fdt_get_phandle(fdt, node);
-	else if (is_compatible(fdt, node, "riscv,plic0") || is_compatible(fdt, node, "sifive,plic-1.0.0"))
+	else if (is_compatible(fdt, node, "riscv,plic0") ||
+		 is_compatible(fdt, node, "sifive,plic-1.0.0"))
 		scan_plic(fdt, node);
 	else if (is_compatible(fdt, node, "ns16550a") && reg_find(fdt, node, 0, &r))
 		console_set_uart(r.base);
@@ -259,7 +262,8 @@ static void scan_aplic(const void *fdt, uint32_t imsic)
 
 	while ((node = fdt_node_offset_by_compatible(fdt, node, "riscv,aplic")) >= 0)
 		if (prop_number(fdt, node, "msi-parent", 0) == imsic && reg_find(fdt, node, 0, &r))
-			irq_set_aia(r.base, (uint32_t)prop_number(fdt, node, "riscv,num-sources", 0));
+			irq_set_aia(r.base,
+				    (uint32_t)prop_number(fdt, node, "riscv,num-sources", 0));
 }
 
 void fdt_scan(const void *fdt, uint64_t boot_hart)
@@ -274,7 +278,8 @@ void fdt_scan(const void *fdt, uint64_t boot_hart)
 	scan_chosen(fdt);
 	scan_harts(fdt, boot_hart);
 	scan_reserved(fdt);
-	for (node = fdt_next_node(fdt, -1, NULL); node >= 0; node = fdt_next_node(fdt, node, NULL)) {
+	for (node = fdt_next_node(fdt, -1, NULL); node >= 0;
+	     node = fdt_next_node(fdt, node, NULL)) {
 		const char *type = fdt_getprop(fdt, node, "device_type", NULL);
 
 		if (type && !strcmp(type, "memory"))

@@ -1,6 +1,6 @@
 /*
- * hart: the arch's own block of each hart, found through gp, and what the files of this folder say to
- * each other. Nothing outside kernel/arch/riscv64 includes it.
+ * hart: the arch's own block of each hart, found through gp, and what the files of this folder
+ * say to each other. Nothing outside kernel/arch/riscv64 includes it.
  */
 #ifndef ARCH_RISCV64_HART_H
 #define ARCH_RISCV64_HART_H
@@ -58,7 +58,7 @@ static inline struct arch_hart *this_hart(void)
 #define csr_read(csr)                                                                              \
 	({                                                                                         \
 		uint64_t v_;                                                                       \
-		__asm__ volatile("csrr %0, " csr_name(csr) : "=r"(v_) : : "memory");                        \
+		__asm__ volatile("csrr %0, " csr_name(csr) : "=r"(v_) : : "memory");               \
 		v_;                                                                                \
 	})
 #define csr_write(csr, v)                                                                          \
@@ -108,8 +108,8 @@ uint64_t ticks_of_ns(nsec_t ns);
 struct sbi_result {
 	int64_t error, value;
 };
-struct sbi_result sbi_call(uint64_t ext, uint64_t fn, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
-			   uint64_t a4);
+struct sbi_result sbi_call(uint64_t ext, uint64_t fn, uint64_t a0, uint64_t a1, uint64_t a2,
+			   uint64_t a3, uint64_t a4);
 #define SBI_PUTCHAR 0x01 /* legacy */
 #define SBI_GETCHAR 0x02 /* legacy */
 #define SBI_TIME 0x54494d45

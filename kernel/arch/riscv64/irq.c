@@ -1,9 +1,9 @@
 /*
  * irq: doorbells and device wake-ups.
  *
- * With AIA (Advanced Interrupt Architecture 1.0) a doorbell is one store to the target hart's S-level
- * IMSIC page, and the S-level APLIC forwards a device's interrupt as a message of the same kind. Two
- * identities are enough, since no handler runs: they only end a wait or user mode.
+ * With AIA (Advanced Interrupt Architecture 1.0) a doorbell is one store to the target hart's
+ * S-level IMSIC page, and the S-level APLIC forwards a device's interrupt as a message of the
+ * same kind. Two identities are enough, since no handler runs: they only end a wait or user mode.
  *
  * Without AIA a doorbell is an SBI IPI and devices go through the PLIC (RISC-V PLIC specification
  * 1.0.0). Routes are set by any core, one at a time per source; the rest is this hart's own.
@@ -91,7 +91,10 @@ void irq_consume(void)
 		uint64_t top;
 
 		do /* csrrw of stopei takes the topmost identity back, 0: none is left */
-			__asm__ volatile("csrrw %0, " csr_name(CSR_STOPEI) ", x0" : "=r"(top) : : "memory");
+			__asm__ volatile("csrrw %0, " csr_name(CSR_STOPEI) ", x0"
+					 : "=r"(top)
+					 :
+					 : "memory");
 		while (top);
 	} else if (plic) {
 		uint32_t irq = reg_read(plic, PLIC_CLAIM(h->plic_context));
@@ -118,7 +121,8 @@ void arch_doorbell(unsigned index)
 static int route_aplic(unsigned irq, const struct arch_hart *h)
 {
 	reg_write(aplic, APLIC_CLRIENUM, irq);
-	/* Edge: a level source that its owner has not yet looked at would send message after message. */
+	/* Edge: a level source that its owner has not yet looked at would send message after
+	 * message. */
 	reg_write(aplic, APLIC_SOURCECFG(irq), APLIC_SOURCE_EDGE_RISE);
 	reg_write(aplic, APLIC_TARGET(irq), h->imsic_index << APLIC_TARGET_HART_SHIFT | ID_DEVICE);
 	reg_write(aplic, APLIC_SETIENUM, irq);

@@ -3,8 +3,9 @@
  * 20211203, section 4.4). Included by assembly, C and the comment readers of link.ld; no state.
  *
  *   root entry 256..509   direct map: physical address + DIRECT_BASE, 1 GiB pages, read-write
- *   root entry 510        kernel image: physical address + IMAGE_OFFSET, 2 MiB pages: text read-execute,
- *                         constants read-only, data read-write, stacks 4 KiB pages with guards
+ *   root entry 510        kernel image: physical address + IMAGE_OFFSET, 2 MiB pages: text
+ *                         read-execute, constants read-only, data read-write; stacks in 4 KiB
+ *                         pages with guards
  */
 #ifndef ARCH_RISCV64_LAYOUT_H
 #define ARCH_RISCV64_LAYOUT_H
@@ -14,7 +15,8 @@
 #define IMAGE_OFFSET 0xffffffff00000000
 #define IMAGE_BASE 0xffffffff80000000
 
-/* A core's stack slot: guard page, emergency stack (for traps taken in the kernel), guard page, stack. */
+/* A core's stack slot: guard page, emergency stack (for traps taken in the kernel), guard
+ * page, stack. */
 #define SLOT_BYTES 0x10000
 #define SLOT_SHIFT 16
 #define SLOT_EMERGENCY_TOP 0x3000

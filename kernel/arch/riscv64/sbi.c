@@ -4,8 +4,8 @@
 #include "arch/riscv64/hart.h"
 #include "base/panic.h"
 
-struct sbi_result sbi_call(uint64_t ext, uint64_t fn, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
-			   uint64_t a4)
+struct sbi_result sbi_call(uint64_t ext, uint64_t fn, uint64_t a0, uint64_t a1, uint64_t a2,
+			   uint64_t a3, uint64_t a4)
 {
 	register uint64_t r0 __asm__("a0") = a0, r1 __asm__("a1") = a1, r2 __asm__("a2") = a2;
 	register uint64_t r3 __asm__("a3") = a3, r4 __asm__("a4") = a4;

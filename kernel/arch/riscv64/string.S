@@ -66,8 +66,9 @@ copy_bytes:
 	bnez	a2, 6b
 7:	ret
 
-/* source off by t0 bytes (1..7): the word at a1 rounded down holds the first 8 - t0 of them. Two words a
- * round; the word read last holds at least one byte of the source, so no page is touched in vain. */
+/* source off by t0 bytes (1..7): the word at a1 rounded down holds the first 8 - t0 of them.
+ * Two words a round; the word read last holds at least one byte of the source, so no page is
+ * touched in vain. */
 copy_shifted:
 	slli	a3, t0, 3	/* right shift, bits */
 	neg	a4, a3		/* left shift; the hart takes it modulo 64 */

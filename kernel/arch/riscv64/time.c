@@ -54,8 +54,8 @@ void arch_idle_wait(nsec_t deadline)
 	struct arch_hart *h = this_hart();
 
 	hart_timer_set(h, ticks_of_ns(deadline));
-	/* Interrupts stay off (sstatus.SIE = 0): what is enabled in sie ends the wait when pending, also
-	 * when it became pending before. Privileged Architecture, section 3.3.3. */
+	/* Interrupts stay off (sstatus.SIE = 0): what is enabled in sie ends the wait when
+	 * pending, also when it became pending before. Privileged Architecture, section 3.3.3. */
 	__asm__ volatile("wfi" : : : "memory");
 	irq_consume();
 	hart_timer_set(h, h->user_deadline);

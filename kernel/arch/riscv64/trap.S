@@ -1,11 +1,12 @@
 /*
- * trap: into user mode and back. A core's only stack is the caller's: arch_user_run leaves the kernel's
- * registers below it and the trap finds them again, so a trap looks like a return.
+ * trap: into user mode and back. A core's only stack is the caller's: arch_user_run leaves the
+ * kernel's registers below it and the trap finds them again, so a trap looks like a return.
  *
- * sscratch: the running thread's struct arch_user in user mode, 0 in the kernel. A trap that finds 0
- * was taken in the kernel: that is a kernel lie, and it panics on a stack of its own.
- * sstatus is never written here: SPIE stays 0, and interrupts of S level reach user mode regardless of
- * SIE (Privileged Architecture, section 3.1.6.1); FP rights change only in hart_load_user.
+ * sscratch: the running thread's struct arch_user in user mode, 0 in the kernel. A trap that
+ * finds 0 was taken in the kernel: that is a kernel lie, and it panics on a stack of its own.
+ * sstatus is never written here: SPIE stays 0, and interrupts of S level reach user mode
+ * regardless of SIE (Privileged Architecture, section 3.1.6.1); FP rights change only in
+ * hart_load_user.
  */
 #include "arch/riscv64/layout.h"
 
@@ -61,7 +62,8 @@
 	\op	x31, USER_X(31)(a0)
 .endm
 
-/* enum arch_exit_kind arch_user_run(struct arch_user *a0, struct aspace *a1, struct arch_exit *a2) */
+/* enum arch_exit_kind arch_user_run(struct arch_user *a0, struct aspace *a1, struct arch_exit
+ * *a2) */
 	.globl	arch_user_run
 arch_user_run:
 	ld	t0, USER_HART(a0)
@@ -201,8 +203,8 @@ fiber_begin:
 	ebreak
 
 /*
- * FP registers, by encoding: the kernel is assembled without F and D (fsd is opcode 0x27, fld 0x07,
- * both with funct3 3; Unprivileged ISA 20191213, chapters 11 and 12). CSR 3 is fcsr.
+ * FP registers, by encoding: the kernel is assembled without F and D (fsd is opcode 0x27, fld
+ * 0x07, both with funct3 3; Unprivileged ISA 20191213, chapters 11 and 12). CSR 3 is fcsr.
  */
 	.globl	fp_save
 fp_save:

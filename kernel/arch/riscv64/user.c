@@ -1,8 +1,8 @@
 /*
  * user: the slow half of running user code: loading a thread, deciding what a trap was, FP state.
  *
- * Runs on the core that runs the thread. A thread is "loaded" on at most one hart (user->hart); then
- * satp names its address space and sstatus.FS says what it may do with the FP registers:
+ * Runs on the core that runs the thread. A thread is "loaded" on at most one hart (user->hart);
+ * then satp names its address space and sstatus.FS says what it may do with the FP registers:
  *
  *   Off --first FP instruction traps, registers are loaded--> Clean --a write--> Dirty
  *   Dirty --another thread is loaded: registers are saved--> (that thread's own state)
@@ -105,7 +105,8 @@ int hart_user_trapped(struct arch_user *user, uint64_t cause, struct arch_exit *
 
 	if (unlikely(status & SSTATUS_SPP))
 		panic("trap %llu on the way into user mode, pc 0x%llx, address 0x%llx",
-		      (unsigned long long)cause, (unsigned long long)user->x[0], (unsigned long long)addr);
+		      (unsigned long long)cause, (unsigned long long)user->x[0],
+		      (unsigned long long)addr);
 	if (cause & CAUSE_INTERRUPT)
 		return exit_interrupt(h, cause);
 	if (cause == CAUSE_ILLEGAL && !(status & SSTATUS_FS)) {
@@ -157,7 +158,8 @@ uaddr_t arch_user_enter_fn(void)
 	return 0;
 }
 
-void arch_fiber_init(struct arch_fiber *f, void *base, size_t size, void (*entry)(void *), void *arg)
+void arch_fiber_init(struct arch_fiber *f, void *base, size_t size, void (*entry)(void *),
+		     void *arg)
 {
 	*f = (struct arch_fiber){
 		.sp = align_down((uint64_t)base + size, 16ul),
@@ -172,14 +174,15 @@ noreturn_fn void trap_panic(struct arch_hart *h)
 	const char *what = "";
 
 	/* the page below a stack is a guard */
-	if ((cause == CAUSE_LOAD_FAULT || cause == CAUSE_STORE_FAULT) && addr >= sp - 2 * PAGE_SIZE &&
-	    addr < sp + PAGE_SIZE && addr >= IMAGE_BASE)
+	if ((cause == CAUSE_LOAD_FAULT || cause == CAUSE_STORE_FAULT) &&
+	    addr >= sp - 2 * PAGE_SIZE && addr < sp + PAGE_SIZE && addr >= IMAGE_BASE)
 		what = ", at the stack's end";
-	panic("trap in the kernel%s: scause %llu sepc 0x%llx stval 0x%llx ra 0x%llx sp 0x%llx tp 0x%llx\n"
+	panic("trap in the kernel%s: scause %llu sepc 0x%llx stval 0x%llx ra 0x%llx sp 0x%llx tp "
+	      "0x%llx\n"
 	      "  a0 0x%llx a1 0x%llx a2 0x%llx s0 0x%llx s1 0x%llx",
-	      what, (unsigned long long)cause, (unsigned long long)h->dead_x[0], (unsigned long long)addr,
-	      (unsigned long long)h->dead_x[1], (unsigned long long)sp, (unsigned long long)h->dead_x[4],
-	      (unsigned long long)h->dead_x[10], (unsigned long long)h->dead_x[11],
-	      (unsigned long long)h->dead_x[12], (unsigned long long)h->dead_x[8],
-	      (unsigned long long)h->dead_x[9]);
+	      what, (unsigned long long)cause, (unsigned long long)h->dead_x[0],
+	      (unsigned long long)addr, (unsigned long long)h->dead_x[1], (unsigned long long)sp,
+	      (unsigned long long)h->dead_x[4], (unsigned long long)h->dead_x[10],
+	      (unsigned long long)h->dead_x[11], (unsigned long long)h->dead_x[12],
+	      (unsigned long long)h->dead_x[8], (unsigned long long)h->dead_x[9]);
 }

@@ -1,5 +1,6 @@
 /*
- * user: what trap.S calls in user.c, and what user.c needs of aspace.c. Runs on the core concerned.
+ * user: what trap.S calls in user.c, and what user.c needs of aspace.c. Runs on the core
+ * concerned.
  */
 #ifndef ARCH_RISCV64_USER_H
 #define ARCH_RISCV64_USER_H
