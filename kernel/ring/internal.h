@@ -47,8 +47,8 @@ struct door {
 unsigned ring_take(struct core *c, struct ring *r, unsigned max);
 /* One SQE, already copied, goes into the core's hand (which must not be NULL). */
 void ring_accept(struct core *c, struct ring *r, const struct io_uring_sqe *sqe);
-/* Makes sure the core has a hand. False: the pool is empty. */
-bool ring_refill_hand(struct core *c);
+/* The core's hand, from the pool if it has none. NULL: the pool is empty. */
+struct op *ring_refill_hand(struct core *c);
 /* The op's terminal CQE, and what hangs on it: chain, drain, timeouts. Ring's core; op->life is OP_DONE. */
 void ring_complete(struct core *c, struct ring *r, struct op *op);
 /* Stores the CQ tail if it moved and wakes who waits for it. */

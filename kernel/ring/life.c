@@ -9,7 +9,7 @@
  */
 #include "ring/internal.h"
 
-#include "base/print.h"
+#include "base/trace.h"
 #include "mm/frames.h"
 #include "mm/pool.h"
 #include "uapi/errno.h"
@@ -31,6 +31,8 @@ void ring_init(struct ring *r, struct process *p, uint32_t core, enum ring_kind 
 	r->proc = p;
 	r->as = p->as;
 	r->core = core;
+	r->slow = trace_detail ? RING_SLOW_TRACE : 0;
+	r->op_word = op_word(OP_STEPPING, 0, 0, core, core);
 	r->id = ++ring_ids;
 	r->more_credit = MORE_CREDIT;
 	for (unsigned i = 0; i < RING_HASH; i++)
@@ -163,6 +165,7 @@ static int ring_memory(struct ring *r, uint32_t sq, uint32_t cq, bool array)
 	r->sq_array = array ? (void *)((char *)r->shared + at) : NULL;
 	r->sq_mask = sq - 1;
 	r->cq_mask = cq - 1;
+	r->cq_at = r->cq_stop = r->cqes;
 	r->shared->sq_mask = sq - 1;
 	r->shared->cq_mask = cq - 1;
 	r->shared->sq_entries = sq;

@@ -23,9 +23,12 @@ static int nop_check(struct op *op, const struct io_uring_sqe *sqe)
 {
 	struct nop_op *nop = op_body(op, struct nop_op);
 
-	if (unlikely(sqe->ioprio || (sqe->nop_flags & ~IORING_NOP_INJECT_RESULT)))
+	nop->result = 0;
+	if (likely(!(sqe->ioprio | sqe->nop_flags)))
+		return 0;
+	if (sqe->ioprio || sqe->nop_flags != IORING_NOP_INJECT_RESULT)
 		return -EINVAL;
-	nop->result = sqe->nop_flags ? (int32_t)sqe->len : 0;
+	nop->result = (int32_t)sqe->len;
 	return 0;
 }
 

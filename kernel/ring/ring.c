@@ -13,42 +13,59 @@
 #define BATCH_MAX 32	 /* entries between two publications */
 #define BATCHES_PER_TURN 4
 
-/* SQE flags that the quick path understands; links and drains take the careful one. */
-#define QUICK_FLAGS (IOSQE_FIXED_FILE | IOSQE_ASYNC | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS)
+/* SQE flags that the quick path understands; everything else takes the careful one. */
+#define QUICK_FLAGS (IOSQE_FIXED_FILE | IOSQE_ASYNC)
 
 /* ---- completions ---------------------------------------------------------------------------------- */
 
+/* From now on every CQE takes the slow way in, behind those that are held back. */
 static void cq_note_overflow(struct core *c, struct ring *r, struct op *op)
 {
 	c->count->cq_overflows++;
 	list_push_back(&r->overflow, &op->link);
+	r->cq_stop = r->cq_at;
 	atomic_fetch_or_explicit(&r->shared->sq_flags, IORING_SQ_CQ_OVERFLOW, memory_order_relaxed);
 }
 
-/* The next free CQE, or NULL when the program has not made room. A program that lies about its head only overwrites its own CQEs. */
-static inline struct io_uring_cqe *cq_slot(struct ring *r)
+/*
+ * cq_at has come to cq_stop: wraps, and reads the program's head again. False: the queue is full. A program that lies about its head
+ * only overwrites its own CQEs.
+ */
+static bool cq_find_room(struct ring *r)
 {
-	uint32_t used = r->cq_tail - r->cq_head_seen;
+	struct io_uring_cqe *end = r->cqes + r->cq_mask + 1;
+	uint32_t tail = ring_cq_tail(r), used, room;
 
-	if (unlikely(used > r->cq_mask)) {
-		r->cq_head_seen = atomic_load_explicit(&r->shared->cq_head, memory_order_acquire);
-		used = r->cq_tail - r->cq_head_seen;
-		if (used > r->cq_mask)
-			return NULL;
+	if (r->cq_at == end) {
+		r->cq_lap = tail;
+		r->cq_at = r->cqes;
 	}
-	return &r->cqes[r->cq_tail & r->cq_mask];
+	used = tail - atomic_load_explicit(&r->shared->cq_head, memory_order_acquire);
+	if (used > r->cq_mask) {
+		r->cq_stop = r->cq_at;
+		return false;
+	}
+	room = r->cq_mask + 1 - used;
+	r->cq_stop = room < (uint32_t)(end - r->cq_at) ? r->cq_at + room : end;
+	return true;
 }
 
-static inline bool cq_post(struct ring *r, uint64_t user_data, int32_t res, uint32_t flags)
+static inline void cq_write(struct ring *r, uint64_t user_data, int32_t res, uint32_t flags)
 {
-	struct io_uring_cqe *cqe = cq_slot(r);
+	struct io_uring_cqe *cqe = r->cq_at;
 
-	if (unlikely(!cqe))
-		return false;
 	cqe->user_data = user_data;
 	cqe->res = res;
 	cqe->flags = flags;
-	r->cq_tail++;
+	r->cq_at = cqe + 1;
+}
+
+/* False: there is no room, or others that found none come first. */
+static inline bool cq_post(struct ring *r, uint64_t user_data, int32_t res, uint32_t flags)
+{
+	if (unlikely(r->cq_at == r->cq_stop) && (!list_is_empty(&r->overflow) || !cq_find_room(r)))
+		return false;
+	cq_write(r, user_data, res, flags);
 	return true;
 }
 
@@ -61,7 +78,7 @@ static inline void op_result64(const struct ring *r, struct op *op)
 }
 
 /* Posts the op's CQE or holds it back in order. Returns false if the op now holds its CQE and must be kept. */
-static bool op_post(struct core *c, struct ring *r, struct op *op)
+static __attribute__((noinline)) bool op_post(struct core *c, struct ring *r, struct op *op)
 {
 	if (unlikely(op->opcode == IORING_OP_SYSCALL)) {
 		if (!(op->flags & OP_RESULT64))
@@ -75,7 +92,7 @@ static bool op_post(struct core *c, struct ring *r, struct op *op)
 	if (unlikely((op->sqe_flags & IOSQE_CQE_SKIP_SUCCESS) && op->res >= 0))
 		return true;
 	trace_hot(TRACE_COMPLETE, (uint32_t)op->res, r->id, op->user_data);
-	if (likely(list_is_empty(&r->overflow)) && likely(cq_post(r, op->user_data, op->res, op->cqe_flags)))
+	if (likely(cq_post(r, op->user_data, op->res, op->cqe_flags)))
 		return true;
 	cq_note_overflow(c, r, op);
 	return false;
@@ -83,11 +100,13 @@ static bool op_post(struct core *c, struct ring *r, struct op *op)
 
 void ring_publish(struct core *c, struct ring *r)
 {
-	if (r->cq_tail == r->cq_published || unlikely(!r->shared))
+	uint32_t tail = ring_cq_tail(r);
+
+	if (tail == r->cq_published || unlikely(!r->shared))
 		return;
-	c->count->cqes += r->cq_tail - r->cq_published;
-	r->cq_published = r->cq_tail;
-	atomic_store_explicit(&r->shared->cq_tail, r->cq_tail, memory_order_release);
+	c->count->cqes += tail - r->cq_published;
+	r->cq_published = tail;
+	atomic_store_explicit(&r->shared->cq_tail, tail, memory_order_release);
 	if (unlikely(!list_is_empty(&r->counted)))
 		timeouts_count(c, r);
 	if (!list_is_empty(&r->waiters))
@@ -97,7 +116,7 @@ void ring_publish(struct core *c, struct ring *r)
 
 uint32_t ring_ready(struct ring *r)
 {
-	return r->cq_tail - atomic_load_explicit(&r->shared->cq_head, memory_order_acquire);
+	return ring_cq_tail(r) - atomic_load_explicit(&r->shared->cq_head, memory_order_acquire);
 }
 
 static void op_go_home(struct mail *m)
@@ -120,8 +139,9 @@ void ring_flush_overflow(struct core *c, struct ring *r)
 	while (!list_is_empty(&r->overflow)) {
 		struct op *op = list_item(r->overflow.next, struct op, link);
 
-		if (!cq_post(r, op->user_data, op->res, op->cqe_flags))
+		if (r->cq_at == r->cq_stop && !cq_find_room(r))
 			return;
+		cq_write(r, op->user_data, op->res, op->cqe_flags);
 		list_remove(&op->link);
 		if (op->cqe_flags & IORING_CQE_F_MORE)
 			r->more_credit++;
@@ -215,7 +235,7 @@ static void more_arrive(struct mail *m)
 	struct ring *r = held->ring;
 	struct core *c = this_core();
 
-	if (list_is_empty(&r->overflow) && cq_post(r, held->user_data, held->res, held->cqe_flags))
+	if (cq_post(r, held->user_data, held->res, held->cqe_flags))
 		op_release(c, held);
 	else
 		cq_note_overflow(c, r, held);
@@ -245,7 +265,7 @@ bool op_post_more(struct op *op, int32_t res, uint32_t cqe_flags)
 
 	cqe_flags |= IORING_CQE_F_MORE;
 	if (r->core == c->index) {
-		if (list_is_empty(&r->overflow) && cq_post(r, op->user_data, res, cqe_flags)) {
+		if (cq_post(r, op->user_data, res, cqe_flags)) {
 			ring_publish(c, r);
 			return true;
 		}
@@ -268,11 +288,10 @@ bool op_post_more(struct op *op, int32_t res, uint32_t cqe_flags)
 
 /* ---- submissions ----------------------------------------------------------------------------------------- */
 
-bool ring_refill_hand(struct core *c)
+struct op *ring_refill_hand(struct core *c)
 {
-	if (likely(c->hand))
-		return true;
-	c->hand = op_alloc(c);
+	if (!c->hand)
+		c->hand = op_alloc(c);
 	return c->hand;
 }
 
@@ -290,111 +309,232 @@ static void hand_leave(struct core *c, struct ring *r, struct op *op)
 	r->inflight_count++;
 }
 
-/* The hand is done: posted from where it lies, and stays the hand unless it has to hold its CQE. */
-static inline void hand_finish(struct core *c, struct ring *r, struct op *op)
+/*
+ * The hand is done: posted from where it lies, and stays the hand unless it has to hold its CQE. A hand has no file and its
+ * cqe_flags are 0: whoever changes that puts it right here.
+ */
+static void hand_finish(struct core *c, struct ring *r, struct op *op)
 {
 	if (op->file) {
 		file_put(op->file);
 		op->file = NULL;
 	}
-	if (unlikely(!op_post(c, r, op))) {
-		op->life = OP_DONE;
-		c->hand = NULL;
+	if (likely(op_post(c, r, op))) {
+		op->cqe_flags = 0;
+		return;
 	}
+	op->life = OP_DONE;
+	c->hand = NULL;
 }
 
-void ring_accept(struct core *c, struct ring *r, const struct io_uring_sqe *sqe)
+/*
+ * The hand has passed its checks and names a file or a place: finds both. Returns true if it is to be stepped here; else it has
+ * been sent away, or has failed.
+ */
+static bool hand_place(struct core *c, struct ring *r, struct op *op, int32_t fd)
 {
-	const struct op_row *row = op_table[sqe->opcode];
-	struct op *op = c->hand;
-	enum step v;
+	uint32_t place;
 
-	if (unlikely(r->slow | (sqe->flags & ~QUICK_FLAGS))) {
-		ring_accept_careful(c, r, sqe);
-		return;
+	op->res = fd;
+	op->res = op->row->needs_file ? ring_resolve_file(r, op) : 0;
+	if (unlikely(op->res)) {
+		hand_finish(c, r, op);
+		return false;
 	}
-	op->ring = r;
+	place = ring_place(r, op);
+	if (likely(place == c->index))
+		return true;
+	hand_leave(c, r, op);
+	op_send(op, place);
+	return false;
+}
+
+/* Refused by a check: its error, and the end of the batch unless SUBMIT_ALL says otherwise. */
+static void hand_refuse(struct core *c, struct ring *r, struct op *op, int err)
+{
+	op->res = err;
+	r->batch_failed = !(r->setup & IORING_SETUP_SUBMIT_ALL);
+	hand_finish(c, r, op);
+}
+
+/* What the hand does not know yet of the entry it carries; an entry without special needs may end without it. */
+static inline void hand_fill(struct op *op, const struct op_row *row, const struct io_uring_sqe *sqe)
+{
 	op->row = row;
 	op->user_data = sqe->user_data;
-	op->res = sqe->fd;
-	op->cqe_flags = 0;
-	op->word = op_word(OP_STEPPING, sqe->opcode, sqe->flags, c->index, c->index);
-	op->res = ring_check(op, row, sqe);
-	if (unlikely(op->res)) {
-		r->batch_failed = !(r->setup & IORING_SETUP_SUBMIT_ALL);
-		hand_finish(c, r, op);
-		return;
-	}
-	if (row->needs_file | row->place) {
-		uint32_t place;
+}
 
-		op->res = sqe->fd;
-		op->res = row->needs_file ? ring_resolve_file(r, op) : 0;
-		if (unlikely(op->res)) {
-			hand_finish(c, r, op);
-			return;
-		}
-		place = ring_place(r, op);
-		if (unlikely(place != c->index)) {
-			hand_leave(c, r, op);
-			op_send(op, place);
-			return;
+/* The middle of the quick path for entries with special needs. Returns true if it is to be stepped here. */
+static bool hand_special(struct core *c, struct ring *r, struct op *op, const struct op_row *row,
+			 const struct io_uring_sqe *sqe)
+{
+	int err;
+
+	hand_fill(op, row, sqe);
+	if (row->raw ? sqe->flags & IOSQE_FIXED_FILE : sqe->personality)
+		err = -EINVAL;
+	else
+		err = row->check(op, sqe);
+	if (unlikely(err)) {
+		hand_refuse(c, r, op, err);
+		return false;
+	}
+	return !(row->needs_file | row->place) || hand_place(c, r, op, sqe->fd);
+}
+
+/*
+ * The quick path: an entry that asks for nothing unusual. Returns true if the hand is still the hand and the batch goes on. The
+ * checks are those of ring_check, less those for flags that do not come this way. op->ring is set already.
+ */
+static inline __attribute__((always_inline)) bool hand_accept(struct core *c, struct ring *r, struct op *op,
+							      const struct io_uring_sqe *sqe, bool traced)
+{
+	const struct op_row *row = op_table[sqe->opcode];
+	uint64_t special; /* 64 bits wide like the registers: no sign extension before a compare */
+	enum step v;
+	int err;
+
+	op->word = r->op_word;
+	op->opcode = sqe->opcode;
+	op->sqe_flags = sqe->flags;
+	if (traced)
+		trace_event(TRACE_TAKE, sqe->opcode, r->id, sqe->user_data);
+	if (unlikely(!row)) {
+		op->user_data = sqe->user_data;
+		hand_refuse(c, r, op, -EINVAL);
+		return false;
+	}
+	special = row->special | (uint64_t)sqe->personality;
+	if (special) {
+		if (!hand_special(c, r, op, row, sqe))
+			return false;
+	} else {
+		err = row->check(op, sqe);
+		if (unlikely(err)) {
+			op->user_data = sqe->user_data;
+			hand_refuse(c, r, op, err);
+			return false;
 		}
 	}
 	v = row->step(op);
 	if (likely(v == STEP_DONE)) {
+		if (!special && !traced && likely(cq_post(r, sqe->user_data, op->res, op->cqe_flags)))
+			return true;
+		op->user_data = sqe->user_data;
 		hand_finish(c, r, op);
-		return;
+		return false;
 	}
+	hand_fill(op, row, sqe);
 	hand_leave(c, r, op);
 	op_continue(op, v);
+	return false;
+}
+
+/* Anything but the quick path. */
+static __attribute__((noinline)) void accept_otherwise(struct core *c, struct ring *r, const struct io_uring_sqe *sqe)
+{
+	if ((r->slow & ~RING_SLOW_TRACE) | (sqe->flags & ~QUICK_FLAGS)) {
+		ring_accept_careful(c, r, sqe);
+		return;
+	}
+	c->hand->ring = r;
+	(void)hand_accept(c, r, c->hand, sqe, r->slow);
+}
+
+void ring_accept(struct core *c, struct ring *r, const struct io_uring_sqe *sqe)
+{
+	accept_otherwise(c, r, sqe);
 }
 
 /* Eight loads that the compiler may neither merge nor repeat: the program can change the entry while it is read. */
 static inline void sqe_copy(struct io_uring_sqe *to, const struct io_uring_sqe *from)
 {
 	const volatile uint64_t *f = (const volatile uint64_t *)from;
+	uint64_t w0 = f[0], w1 = f[1], w2 = f[2], w3 = f[3], w4 = f[4], w5 = f[5], w6 = f[6], w7 = f[7];
 	uint64_t *t = (uint64_t *)to;
 
-	for (unsigned i = 0; i < sizeof(*to) / sizeof(*t); i++)
-		t[i] = f[i];
+	t[0] = w0;
+	t[1] = w1;
+	t[2] = w2;
+	t[3] = w3;
+	t[4] = w4;
+	t[5] = w5;
+	t[6] = w6;
+	t[7] = w7;
+}
+
+/* The entry that the program's index array names for `head`; NULL, and counted as dropped, for an index that is none. */
+static struct io_uring_sqe *sq_array_entry(struct ring *r, uint32_t head)
+{
+	uint32_t slot = *(volatile uint32_t *)&r->sq_array[head & r->sq_mask];
+
+	if (slot <= r->sq_mask)
+		return &r->sqes[slot];
+	atomic_fetch_add_explicit(&r->shared->sq_dropped, 1, memory_order_relaxed);
+	return NULL;
+}
+
+/* An entry left the quick path: does the batch go on, how far, and with which hand? NULL: it is over. */
+static struct op *take_again(struct core *c, struct ring *r, uint32_t avail, uint64_t *want, uint64_t *left)
+{
+	struct op *hand;
+
+	if (r->batch_failed)
+		return NULL;
+	if (r->chain_head && *left == 1) {
+		*left += avail - *want; /* a chain is not cut where our batch ends */
+		*want = avail;
+	}
+	hand = ring_refill_hand(c);
+	if (hand)
+		hand->ring = r;
+	return hand;
 }
 
 unsigned ring_take(struct core *c, struct ring *r, unsigned max)
 {
 	uint32_t avail = atomic_load_explicit(&r->shared->sq_tail, memory_order_acquire) - r->sq_head;
-	unsigned n = 0;
+	struct io_uring_sqe *const ring_end = r->sqes + r->sq_mask + 1;
+	struct io_uring_sqe *at = r->sqes + (r->sq_head & r->sq_mask);
+	const bool array = r->sq_array;
 	struct io_uring_sqe sqe __attribute__((aligned(8)));
+	struct op *hand = ring_refill_hand(c);
+	uint64_t want, left;
 
 	if (unlikely(avail > r->sq_mask + 1))
 		avail = r->sq_mask + 1; /* a tail that runs away is worth one ring full */
-	r->batch_failed = 0;
-	while (n < avail && (n < max || r->chain_head) && !r->batch_failed && ring_refill_hand(c)) {
-		uint32_t slot = r->sq_head & r->sq_mask;
-
-		n++;
-		r->sq_head++;
-		if (r->sq_array) {
-			slot = *(volatile uint32_t *)&r->sq_array[slot];
-			if (unlikely(slot > r->sq_mask)) {
-				atomic_fetch_add_explicit(&r->shared->sq_dropped, 1, memory_order_relaxed);
-				continue;
-			}
-		}
-		sqe_copy(&sqe, &r->sqes[slot]);
-		ring_accept(c, r, &sqe);
-	}
-	if (!n)
+	want = left = hand ? min_of(avail, max) : 0;
+	if (!left)
 		return 0;
+	hand->ring = r;
+	r->batch_failed = 0;
+	for (; left; left--) {
+		if (unlikely(array) && !(at = sq_array_entry(r, r->sq_head + (uint32_t)(want - left))))
+			continue;
+		sqe_copy(&sqe, at);
+		if (unlikely(++at == ring_end))
+			at = r->sqes;
+		if (unlikely((uint64_t)r->slow | (sqe.flags & (uint64_t)~QUICK_FLAGS)))
+			accept_otherwise(c, r, &sqe);
+		else if (likely(hand_accept(c, r, hand, &sqe, false)))
+			continue;
+		hand = take_again(c, r, avail, &want, &left);
+		if (!hand) {
+			left--;
+			break;
+		}
+	}
+	want -= left;
+	r->sq_head += (uint32_t)want;
 	if (unlikely(r->chain_head))
 		ring_chain_end(c, r);
 	ring_begin_ready(c);
-	c->count->sqes += n;
+	c->count->sqes += want;
 	atomic_store_explicit(&r->shared->sq_head, r->sq_head, memory_order_release);
 	ring_publish(c, r);
 	if (unlikely(!list_is_empty(&r->waiters)))
 		enter_wake(c, r); /* somebody may wait for room */
-	return n;
+	return (unsigned)want;
 }
 
 /* ---- the core's part -------------------------------------------------------------------------------------- */
@@ -414,10 +554,10 @@ static unsigned rings_run(struct core *c)
 		struct ring *r = list_item(pos, struct ring, link);
 
 		if (unlikely(!list_is_empty(&r->overflow))) {
-			uint32_t tail = r->cq_tail;
+			uint32_t tail = ring_cq_tail(r);
 
 			ring_flush_overflow(c, r);
-			done += r->cq_tail - tail;
+			done += ring_cq_tail(r) - tail;
 			ring_publish(c, r);
 		}
 		for (unsigned b = 0; b < BATCHES_PER_TURN && ring_has_sqes(r); b++) {

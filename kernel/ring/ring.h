@@ -57,18 +57,21 @@ enum ring_kind {
 #define RING_SLOW_DRAIN 4u	/* an IO_DRAIN entry waits, later ones wait behind it */
 #define RING_SLOW_DISABLED 8u	/* R_DISABLED and not yet enabled */
 #define RING_SLOW_DEAD 16u	/* the process is dying: nothing is accepted any more */
+#define RING_SLOW_TRACE 32u	/* every entry is traced (boot argument trace=on); otherwise as quick as others */
 
 struct ring {
 	/* ring's core only: the hot lines */
 	struct io_uring_sqe *sqes;
 	struct ring_shared *shared;
+	uint32_t *sq_array;	     /* NULL with NO_SQARRAY */
+	uint64_t op_word;	     /* op->word of an entry of this ring, opcode and flags still 0 */
+	struct io_uring_cqe *cq_at;  /* where the next CQE goes */
+	struct io_uring_cqe *cq_stop; /* where to look before writing: the end of the array, of the known room, or cq_at itself while CQEs are held back */
 	struct io_uring_cqe *cqes;
-	uint32_t *sq_array;    /* NULL with NO_SQARRAY */
-	uint32_t sq_head;      /* private; published after each batch */
+	uint32_t cq_lap;	     /* CQ tail when cq_at was last at the start of the array */
+	uint32_t cq_published;	     /* tail as last stored */
+	uint32_t sq_head;	     /* private; published after each batch */
 	uint32_t sq_mask;
-	uint32_t cq_tail;      /* private */
-	uint32_t cq_published; /* tail as last stored */
-	uint32_t cq_head_seen; /* last value read from the program */
 	uint32_t cq_mask;
 	uint8_t kind;	       /* enum ring_kind */
 	uint8_t slow;	       /* RING_SLOW_* */
@@ -108,6 +111,12 @@ struct ring {
 	uint64_t ring_bytes, sqes_bytes;
 	void *door;	       /* RING_SLOT: the struct door it belongs to */
 };
+
+/* The CQ tail: private, free-running; the program sees what was published of it. */
+static inline uint32_t ring_cq_tail(const struct ring *r)
+{
+	return r->cq_lap + (uint32_t)(r->cq_at - r->cqes);
+}
 
 /* Creates per-core ring state, the op table's checks, hooks into proc/ and sched/. Boot, after executors. */
 void rings_init(void);

@@ -82,7 +82,7 @@ void timeouts_count(struct core *c, struct ring *r)
 	list_for_each_safe(pos, &r->counted) {
 		struct timeout_op *to = list_item(pos, struct timeout_op, counted);
 
-		if ((int32_t)(r->cq_tail - to->target) < 0)
+		if ((int32_t)(ring_cq_tail(r) - to->target) < 0)
 			continue;
 		list_remove(&to->counted);
 		to->counted_down = 1;
@@ -151,7 +151,7 @@ static enum step timeout_step(struct op *op)
 		if (err)
 			return op_finish(op, err);
 		if (to->count && !(to->flags & IORING_TIMEOUT_MULTISHOT)) {
-			to->target = op->ring->cq_tail + to->count;
+			to->target = ring_cq_tail(op->ring) + to->count;
 			list_push_back(&op->ring->counted, &to->counted);
 		}
 		op->state = TIMEOUT_WAIT;

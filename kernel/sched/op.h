@@ -22,9 +22,9 @@ struct ring;
 struct file;
 
 enum step {
+	STEP_DONE,    /* res is final; zero, because it is asked for most */
 	STEP_AGAIN,   /* call me again, in another state */
 	STEP_PARKED,  /* somebody will wake me */
-	STEP_DONE,    /* res is final */
 	STEP_DEGRADE, /* the rest needs a stack of its own: run row->fiber */
 };
 
@@ -105,12 +105,17 @@ struct io_uring_sqe;
 struct op_row {
 	const char *name;
 	uint16_t body_size;
-	uint8_t needs_file;   /* fd of the SQE is resolved to op->file before the first step */
+	union {
+		struct {
+			uint8_t needs_file; /* fd of the SQE is resolved to op->file before the first step */
+			uint8_t place;	    /* OP_PLACE_*: where it runs when no file says so */
+			uint8_t raw;	    /* the SQE's generic fields (personality, ...) are arguments: do not look at them */
+		};
+		uint32_t special; /* any of the three */
+	};
 	uint8_t buf_select;   /* accepts IOSQE_BUFFER_SELECT */
 	uint8_t preemptible;
 	uint8_t state_count;
-	uint8_t place;	      /* OP_PLACE_*: where it runs when no file says so */
-	uint8_t raw;	      /* the SQE's generic fields (personality, ...) are arguments: do not look at them */
 	int (*check)(struct op *op, const struct io_uring_sqe *sqe);
 	enum step (*step)(struct op *op);
 	int (*cancel)(struct op *op);
