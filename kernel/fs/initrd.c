@@ -51,7 +51,7 @@ static const char *entry_read(const char *base, uint64_t size, uint64_t at, stru
 	uint32_t name_size;
 	uint64_t data;
 
-	if (size - at < HEADER_BYTES)
+	if (at > size || size - at < HEADER_BYTES) /* behind the end: it was cut inside the padding */
 		return at ? "it ends inside a header, or has no TRAILER!!!" : "it is too short for a cpio archive";
 	if (memcmp(header, "070701", 6) && memcmp(header, "070702", 6))
 		return at ? "no cpio header here" : "it is not a cpio archive in newc format";
