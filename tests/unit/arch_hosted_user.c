@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 
 #include "arch/hosted/hosted.h"
 
@@ -215,9 +216,13 @@ static void interrupted(void **state)
 {
 	struct world *w = world_make(user_spins, user_spins_end);
 	uint64_t calls_seen = 0, interrupts = 0;
+	sigset_t quit, now;
 	pthread_t t;
 
 	(void)state;
+	sigemptyset(&quit);
+	sigaddset(&quit, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &quit, NULL);
 	world_start(w, arch_user_enter_fn());
 	rings_left = 20000;
 	assert_int_equal(pthread_create(&t, NULL, ringer, NULL), 0);
@@ -235,6 +240,8 @@ static void interrupted(void **state)
 	}
 	pthread_join(t, NULL);
 	assert_true(interrupts > 0);
+	pthread_sigmask(SIG_UNBLOCK, &quit, &now);
+	assert_true(sigismember(&now, SIGTERM)); /* going on by rt_sigreturn must not open the core's signal mask */
 	world_free(w);
 }
 

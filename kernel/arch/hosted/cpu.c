@@ -121,13 +121,15 @@ void hosted_clock_init(void)
 
 /* ---- cores ---------------------------------------------------------------------------------------- */
 
+#define DEVICE_THREADS 2u /* the disk's and the network's want a processor too */
+
 /* One core per host processor when there are enough; otherwise the host's scheduler knows better. */
 static void cpu_bind(unsigned index)
 {
 	cpu_set_t have, one;
 	unsigned seen = 0;
 
-	if (sched_getaffinity(0, sizeof(have), &have) || (unsigned)CPU_COUNT(&have) < arch_boot.cores)
+	if (sched_getaffinity(0, sizeof(have), &have) || (unsigned)CPU_COUNT(&have) < arch_boot.cores + DEVICE_THREADS)
 		return;
 	for (unsigned i = 0; i < CPU_SETSIZE; i++) {
 		if (!CPU_ISSET(i, &have) || seen++ != index)

@@ -92,7 +92,6 @@ static void user_frame_save(struct hosted_cpu *cpu, const ucontext_t *uc)
 	memcpy(fp, host_fp, size);
 	head->uc_mcontext.fpregs = (void *)fp;
 	head->uc_link = NULL;
-	memset(&head->uc_sigmask, 0, 8);
 	u->pc = (uint64_t)uc->uc_mcontext.gregs[REG_RIP];
 	u->sp = (uint64_t)uc->uc_mcontext.gregs[REG_RSP];
 	u->has_frame = 1;
