@@ -369,13 +369,26 @@ test: test-setup
 	$(Q)status=0; for kind in unit sim abi boot; do $(MAKE) $$kind || status=1; done; \
 		scripts/test.py sum || status=1; exit $$status
 
-.PHONY: bench
+# What runs on this host beside the guest: clients, opponents, and the emulator's counting plugin.
+bench_hosts   := $(patsubst bench/host/%.c,build/bench/%,$(wildcard bench/host/*.c))
+bench_plugins := $(patsubst bench/plugin/%.c,build/bench/%.so,$(wildcard bench/plugin/*.c))
+bench_flags   := -std=gnu17 -g -O2 $(warnings) -D_GNU_SOURCE -pthread
+
+$(bench_hosts): build/bench/%: bench/host/%.c $(wildcard bench/host/*.h)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(host_cc) $(bench_flags) $< -o $@
+$(bench_plugins): build/bench/%.so: bench/plugin/%.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(host_cc) $(bench_flags) -fPIC -fvisibility=hidden -shared $< -o $@
+
+.PHONY: bench bench-programs
+bench-programs: $(bench_hosts) $(bench_plugins)
 bench:
 	$(Q)scripts/packages.sh bench
 	$(Q)$(again) MACHINE=riscv64 SAN= all
 	$(Q)$(again) MACHINE=hosted SAN= all
+	$(Q)$(again) bench-programs
 	$(Q)rm -f build/bench.csv
-	$(Q)test -x bench/run || { echo 'bench: bench/run is missing' >&2; exit 1; }
 	$(Q)bench/run
 
 .PHONY: check sizes deps

@@ -1,0 +1,157 @@
+/*
+ * b_nop HOW AMOUNT DEPTH...: what does an operation cost that does nothing? Each DEPTH is measured,
+ * one after the other.
+ *
+ *	enter	DEPTH entries are filled, submitted with one enter and awaited by it; AMOUNT
+ *		operations in all
+ *	polled	the same on a ring that a kernel core polls: DEPTH entries are shown at once, and the
+ *		answers are spun for
+ *	pipe	a polled ring is kept full: DEPTH entries per store of the tail, at most 256 under way,
+ *		AMOUNT milliseconds
+ *
+ * Everything a program does for an operation is counted: all 64 bytes are filled, every answer is
+ * looked at, and the answers are compared with the questions in the end. The kernel takes the path
+ * of any other operation.
+ */
+#include "lib/guest.h"
+
+#define PIPE_MAX     256u
+#define WARM_ROUNDS  200u
+#define PIPE_WARM_MS 30u
+
+static uint64_t asked, answered; /* sums of user_data */
+
+static void nop_fill(struct ring *ring, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		ring_fill(ring_sqe(ring), IORING_OP_NOP, -1, 0, 0, 0, 0, ring->sq_next);
+		asked += ring->sq_next;
+	}
+	ring_publish(ring);
+}
+
+static void nop_take(struct ring *ring, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct io_uring_cqe *cqe = ring_cqe_at(ring, i);
+
+		if (cqe->res)
+			ring_die(ring, "b_nop: a NOP failed\n");
+		answered += cqe->user_data;
+	}
+	ring_advance(ring, count);
+}
+
+static void round_enter(struct ring *ring, uint32_t depth)
+{
+	nop_fill(ring, depth);
+	if (ring_enter(ring, depth, depth, IORING_ENTER_GETEVENTS, NULL, 0) != depth)
+		ring_die(ring, "b_nop: enter failed\n");
+	if (ring_ready(ring) != depth)
+		ring_die(ring, "b_nop: answers are missing\n");
+	nop_take(ring, depth);
+}
+
+static void round_polled(struct ring *ring, uint32_t depth)
+{
+	nop_fill(ring, depth);
+	if (ring_signal(ring))
+		ring_die(ring, "b_nop: the doorbell failed\n");
+	while (!ring_spin(ring, depth, UINT64_MAX))
+		;
+	ring_ready(ring); /* acquires what the spin saw */
+	nop_take(ring, depth);
+}
+
+static void nop_count(struct ring *ring, void (*round)(struct ring *, uint32_t), const char *how,
+		      uint32_t depth, uint64_t amount)
+{
+	uint64_t rounds = amount / depth, from, to;
+
+	for (uint32_t i = 0; i < WARM_ROUNDS; i++)
+		round(ring, depth);
+	ASYNC_MARK(GUEST_MARK_BEGIN);
+	from = guest_instructions();
+	for (uint64_t i = 0; i < rounds; i++)
+		round(ring, depth);
+	to = guest_instructions();
+	ASYNC_MARK(GUEST_MARK_END);
+	guest_say(ring, "bench: nop=%s depth=%u ops=%llu instructions=%llu\n", how, depth,
+		  (unsigned long long)(rounds * depth), (unsigned long long)(to - from));
+}
+
+/* One turn of the pipe: more questions when there is room, answers when there are any. */
+static inline uint32_t pipe_turn(struct ring *ring, uint32_t depth)
+{
+	uint32_t ready;
+
+	if (ring->sq_next - ring->cq_next + depth <= PIPE_MAX && ring_space(ring) >= depth) {
+		nop_fill(ring, depth);
+		if (ring_signal(ring))
+			ring_die(ring, "b_nop: the doorbell failed\n");
+	}
+	ready = ring_ready(ring);
+	if (ready)
+		nop_take(ring, ready);
+	else
+		async_relax();
+	return ready;
+}
+
+static void nop_pipe(struct ring *ring, uint32_t depth, uint64_t ms)
+{
+	uint64_t tick = ring_start_info->time_hz / 1000, begin, end, now, ops = 0;
+
+	begin = async_ticks_read() + PIPE_WARM_MS * tick;
+	end = begin + ms * tick;
+	do {
+		uint32_t some = 0;
+
+		for (unsigned i = 0; i < 32; i++)
+			some += pipe_turn(ring, depth);
+		now = async_ticks_read();
+		ops = now < begin ? 0 : ops + some;
+	} while (now < end);
+	end = now;
+	while (ring->sq_next != ring->cq_next)
+		nop_take(ring, ring_ready(ring));
+	guest_say(ring, "bench: nop=pipe depth=%u ops=%llu us=%llu\n", depth,
+		  (unsigned long long)ops, (unsigned long long)((end - begin) * 1000 / tick));
+}
+
+static bool is(const char *a, const char *b)
+{
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
+static void nop_measure(struct ring *ring, const char *how, uint64_t amount, uint32_t depth)
+{
+	bool polled = ring_is_polled(ring);
+
+	if (depth < 1 || depth > ring->sq_entries)
+		ring_die(ring, "b_nop: a depth does not fit the ring\n");
+	if (is(how, "enter") && !polled)
+		nop_count(ring, round_enter, how, depth, amount);
+	else if (is(how, "polled") && polled)
+		nop_count(ring, round_polled, how, depth, amount);
+	else if (is(how, "pipe") && polled && ring_start_info->time_hz >= 1000)
+		nop_pipe(ring, depth, amount);
+	else
+		ring_die(ring, "b_nop: this core map gives the ring no such way\n");
+	if (asked != answered)
+		ring_die(ring, "b_nop: the answers are not those of the questions\n");
+}
+
+int ring_main(struct ring *ring, int argc, char **argv)
+{
+	if (argc < 4)
+		ring_die(ring, "usage: b_nop enter|polled|pipe AMOUNT DEPTH...\n");
+	for (int i = 3; i < argc; i++)
+		nop_measure(ring, argv[1], guest_number(ring, argv[2]),
+			    (uint32_t)guest_number(ring, argv[i]));
+	return 0;
+}
