@@ -34,5 +34,8 @@
 #define HART_CORE 0
 #define HART_EMERGENCY_SP 8
 #define HART_DEAD_X(n) (16 + 8 * (n))
+#define HART_ID 272
+#define HART_ENTRY 280
+#define HART_BYTES 384
 
 #endif

@@ -26,6 +26,9 @@ static_assert(offsetof(struct arch_user, f) == USER_F(0), "trap.S");
 static_assert(offsetof(struct arch_hart, core) == HART_CORE, "trap.S");
 static_assert(offsetof(struct arch_hart, emergency_sp) == HART_EMERGENCY_SP, "boot.S, trap.S");
 static_assert(offsetof(struct arch_hart, dead_x) == HART_DEAD_X(0), "trap.S");
+static_assert(offsetof(struct arch_hart, id) == HART_ID, "boot.S");
+static_assert(offsetof(struct arch_hart, entry) == HART_ENTRY, "boot.S");
+static_assert(sizeof(struct arch_hart) == HART_BYTES, "boot.S");
 static_assert(ARCH_EXIT_SYSCALL == 0, "trap.S answers it without asking");
 
 #define CAUSE_INTERRUPT (1ul << 63)
