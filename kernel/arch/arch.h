@@ -121,6 +121,14 @@ enum arch_exit_kind arch_user_run(struct arch_user *user, struct aspace *as, str
 /* Prepares a fresh thread: pc, stack pointer, user thread pointer (tp), first argument. FP state initial. */
 void arch_user_init(struct arch_user *user, uaddr_t pc, uaddr_t sp, uaddr_t tp, uint64_t arg0);
 
+/*
+ * The quick door: user->quick, if set, is called on the trap of a system call, on the core's stack, while the machine still counts
+ * the thread as running. True: its result is set, it goes on at once. False: arch_user_run returns ARCH_EXIT_SYSCALL as usual. A machine that
+ * has no shorter way than that may ignore it.
+ */
+typedef bool (*arch_quick_fn)(struct arch_user *user, uint64_t arg1, uint64_t arg2, uint64_t arg3, uint64_t arg4, uint64_t arg5,
+			      uint64_t arg6, uint64_t nr); /* argument 0: arch_user_arg(user, 0) */
+
 /* The thread is gone: forget its FP state if this core still holds it. Called on the core it last ran on. */
 void arch_user_fini(struct arch_user *user);
 

@@ -30,6 +30,7 @@
 #define USER_HART 264
 #define USER_FCSR 280
 #define USER_F(n) (288 + 8 * (n))
+#define USER_QUICK 544
 
 #define HART_CORE 0
 #define HART_EMERGENCY_SP 8
