@@ -96,7 +96,7 @@ static unsigned timers_run(struct core *c)
 	struct timers *ts = c->timers;
 	unsigned n = 0;
 
-	while (n < TIMERS_BATCH && c->timer_next <= c->now) {
+	while (n < TIMERS_BATCH && c->timer_next <= c->now && ts->root) {
 		struct timer *t = ts->root;
 
 		timer_disarm(t);
