@@ -9,7 +9,7 @@ import conf
 import vm
 
 SECONDS = 60
-BOOTS = 20
+BOOTS = 10
 RUN = "/bin/hello;/bin/t_ring_nop"
 
 
@@ -61,10 +61,10 @@ def refused():
 
 TESTS = {
     "any boot hart, 3 harts": any_boot_hart,
-    "1 hart": lambda: boot(1),
-    "2 harts": lambda: boot(2),
-    "8 harts": lambda: boot(8),
-    "64 MiB": lambda: boot(3, mem="64M"),
+    "one hart": lambda: boot(1),
+    "two harts": lambda: boot(2),
+    "eight harts": lambda: boot(8),
+    "little memory": lambda: boot(3, mem="64M"),
     "memory above 4 GiB": lambda: boot(3, mem="4G"),
     "no AIA: PLIC and firmware IPIs": lambda: boot(3, extra=["-machine", "aia=none"]),
     "no Sstc: the firmware's timer": lambda: boot(3, extra=["-cpu", "rv64,sstc=false"]),
