@@ -249,7 +249,7 @@ void door_deliver(struct ring *slot, int64_t result)
 
 static void door_accept(struct core *c, struct door *d)
 {
-	if (unlikely(!ring_refill_hand(c))) {
+	if (unlikely(!ring_door_hand(c))) {
 		door_deliver(&d->slot, -EAGAIN); /* nothing was accepted: the program may try again */
 		return;
 	}

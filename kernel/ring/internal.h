@@ -17,6 +17,7 @@ struct ring_core {
 	struct list rings;    /* every RING_POLLED ring of this core */
 	struct list ready;    /* chain members whose turn has come: begun by ring_begin_ready, never recursively */
 	uint32_t polled_count;
+	uint32_t door_ops; /* set once: ops that only doors may take, one per thread or a quarter of the pool */
 };
 
 /* A thread parked in enter, or a trap on its way to the ring's core. One per thread, see enter.c. */
@@ -57,6 +58,8 @@ unsigned ring_take(struct core *c, struct ring *r, unsigned max);
 void ring_accept(struct core *c, struct ring *r, const struct io_uring_sqe *sqe);
 /* The core's hand, from the pool if it has none. NULL: the pool is empty. */
 struct op *ring_refill_hand(struct core *c);
+/* The same for a trap: takes from the ops kept back for doors too. */
+struct op *ring_door_hand(struct core *c);
 /* The op's terminal CQE, and what hangs on it: chain, drain, timeouts. Ring's core; op->life is OP_DONE. */
 void ring_complete(struct core *c, struct ring *r, struct op *op);
 /* Those who look at the CQ tail other than by polling it: counting timeouts, threads in enter, pollers of the ring's descriptor. */

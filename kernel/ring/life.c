@@ -387,6 +387,8 @@ static void process_rings_free(struct process *p)
 	}
 }
 
+#define DOOR_OPS_MAX 256u /* threads there can be: proc/threads.c */
+
 void rings_init(void)
 {
 	for (unsigned i = 0; i < CORES_MAX; i++) {
@@ -398,6 +400,7 @@ void rings_init(void)
 		list_init(&c->rings->rings);
 		list_init(&c->rings->ready);
 		pool_init(&ring_pools[i], "rings", sizeof(struct ring), RINGS_PER_CORE);
+		c->rings->door_ops = min_of(DOOR_OPS_MAX, ops_total_count(c) / 4);
 		ring_core_attach(c);
 	}
 	table_check();

@@ -151,6 +151,8 @@ static void ring_last_op_done(struct core *c, struct ring *r)
 
 void ring_complete(struct core *c, struct ring *r, struct op *op)
 {
+	bool posted;
+
 	if (unlikely(op_cancel_is_out(op)))
 		return; /* a cancellation is on its way to it: completed again when that is back */
 	if (op->file) {
@@ -161,9 +163,10 @@ void ring_complete(struct core *c, struct ring *r, struct op *op)
 		list_remove(&op->inflight);
 		r->inflight_count--;
 	}
+	posted = op_post(c, r, op);
 	if (unlikely(op->chain))
-		ring_chain_advance(c, r, op);
-	if (op_post(c, r, op))
+		ring_chain_advance(c, r, op); /* behind its own CQE: the rest of a broken chain answers after what broke it */
+	if (posted)
 		op_release(c, op);
 	if (unlikely(r->slow & (RING_SLOW_DRAIN | RING_SLOW_DEAD))) {
 		ring_drain_advance(c, r);
@@ -278,6 +281,14 @@ bool op_post_more(struct op *op, int32_t res, uint32_t cqe_flags)
 /* ---- submissions ----------------------------------------------------------------------------------------- */
 
 struct op *ring_refill_hand(struct core *c)
+{
+	/* the last ops are the doors': a program that fills the pool must still be able to leave, and so must its neighbours */
+	if (!c->hand && ops_free_count(c) > c->rings->door_ops)
+		c->hand = op_alloc(c);
+	return c->hand;
+}
+
+struct op *ring_door_hand(struct core *c)
 {
 	if (!c->hand)
 		c->hand = op_alloc(c);
