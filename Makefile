@@ -74,12 +74,6 @@ version:
 LWIP := $(DEPS)/lwip/src
 FDT  := $(DEPS)/libfdt
 
-lwip_core := altcp altcp_alloc altcp_tcp def dns inet_chksum init ip mem memp netif pbuf raw stats \
-	sys tcp tcp_in tcp_out udp
-lwip_ipv4 := autoip dhcp etharp icmp igmp ip4 ip4_addr ip4_frag
-lwip_ipv6 := dhcp6 ethip6 icmp6 inet6 ip6 ip6_addr ip6_frag mld6 nd6
-lwip_srcs := $(lwip_core:%=core/%.c) $(lwip_ipv4:%=core/ipv4/%.c) $(lwip_ipv6:%=core/ipv6/%.c) \
-	netif/ethernet.c
 fdt_srcs  := fdt.c fdt_ro.c fdt_addresses.c fdt_strerror.c
 
 pins := $(DEPS)/lwip/.pin $(DEPS)/libfdt/.pin
@@ -91,7 +85,7 @@ $(DEPS)/%/.pin: scripts/sources.conf
 	$(Q)scripts/sources.py --deps $(DEPS) $(if $(SRC),--from $(SRC)) $*
 	@touch $@
 
-$(lwip_srcs:%=$(LWIP)/%) $(fdt_srcs:%=$(FDT)/%): | $(pins) ;
+$(fdt_srcs:%=$(FDT)/%): | $(pins) ;
 
 # ---- compilers and flags ------------------------------------------------------------------------
 
@@ -193,13 +187,8 @@ kernel_srcs := $(filter-out $(foreign) kernel/main.c,$(kernel_all))
 kernel_objs := $(kernel_srcs:%=$(O)/%.o)
 main_obj    := $(if $(filter kernel/main.c,$(kernel_all)),$(O)/kernel/main.c.o)
 
-net_port := $(wildcard kernel/net/lwip/lwipopts.h)
-lwip_objs := $(if $(net_port),$(lwip_srcs:%=$(O)/lwip/%.o))
 fdt_objs  := $(if $(filter riscv64,$(MACHINE)),$(fdt_srcs:%=$(O)/libfdt/%.o))
-third_objs := $(lwip_objs) $(fdt_objs)
-
-# Dependency files leave system headers out, and to lwIP the port's own headers are such.
-$(lwip_objs) $(filter $(O)/kernel/net/%,$(kernel_objs)): $(wildcard kernel/net/lwip/*.h kernel/net/lwip/arch/*.h)
+third_objs := $(fdt_objs)
 
 $(O)/kernel/net/%: private extra = $(lwip_includes)
 $(O)/kernel/arch/riscv64/%: private extra = $(fdt_includes)
@@ -216,9 +205,6 @@ $(O)/%.S.o: %.S $(O)/kernel.flags | $(pins)
 
 # Not our code: our machine flags, no opinion on its warnings.
 relaxed = $(filter-out $(warnings),$(kflags) $(common)) -w
-$(O)/lwip/%.c.o: $(LWIP)/%.c $(O)/kernel.flags
-	$(call say,CC,lwip/$*.c)
-	$(call compile,$(KCC) $(relaxed) $(includes),$(lwip_includes))
 $(O)/libfdt/%.c.o: $(FDT)/%.c $(O)/kernel.flags
 	$(call say,CC,libfdt/$*.c)
 	$(call compile,$(KCC) $(relaxed),$(fdt_includes))

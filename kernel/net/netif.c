@@ -18,6 +18,7 @@
 #include "lwip/ethip6.h"
 #include "lwip/pbuf.h"
 #include "mm/pool.h"
+#include "net/flow.h"
 #include "netif/ethernet.h"
 
 #define LENT_MAX 2048u
@@ -44,43 +45,62 @@ static void lent_free(struct pbuf *p)
 	pool_free(&lent_pool, l);
 }
 
-static struct pbuf *rx_copy(const uint8_t *frame, uint32_t len)
+/* A copy of what lwIP is to get, aligned as it is in the frame. */
+static struct pbuf *rx_copy(const uint8_t *from, uint32_t len, uint32_t pad)
 {
-	/* The Ethernet header is 14 bytes: two bytes in front align what follows it. */
-	struct pbuf *p = pbuf_alloc(PBUF_RAW, (uint16_t)(len + 2), PBUF_RAM);
+	struct pbuf *p = pbuf_alloc(PBUF_RAW, (uint16_t)(len + pad), PBUF_RAM);
 
 	if (p) {
-		pbuf_remove_header(p, 2);
-		memcpy(p->payload, frame, len);
+		pbuf_remove_header(p, pad);
+		memcpy(p->payload, from, len);
 	}
 	return p;
+}
+
+/* Lends the device's buffer. */
+static struct pbuf *rx_lend(struct nic *nic, void *buf, uint8_t *from, uint32_t len)
+{
+	struct lent *l = pool_alloc(&lent_pool);
+
+	if (unlikely(!l))
+		return NULL;
+	l->pbuf.custom_free_function = lent_free;
+	l->nic = nic;
+	l->buf = buf;
+	lent_now = l;
+	return pbuf_alloced_custom(PBUF_RAW, (uint16_t)len, PBUF_REF, &l->pbuf, from, (uint16_t)len);
 }
 
 static bool rx(struct nic *nic, void *buf, uint8_t *frame, uint32_t len)
 {
 	struct net_if *n = nic->net;
-	struct lent *l = NULL;
+	struct flow_segment seg;
 	struct pbuf *p = NULL;
-	bool low = nic->ops->rx_free(nic) <= n->rx_low;
-	bool kept;
+	bool known, kept;
 
 	if (unlikely(len < 14 || len > 14u + nic->mtu))
 		goto out_drop;
-	if (unlikely(low))
-		p = rx_copy(frame, len);
-	if (likely(!p)) {
-		if (low && len > SMALL_FRAME)
-			goto out_drop;
-		l = pool_alloc(&lent_pool);
-		if (unlikely(!l))
-			goto out_drop;
-		l->pbuf.custom_free_function = lent_free;
-		l->nic = nic;
-		l->buf = buf;
-		p = pbuf_alloced_custom(PBUF_RAW, (uint16_t)len, PBUF_REF, &l->pbuf, frame, (uint16_t)len);
+	known = flow_find(n, frame, len, &seg);
+	if (known && seg.expected && !seg.len) {
+		flow_ack(&seg);
+		return false;
 	}
-	lent_now = l;
-	if (unlikely(ethernet_input(p, &n->netif) != ERR_OK))
+	if (unlikely(!known))
+		seg = (struct flow_segment){ .at = 0, .len = len };
+	if (unlikely(nic->ops->rx_free(nic) <= n->rx_low)) {
+		p = rx_copy(frame + seg.at, seg.len, known ? 0 : 2);
+		if (!p && len > SMALL_FRAME)
+			goto out_drop;
+	}
+	if (likely(!p))
+		p = rx_lend(nic, buf, frame + seg.at, seg.len);
+	if (unlikely(!p))
+		goto out_drop;
+	if (likely(known && seg.expected))
+		flow_data(&seg, p);
+	else if (known)
+		flow_input(n, p, &seg);
+	else if (ethernet_input(p, &n->netif) != ERR_OK)
 		pbuf_free(p);
 	kept = lent_now != NULL;
 	lent_now = NULL;

@@ -54,6 +54,12 @@ void sock_name_make(const struct sock *s, const ip_addr_t *ip, uint16_t port, st
 
 /* ---- tcp.c ---- */
 
+/* The socket that watches this pcb; NULL for half-open and closed ones. */
+struct sock *tcp_sock_of(const struct tcp_pcb *pcb);
+/* What lwIP's callbacks say, said by flow.c: data (the pbuf is taken), an acknowledgement. */
+void tcp_sock_received(struct sock *s, struct tcp_pcb *pcb, struct pbuf *p);
+void tcp_sock_acked(struct sock *s);
+
 int tcp_sock_bind(struct sock *s, const ip_addr_t *ip, uint16_t port);
 int tcp_sock_connect(struct sock *s, const ip_addr_t *ip, uint16_t port);
 void tcp_sock_close(struct sock *s);

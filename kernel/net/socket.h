@@ -79,6 +79,12 @@ struct sock {
 	struct linger linger;
 	uint32_t sndbuf, rcvbuf;
 
+	/* flow.c: how received segments find this socket */
+	struct sock *flow_next;
+	struct tcp_pcb *flow_before;
+	uint32_t flow_peer, flow_ports;
+	bool flow_known;
+
 	/* As they were when the connection ended: getpeername of a GONE socket is an error, getsockname is not. */
 	struct sock_name local;
 };
@@ -134,6 +140,13 @@ struct sock_io {
 must_use int64_t sock_recv(struct sock *s, struct sock_io *io);
 /* Bytes taken by this call (> 0, maybe not all: -EAGAIN next time), -EAGAIN (park on writers), or an error. */
 must_use int64_t sock_send(struct sock *s, struct sock_io *io);
+
+/*
+ * The same for one piece of memory and nothing else to tell (no name, no flags): what RECV, SEND, READ and WRITE mostly are. TCP only; sock_recv_span
+ * only when sock_has_data.
+ */
+must_use int64_t sock_recv_span(struct sock *s, struct aspace *as, uaddr_t at, uint64_t len);
+must_use int64_t sock_send_span(struct sock *s, struct aspace *as, uaddr_t at, uint64_t len);
 
 /* May something be received? Bytes, or 1 for a datagram (> 0), 0 at the end of the stream, -EAGAIN, or the error, which is told once. */
 must_use int64_t sock_can_recv(struct sock *s);

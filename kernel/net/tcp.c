@@ -10,6 +10,7 @@
  */
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/tcp.h"
+#include "net/flow.h"
 #include "net/sock_impl.h"
 #include "uapi/errno.h"
 
@@ -82,6 +83,7 @@ static void forget(struct tcp_pcb *pcb)
  */
 static void let_go(struct sock *s, struct tcp_pcb *pcb)
 {
+	flow_drop(s);
 	sock_name_make(s, &pcb->local_ip, pcb->local_port, &s->local);
 	forget(pcb);
 	s->tcp = NULL;
@@ -89,38 +91,47 @@ static void let_go(struct sock *s, struct tcp_pcb *pcb)
 	sock_wake_writers(s);
 }
 
+void tcp_sock_received(struct sock *s, struct tcp_pcb *pcb, struct pbuf *p)
+{
+	if (unlikely(s->rd_shut)) {
+		tcp_recved(pcb, p->tot_len);
+		pbuf_free(p);
+		return;
+	}
+	queue_push(s, p);
+	if (likely(!list_is_empty(&s->readers.ops)))
+		waitlist_wake_one(&s->readers);
+	file_poll_wake(&s->file);
+}
+
+void tcp_sock_acked(struct sock *s)
+{
+	if (unlikely(!list_is_empty(&s->writers.ops) || !list_is_empty(&s->file.pollers.ops)) &&
+	    tcp_sock_room(s) >= TCP_SNDLOWAT)
+		sock_wake_writers(s);
+}
+
 static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 {
 	struct sock *s = arg;
 
 	(void)err;
-	if (!p) {
-		s->eof = true;
-		if (s->wr_shut)
-			let_go(s, pcb);
-		sock_wake_readers(s);
+	if (p) {
+		tcp_sock_received(s, pcb, p);
 		return ERR_OK;
 	}
-	if (unlikely(s->rd_shut)) {
-		tcp_recved(pcb, p->tot_len);
-		pbuf_free(p);
-		return ERR_OK;
-	}
-	queue_push(s, p);
-	waitlist_wake_one(&s->readers);
-	file_poll_wake(&s->file);
+	s->eof = true;
+	if (s->wr_shut)
+		let_go(s, pcb);
+	sock_wake_readers(s);
 	return ERR_OK;
 }
 
 static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 {
-	struct sock *s = arg;
-
 	(void)len;
 	(void)pcb;
-	if (unlikely(!list_is_empty(&s->writers.ops) || !list_is_empty(&s->file.pollers.ops)) &&
-	    tcp_sock_room(s) >= TCP_SNDLOWAT)
-		sock_wake_writers(s);
+	tcp_sock_acked(arg);
 	return ERR_OK;
 }
 
@@ -143,6 +154,7 @@ static void on_error(void *arg, err_t err)
 
 	if (s->tcp)
 		sock_name_make(s, &s->tcp->local_ip, s->tcp->local_port, &s->local);
+	flow_drop(s);
 	s->tcp = NULL;
 	s->state = SOCK_GONE;
 	if (err == ERR_CLSD)
@@ -153,6 +165,11 @@ static void on_error(void *arg, err_t err)
 		s->error = (int16_t)-sock_errno(err);
 	sock_wake_readers(s);
 	sock_wake_writers(s);
+}
+
+struct sock *tcp_sock_of(const struct tcp_pcb *pcb)
+{
+	return pcb->recv == on_recv ? pcb->callback_arg : NULL;
 }
 
 static void watch(struct sock *s, struct tcp_pcb *pcb)
@@ -172,6 +189,7 @@ static err_t on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
 	(void)pcb;
 	(void)err;
 	s->state = SOCK_CONNECTED;
+	flow_add(s);
 	sock_wake_writers(s);
 	return ERR_OK;
 }
@@ -218,6 +236,7 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 	s->keep_count = listener->keep_count;
 	s->nodelay = listener->nodelay;
 	pcb_apply_options(s, pcb);
+	flow_add(s);
 	tcp_backlog_delayed(pcb);
 	s->listener = listener;
 	list_push_back(&listener->accepted, &s->sibling);
@@ -390,6 +409,7 @@ void tcp_sock_close(struct sock *s)
 
 	if (pcb)
 		sock_name_make(s, &pcb->local_ip, pcb->local_port, &s->local);
+	flow_drop(s);
 	if (s->state == SOCK_LISTENING) {
 		close_listener(s);
 	} else if (pcb) {
@@ -444,6 +464,68 @@ uint32_t tcp_sock_recv(struct sock *s, const struct pin *pin, uint32_t n, uint32
 			tcp_recved(s->tcp, (u16_t)min_of(left, 0xffffu));
 	if (s->queue.head)
 		waitlist_wake_one(&s->readers);
+	return n;
+}
+
+/* The bytes of a pin that lies in one page. */
+static inline void *pin_flat(const struct pin *pin)
+{
+	return (char *)arch_direct((paddr_t)pin->frame[0] << PAGE_SHIFT) + pin->first;
+}
+
+int64_t sock_recv_span(struct sock *s, struct aspace *as, uaddr_t at, uint64_t len)
+{
+	struct pbuf *p = s->queue.head;
+	uint32_t part = p->len - s->head_off, n;
+	struct pin pin;
+	int64_t got;
+
+	if (unlikely(s->file.closed))
+		return -ECANCELED;
+	got = pin_user(as, at, min_of(len, (uint64_t)s->queued), ACCESS_WRITE, &pin);
+	if (unlikely(got <= 0))
+		return got;
+	n = (uint32_t)got;
+	/* One pbuf's rest into one page: nearly every small message. */
+	if (likely(n <= part && pin.pages == 1)) {
+		memcpy(pin_flat(&pin), (const char *)p->payload + s->head_off, n);
+		s->queued -= n;
+		s->head_off += n;
+		if (n == part)
+			queue_drop_head(s);
+		if (likely(s->tcp))
+			tcp_recved(s->tcp, (u16_t)n);
+		if (unlikely(s->queue.head && !list_is_empty(&s->readers.ops)))
+			waitlist_wake_one(&s->readers);
+	} else {
+		n = tcp_sock_recv(s, &pin, n, 0);
+	}
+	pin_release(&pin);
+	return n;
+}
+
+int64_t sock_send_span(struct sock *s, struct aspace *as, uaddr_t at, uint64_t len)
+{
+	int64_t n = s->file.closed ? -ECANCELED : tcp_sock_can_send(s);
+	struct pin pin;
+
+	if (unlikely(n <= 0))
+		return n;
+	n = pin_user(as, at, min_of(len, (uint64_t)n), ACCESS_READ, &pin);
+	if (unlikely(n <= 0))
+		return n;
+	if (likely(pin.pages == 1)) {
+		err_t err = tcp_write(s->tcp, pin_flat(&pin), (u16_t)n,
+				      TCP_WRITE_FLAG_COPY | ((uint64_t)n < len ? TCP_WRITE_FLAG_MORE : 0));
+
+		if (unlikely(err != ERR_OK))
+			n = err == ERR_MEM ? -EAGAIN : sock_errno(err);
+	} else {
+		n = tcp_sock_send(s, &pin, (uint32_t)n, (uint64_t)n < len);
+	}
+	pin_release(&pin);
+	if (likely(n > 0))
+		tcp_output(s->tcp);
 	return n;
 }
 

@@ -108,6 +108,17 @@ static int64_t recv_select(struct op *op, struct sock *s, struct data_op *d)
 	return n;
 }
 
+static int64_t recv_once(struct op *op, struct sock *s, struct data_op *d)
+{
+	if (likely(s->type == SOCK_STREAM && !d->select && d->len)) {
+		if (!sock_has_data(s))
+			return sock_can_recv(s);
+		if (likely(!(d->flags & MSG_PEEK)))
+			return sock_recv_span(s, op_aspace(op), d->addr + d->done, d->len - d->done);
+	}
+	return d->select ? recv_select(op, s, d) : recv_into(op, s, d, d->addr, d->len);
+}
+
 static enum step recv_end(struct op *op, struct sock *s, struct data_op *d, int64_t res)
 {
 	if (d->done) {
@@ -129,7 +140,7 @@ static enum step recv_move(struct op *op, struct sock *s, struct data_op *d)
 		sock_pass_on(s);
 		return recv_end(op, s, d, -ECANCELED);
 	}
-	n = d->select ? recv_select(op, s, d) : recv_into(op, s, d, d->addr, d->len);
+	n = recv_once(op, s, d);
 	if (n == -EAGAIN && op_sock_waits(op, s, d->flags))
 		return op_park(op, &s->readers);
 	if (n > 0 && d->multi) {
@@ -156,29 +167,40 @@ static enum step send_end(struct op *op, struct data_op *d, int64_t res)
 	return op_finish(op, (int32_t)d->done);
 }
 
-static enum step send_move(struct op *op, struct sock *s, struct data_op *d)
+/* With a name to send to, or more to follow, or datagrams. */
+static int64_t send_any(struct op *op, struct sock *s, struct data_op *d)
 {
 	struct iovec iov = { (void *)(uintptr_t)d->addr, d->len };
 	struct sock_io io = { .as = op_aspace(op), .iov = &iov, .count = 1, .flags = d->flags, .done = d->done };
 	struct sock_name name;
+
+	if (d->name) {
+		int err = sock_name_read(op_aspace(op), d->name, d->name_len, &name);
+
+		if (err)
+			return err;
+		io.name = &name;
+	}
+	return sock_send(s, &io);
+}
+
+static enum step send_move(struct op *op, struct sock *s, struct data_op *d)
+{
 	int64_t n;
 
 	if (unlikely(op->flags & OP_CANCELLED))
 		return send_end(op, d, -ECANCELED);
-	if (unlikely(d->name)) {
-		int err = sock_name_read(op_aspace(op), d->name, d->name_len, &name);
-
-		if (err)
-			return op_finish(op, err);
-		io.name = &name;
-	}
-	n = sock_send(s, &io);
-	if (n > 0)
+	if (likely(s->type == SOCK_STREAM && !d->name && d->len && !(d->flags & MSG_MORE)))
+		n = sock_send_span(s, op_aspace(op), d->addr + d->done, d->len - d->done);
+	else
+		n = send_any(op, s, d);
+	if (likely(n > 0)) {
 		d->done += (uint32_t)n;
-	if (n > 0 && d->done < d->len)
-		return op_goto(op, DATA_MOVE);
-	if (n == -EAGAIN && op_sock_waits(op, s, d->flags))
+		if (unlikely(d->done < d->len))
+			return op_goto(op, DATA_MOVE);
+	} else if (n == -EAGAIN && op_sock_waits(op, s, d->flags)) {
 		return op_park(op, &s->writers);
+	}
 	return send_end(op, d, n);
 }
 

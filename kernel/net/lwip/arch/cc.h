@@ -60,6 +60,12 @@ static inline uint32_t net_swap32(uint32_t v)
 #define lwip_htonl(v) net_swap32(v)
 #define lwip_ntohl(v) net_swap32(v)
 
+/* A freestanding compiler calls these even for six bytes; the builtins are the same functions, inlined where the size is known and small. */
+#define MEMCPY(dst, src, len) __builtin_memcpy(dst, src, len)
+#define SMEMCPY(dst, src, len) __builtin_memcpy(dst, src, len)
+#define memset(dst, v, len) __builtin_memset(dst, v, len)
+#define memcmp(a, b, len) __builtin_memcmp(a, b, len)
+
 #define PACK_STRUCT_BEGIN
 #define PACK_STRUCT_END
 #ifdef CONFIG_ARCH_HOSTED
