@@ -111,7 +111,7 @@ struct async_bufs {
 	char *data;
 	size_t ring_bytes, data_bytes;
 	uint32_t count, size;
-	uint32_t puts; /* buffers given back so far */
+	uint32_t held; /* buffers with data, not yet given back */
 	uint16_t group, tail;
 	struct async_waitq waiters; /* streams that found no buffer */
 };

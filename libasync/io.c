@@ -149,7 +149,7 @@ int async_shutdown(int fd, int how)
 	return async_op(IORING_OP_SHUTDOWN, fd, 0, NULL, (uint32_t)how, 0);
 }
 
-/* Socket options are sub-commands of URING_CMD. */
+/* Socket options and names are sub-commands of URING_CMD. */
 static int io_sockopt(uint32_t cmd, int fd, int level, int name, const void *value, socklen_t len)
 {
 	struct async_io io;
@@ -175,16 +175,29 @@ int async_getsockopt(int fd, int level, int name, void *value, socklen_t len)
 	return io_sockopt(SOCKET_URING_OP_GETSOCKOPT, fd, level, name, value, len);
 }
 
+/* Whose name travels where an option's length is. */
+static int io_sockname(int fd, void *addr, socklen_t *addr_len, uint32_t peer)
+{
+	struct async_io io;
+	struct io_uring_sqe *sqe = async_io_begin(&io);
+
+	if (sqe) {
+		ring_fill(sqe, IORING_OP_URING_CMD, fd, SOCKET_URING_OP_GETSOCKNAME, io_addr(addr), 0,
+			  0, io_addr(&io));
+		sqe->optlen = peer;
+		sqe->addr3 = io_addr(addr_len);
+	}
+	return async_io_wait(&io);
+}
+
 int async_getsockname(int fd, void *addr, socklen_t *addr_len)
 {
-	return (int)async_syscall(SYS_getsockname, (uint64_t)fd, io_addr(addr), io_addr(addr_len),
-				  0, 0, 0);
+	return io_sockname(fd, addr, addr_len, 0);
 }
 
 int async_getpeername(int fd, void *addr, socklen_t *addr_len)
 {
-	return (int)async_syscall(SYS_getpeername, (uint64_t)fd, io_addr(addr), io_addr(addr_len),
-				  0, 0, 0);
+	return io_sockname(fd, addr, addr_len, 1);
 }
 
 static uint16_t io_net16(uint16_t x)

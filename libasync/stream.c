@@ -76,6 +76,8 @@ void async_stream_answer(struct async_stream *stream, int32_t res, uint32_t flag
 
 	if (!(flags & IORING_CQE_F_MORE))
 		stream->running = false;
+	if (stream->bufs && flags & IORING_CQE_F_BUFFER)
+		stream->bufs->held++;
 	if (stream->kept_count == stream->kept_size) {
 		stream_refuse(res);
 		return;
@@ -140,13 +142,12 @@ static void *stream_buf(const struct async_stream *stream, const struct async_an
 	       (size_t)(answer->flags >> IORING_CQE_BUFFER_SHIFT) * stream->bufs->size;
 }
 
-/* Waits until somebody gives a buffer back. */
+/* Waits while every buffer is with a program: the kernel can have none. */
 static int bufs_wait(struct async_bufs *bufs)
 {
-	uint32_t seen = bufs->puts;
 	int err = 0;
 
-	while (!err && bufs->puts == seen)
+	while (!err && bufs->held == bufs->count)
 		err = waitq_wait(&bufs->waiters);
 	return err;
 }
@@ -271,7 +272,7 @@ void async_bufs_put(struct async_bufs *bufs, void *buf)
 {
 	bufs_offer(bufs, (uint32_t)((size_t)((char *)buf - bufs->data) / bufs->size));
 	bufs_publish(bufs);
-	bufs->puts++;
+	bufs->held--;
 	waitq_wake_all(&bufs->waiters);
 }
 

@@ -91,7 +91,9 @@ void arch_user_deadline(nsec_t deadline);
 /* ---- interrupts of devices ---------------------------------------------------------------------- */
 
 /* Routes device interrupt source `irq` (APLIC/PLIC source number) to core `index` as a wake-up: it ends arch_idle_wait or
- * user mode there. No handler runs: the owning core polls its devices in its turn. 0 or -EINVAL/-ENODEV. */
+ * user mode there. No handler runs: the owning core polls its devices in its turn. A source counts as an edge: its owner clears
+ * the device's own condition before it looks for the last time in arm(), or the next event makes no edge. 0 or
+ * -EINVAL/-ENODEV. */
 must_use int arch_irq_route(unsigned irq, unsigned index);
 
 /* ---- running user code --------------------------------------------------------------------------- */
@@ -121,7 +123,16 @@ enum arch_exit_kind arch_user_run(struct arch_user *user, struct aspace *as, str
 /* Prepares a fresh thread: pc, stack pointer, user thread pointer (tp), first argument. FP state initial. */
 void arch_user_init(struct arch_user *user, uaddr_t pc, uaddr_t sp, uaddr_t tp, uint64_t arg0);
 
-/* The thread is gone: forget its FP state if this core still holds it. Called on the core it last ran on. */
+/*
+ * The quick door: user->quick, if set, is called on the trap of a system call, on the core's stack, while the machine still counts
+ * the thread as running. True: its result is set, it goes on at once. False: arch_user_run returns ARCH_EXIT_SYSCALL as usual. A machine that
+ * has no shorter way than that may ignore it.
+ */
+typedef bool (*arch_quick_fn)(struct arch_user *user, uint64_t arg1, uint64_t arg2, uint64_t arg3, uint64_t arg4, uint64_t arg5,
+			      uint64_t arg6, uint64_t nr); /* argument 0: arch_user_arg(user, 0) */
+
+/* The thread is gone: forget its FP state, and let go of its address space, if this core still holds them. Called on the core it last
+ * ran on, before its address space is put: no core may hold a space that ends (arch_aspace_fini checks). */
 void arch_user_fini(struct arch_user *user);
 
 /* [inline] uint64_t arch_user_nr(u), arch_user_arg(u, 0..5); void arch_user_set_result(u, int64_t) */

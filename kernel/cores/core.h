@@ -58,6 +58,9 @@ struct core {
 	struct counters *count;
 	uint64_t turn; /* turns begun */
 	nsec_t now;    /* time read at the start of this turn */
+	uint32_t ops_ready;   /* bit per priority with runnable ops: kept by sched/executor.c */
+	nsec_t timer_next;    /* deadline of the earliest timer, NSEC_NEVER if none: kept by sched/timer.c */
+	nsec_t user_deadline; /* what arch_user_deadline was last told: kept by sched/thread.c */
 
 	const struct core_part_ops *part[CORE_PARTS]; /* set once at boot, NULL: this core has no such part */
 
@@ -88,6 +91,12 @@ extern unsigned cores_count;
 static inline struct core *this_core(void)
 {
 	return arch_core();
+}
+
+/* The owner's look into its mailbox. */
+static inline bool mailbox_is_empty(const struct core *c)
+{
+	return !atomic_load_explicit(&c->mailbox.newest, memory_order_relaxed);
 }
 
 /* Reads the core map (boot argument `map`, `spin_us`), creates a struct core for each hart named. Boot core, before any part is set.

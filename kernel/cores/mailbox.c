@@ -24,11 +24,6 @@ void mailbox_post(unsigned index, struct mail *m)
 	}
 }
 
-bool mailbox_is_empty(const struct core *c)
-{
-	return !atomic_load_explicit(&c->mailbox.newest, memory_order_relaxed);
-}
-
 unsigned mailbox_deliver(struct core *c)
 {
 	struct mail *m, *oldest = NULL, *next;

@@ -25,7 +25,6 @@ struct core;
 
 /* Runs every mail that was there when it was called; returns how many. Owner only; the first part of a turn. */
 unsigned mailbox_deliver(struct core *c);
-bool mailbox_is_empty(const struct core *c);
 
 /* Posts to core `index` and rings its doorbell if it may be asleep. Posting to the own core is legal. */
 void mailbox_post(unsigned index, struct mail *m);

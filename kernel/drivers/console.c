@@ -25,9 +25,9 @@ static _Atomic uint32_t console_waking; /* wake_mail is under way */
 /* set once at boot */
 static struct console_dev *console_dev;
 
-/* under console_locked; head and tail are also read without it, by console_has_output */
+/* under console_locked; the counts are also read without it, by console_has_output */
 static char buffer[BUFFER_BYTES];
-static _Atomic uint32_t buffer_head, buffer_tail; /* bytes ever taken out, ever put in */
+_Atomic uint32_t console_taken, console_put;
 
 static void wake_delivered(struct mail *m)
 {
@@ -54,18 +54,18 @@ static void console_unlock(void)
 
 static uint32_t buffer_count(void)
 {
-	return atomic_load_explicit(&buffer_tail, memory_order_relaxed) -
-	       atomic_load_explicit(&buffer_head, memory_order_relaxed);
+	return atomic_load_explicit(&console_put, memory_order_relaxed) -
+	       atomic_load_explicit(&console_taken, memory_order_relaxed);
 }
 
 /* Under the lock. One push of the longest contiguous piece; returns what the device took. */
 static unsigned buffer_push(void)
 {
-	uint32_t head = atomic_load_explicit(&buffer_head, memory_order_relaxed);
+	uint32_t head = atomic_load_explicit(&console_taken, memory_order_relaxed);
 	uint32_t at = head & (BUFFER_BYTES - 1), len = min_of(buffer_count(), BUFFER_BYTES - at);
 	size_t took = len ? console_dev->write(console_dev, buffer + at, len) : 0;
 
-	atomic_store_explicit(&buffer_head, head + (uint32_t)took, memory_order_relaxed);
+	atomic_store_explicit(&console_taken, head + (uint32_t)took, memory_order_relaxed);
 	return (unsigned)took;
 }
 
@@ -78,7 +78,7 @@ static void buffer_empty(uint32_t left)
 		if (buffer_push())
 			last = arch_time_ns();
 		else if (arch_time_ns() - last > WRITE_NS_MAX)
-			atomic_store_explicit(&buffer_head, buffer_tail, memory_order_relaxed);
+			atomic_store_explicit(&console_taken, console_put, memory_order_relaxed);
 		else
 			arch_relax();
 	}
@@ -88,14 +88,14 @@ static void buffer_empty(uint32_t left)
 static void buffer_put(const char *text, size_t len)
 {
 	while (len) {
-		uint32_t tail = atomic_load_explicit(&buffer_tail, memory_order_relaxed);
+		uint32_t tail = atomic_load_explicit(&console_put, memory_order_relaxed);
 		uint32_t at = tail & (BUFFER_BYTES - 1);
 		uint32_t piece = min_of(BUFFER_BYTES - buffer_count(), BUFFER_BYTES - at);
 
 		if (piece > len)
 			piece = (uint32_t)len;
 		memcpy(buffer + at, text, piece);
-		atomic_store_explicit(&buffer_tail, tail + piece, memory_order_relaxed);
+		atomic_store_explicit(&console_put, tail + piece, memory_order_relaxed);
 		text += piece;
 		len -= piece;
 		if (len)
@@ -134,11 +134,6 @@ unsigned console_drain(void)
 	took = buffer_push();
 	console_unlock();
 	return took;
-}
-
-bool console_has_output(void)
-{
-	return buffer_count() != 0;
 }
 
 void console_take(const char *bytes, size_t len)

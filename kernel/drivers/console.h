@@ -26,8 +26,15 @@ struct console_dev *console_device(void);
 
 /* Moves buffered bytes to the device as far as it takes them; returns how many. Owner core (its poller). */
 unsigned console_drain(void);
+/* Bytes ever taken out of the buffer, ever put in; console.c's own. */
+extern _Atomic uint32_t console_taken, console_put;
+
 /* Is anything still in the buffer? A hint to other cores; exact on the owner core after a full fence. */
-bool console_has_output(void);
+static inline bool console_has_output(void)
+{
+	return atomic_load_explicit(&console_put, memory_order_relaxed) !=
+	       atomic_load_explicit(&console_taken, memory_order_relaxed);
+}
 
 /* Input from the device, on the owner core: Ctrl-X goes to console_attention, the rest to console_input. */
 void console_take(const char *bytes, size_t len);

@@ -23,7 +23,7 @@ void random_bytes(void *dst, size_t len);
 
 /* Parts registered by drivers: polled in their core's PART_DEVICES, flushed in its PART_FLUSH, in the order they were added. */
 struct device_poller {
-	struct device_poller *next;
+	struct device_poller *next, *next_flush;
 	unsigned (*poll)(struct device_poller *p);
 	void (*flush)(struct device_poller *p);  /* tells the device what was queued in this turn; may be NULL */
 	bool (*arm)(struct device_poller *p);    /* may be NULL */

@@ -7,7 +7,7 @@
 #include "drivers/drivers.h"
 
 /* set once at boot; index = core index, in the order of device_poller_add */
-static struct device_poller *pollers[CORES_MAX];
+static struct device_poller *pollers[CORES_MAX], *flushers[CORES_MAX];
 
 static unsigned devices_run(struct core *c)
 {
@@ -37,9 +37,8 @@ static void devices_disarm(struct core *c)
 
 static unsigned devices_flush(struct core *c)
 {
-	for (struct device_poller *p = pollers[c->index]; p; p = p->next)
-		if (p->flush)
-			p->flush(p);
+	for (struct device_poller *p = flushers[c->index]; p; p = p->next_flush)
+		p->flush(p);
 	return 0;
 }
 
@@ -61,9 +60,13 @@ void device_poller_add(unsigned core, struct device_poller *p)
 
 	while (*end)
 		end = &(*end)->next;
-	p->next = NULL;
 	*end = p;
+	p->next = p->next_flush = NULL;
 	core_part_set(cores[core], PART_DEVICES, &devices_part);
-	if (p->flush)
-		core_part_set(cores[core], PART_FLUSH, &flush_part);
+	if (!p->flush)
+		return;
+	for (end = &flushers[core]; *end;)
+		end = &(*end)->next_flush;
+	*end = p;
+	core_part_set(cores[core], PART_FLUSH, &flush_part);
 }

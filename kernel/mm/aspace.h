@@ -46,7 +46,6 @@ struct aspace {
 	_Atomic uint32_t refs;
 	_Atomic uint32_t seq; /* odd while the owner rewrites the region array; pairs with aspace_fault */
 	_Atomic uint64_t resident; /* frames mapped and page tables, for limits and reports */
-	_Atomic uint64_t active_cores; /* bit per core index that may hold translations; set by arch_user_run */
 
 	/* owner core only (others read under seq) */
 	struct region *regions; /* sorted by base, not overlapping */

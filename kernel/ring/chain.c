@@ -93,14 +93,12 @@ void ring_begin(struct core *c, struct ring *r, struct op *op)
 		op_run(op);
 }
 
-unsigned ring_begin_ready(struct core *c)
+unsigned ring_begin_listed(struct core *c)
 {
 	struct ring_core *rc = c->rings;
 	struct list *first;
 	unsigned n = 0;
 
-	if (likely(list_is_empty(&rc->ready)))
-		return 0;
 	while ((first = list_pop_front(&rc->ready))) {
 		struct op *op = list_item(first, struct op, link);
 		struct ring *r = op->ring;

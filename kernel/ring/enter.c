@@ -37,7 +37,10 @@ static void enter_finish(struct enter_wait *w, int64_t result)
 	struct ring *r = w->ring;
 
 	timer_disarm(&w->timer);
-	list_remove(&w->link);
+	if (list_is_linked(&w->link)) {
+		list_remove(&w->link);
+		r->watchers--;
+	}
 	w->ring = NULL;
 	arch_user_set_result(&t->thread.user, result);
 	file_put(&r->file);
@@ -81,6 +84,7 @@ void enter_forget(struct core *c, struct ring *r)
 		struct enter_wait *w = list_item(first, struct enter_wait, link);
 
 		timer_disarm(&w->timer);
+		r->watchers--;
 		w->ring = NULL;
 		file_put(&r->file);
 	}
@@ -91,6 +95,11 @@ static bool enter_serve(struct core *c, struct enter_wait *w, int64_t *result)
 {
 	struct ring *r = w->ring;
 
+	if (w->begun) {
+		w->begun = 0; /* by the quick door: only the waiting is left */
+		*result = w->result;
+		return enter_is_over(r, w);
+	}
 	*result = 0;
 	if (unlikely(r->slow & (RING_SLOW_DISABLED | RING_SLOW_DEAD))) {
 		*result = -EBADFD;
@@ -102,7 +111,7 @@ static bool enter_serve(struct core *c, struct enter_wait *w, int64_t *result)
 	} else {
 		*result = w->to_submit;
 		if (w->flags & IORING_ENTER_SQ_WAIT)
-			(void)ring_take(c, r, r->sq_mask + 1);
+			(void)ring_take(c, r, (unsigned)r->sq_mask + 1);
 	}
 	w->result = *result;
 	if (!(w->flags & (IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAIT)))
@@ -117,6 +126,7 @@ static bool enter_serve(struct core *c, struct enter_wait *w, int64_t *result)
 static void enter_wait_here(struct enter_wait *w)
 {
 	list_push_back(&w->ring->waiters, &w->link);
+	w->ring->watchers++;
 	if (w->timed)
 		timer_arm(&w->timer, w->deadline);
 }
@@ -162,6 +172,19 @@ static int enter_args(struct user_thread *t, struct enter_wait *w)
 	return 0;
 }
 
+/* The next enter on this descriptor may take the quick door: this core serves the ring and changes the descriptor table itself. */
+static void quick_remember(struct user_thread *t, struct ring *r)
+{
+	struct door *d = container_of(t->slot, struct door, slot);
+	uint64_t fd = (uint32_t)arch_user_arg(&t->thread.user, 0);
+
+	if (r->kind != RING_ENTER || t->proc->home != r->core)
+		return;
+	d->quick_fd = fd;
+	d->quick_slot = &t->proc->fds[fd];
+	d->quick_ring = r;
+}
+
 static bool enter_trap(struct user_thread *t)
 {
 	struct enter_wait *w = t->enter;
@@ -184,6 +207,7 @@ static bool enter_trap(struct user_thread *t)
 	}
 	w->ring = container_of(f, struct ring, file);
 	if (core_serves(c, w->ring)) {
+		quick_remember(t, w->ring);
 		if (likely(enter_serve(c, w, &result))) {
 			file_put(f);
 			w->ring = NULL;
@@ -225,7 +249,7 @@ void door_deliver(struct ring *slot, int64_t result)
 
 static void door_accept(struct core *c, struct door *d)
 {
-	if (unlikely(!ring_refill_hand(c))) {
+	if (unlikely(!ring_door_hand(c))) {
 		door_deliver(&d->slot, -EAGAIN); /* nothing was accepted: the program may try again */
 		return;
 	}
@@ -300,6 +324,10 @@ int door_init(struct user_thread *t)
 	d->slot.door = d;
 	d->wait.thread = t;
 	d->wait.ring = NULL;
+	d->wait.begun = 0;
+	d->quick_fd = QUICK_NONE;
+	d->quick_ring = NULL;
+	t->thread.user.quick = ring_door_quick;
 	list_init(&d->wait.link);
 	timer_init(&d->wait.timer, enter_timeout);
 	t->slot = &d->slot;

@@ -17,6 +17,7 @@ struct ring_core {
 	struct list rings;    /* every RING_POLLED ring of this core */
 	struct list ready;    /* chain members whose turn has come: begun by ring_begin_ready, never recursively */
 	uint32_t polled_count;
+	uint32_t door_ops; /* set once: ops that only doors may take, one per thread or a quarter of the pool */
 };
 
 /* A thread parked in enter, or a trap on its way to the ring's core. One per thread, see enter.c. */
@@ -27,10 +28,13 @@ struct enter_wait {
 	struct ring *ring; /* its file is referenced */
 	uint32_t to_submit, min_complete, flags;
 	uint8_t timed; /* `deadline` is meant */
+	uint8_t begun; /* the quick door has submitted already: `result` */
 	nsec_t deadline;
 	int64_t result; /* entries submitted so far */
 	struct timer timer;
 };
+
+#define QUICK_NONE UINT64_MAX
 
 /* A thread's door: the slot for its traps and its place to wait. From a pool; user_thread.slot and .enter point into it. */
 struct door {
@@ -39,6 +43,11 @@ struct door {
 	struct io_uring_sqe sqe; /* the trap as an SQE, kernel-private */
 	struct mail mail;
 	bool served; /* the result came before the thread parked */
+
+	/* the last enter that this core could serve itself: what the quick door may take without looking further */
+	uint64_t quick_fd; /* QUICK_NONE: there is none */
+	struct file *_Atomic *quick_slot; /* where the descriptor table holds quick_ring's file, unless it was closed since */
+	struct ring *quick_ring;
 };
 
 /* ---- ring.c: take and complete */
@@ -49,14 +58,32 @@ unsigned ring_take(struct core *c, struct ring *r, unsigned max);
 void ring_accept(struct core *c, struct ring *r, const struct io_uring_sqe *sqe);
 /* The core's hand, from the pool if it has none. NULL: the pool is empty. */
 struct op *ring_refill_hand(struct core *c);
+/* The same for a trap: takes from the ops kept back for doors too. */
+struct op *ring_door_hand(struct core *c);
 /* The op's terminal CQE, and what hangs on it: chain, drain, timeouts. Ring's core; op->life is OP_DONE. */
 void ring_complete(struct core *c, struct ring *r, struct op *op);
-/* Stores the CQ tail if it moved and wakes who waits for it. */
-void ring_publish(struct core *c, struct ring *r);
+/* Those who look at the CQ tail other than by polling it: counting timeouts, threads in enter, pollers of the ring's descriptor. */
+void ring_tell(struct core *c, struct ring *r);
+/* Stores the CQ tail if it moved and tells who waits for it. */
+static inline void ring_publish(struct core *c, struct ring *r)
+{
+	uint32_t tail = ring_cq_tail(r);
+
+	if (tail == r->cq_published || unlikely(!r->shared))
+		return;
+	c->count->cqes += tail - r->cq_published;
+	r->cq_published = tail;
+	atomic_store_explicit(&r->shared->cq_tail, tail, memory_order_release);
+	if (unlikely(r->watchers) || unlikely(!list_is_empty(&r->file.pollers.ops)))
+		ring_tell(c, r);
+}
 /* Moves held CQEs into the CQ as far as they fit. */
 void ring_flush_overflow(struct core *c, struct ring *r);
 /* CQEs the program has not consumed yet. */
-uint32_t ring_ready(struct ring *r);
+static inline uint32_t ring_ready(const struct ring *r)
+{
+	return ring_cq_tail(r) - atomic_load_explicit(&r->shared->cq_head, memory_order_acquire);
+}
 struct list *ring_bucket(struct ring *r, uint64_t user_data);
 /* Ends an op that has not begun with `res`. */
 void ring_complete_unbegun(struct core *c, struct ring *r, struct op *op, int32_t res);
@@ -70,7 +97,11 @@ void ring_chain_end(struct core *c, struct ring *r);
 /* Starts an op that was accepted earlier: file, place, link timeout, first step. */
 void ring_begin(struct core *c, struct ring *r, struct op *op);
 /* Begins everything on the core's ready list. */
-unsigned ring_begin_ready(struct core *c);
+unsigned ring_begin_listed(struct core *c);
+static inline unsigned ring_begin_ready(struct core *c)
+{
+	return likely(list_is_empty(&c->rings->ready)) ? 0 : ring_begin_listed(c);
+}
 /* Called by ring_complete: what the end of `op` means for the rest of its chain. */
 void ring_chain_advance(struct core *c, struct ring *r, struct op *op);
 /* Called by ring_complete: the last op in flight may let a drained one go. */
@@ -131,6 +162,9 @@ must_use int ring_mmap(struct file *f, uint64_t off, uint64_t len, paddr_t *bloc
 /* ---- enter.c */
 
 bool ring_door(struct user_thread *t);
+/* The same for the most frequent trap, an enter that this core can serve at once; see arch_quick_fn. */
+bool ring_door_quick(struct arch_user *user, uint64_t to_submit, uint64_t min_complete, uint64_t flags, uint64_t arg,
+		     uint64_t argsz, uint64_t unused, uint64_t nr);
 int door_init(struct user_thread *t);
 void door_fini(struct user_thread *t);
 /* A CQE for a RING_SLOT: the trap's result. */

@@ -76,6 +76,12 @@ static void ring_strip(struct core *c, struct ring *r)
 
 	list_remove(&r->link);
 	list_remove(&r->sibling);
+	list_for_each(pos, &r->proc->threads) {
+		struct user_thread *t = list_item(pos, struct user_thread, sibling);
+
+		if (t->slot && container_of(t->slot, struct door, slot)->quick_ring == r)
+			container_of(t->slot, struct door, slot)->quick_fd = QUICK_NONE;
+	}
 	while ((held = list_pop_front(&r->overflow)))
 		op_free(c, list_item(held, struct op, link));
 	ring_groups_drop(r);
@@ -181,7 +187,7 @@ static int ring_memory(struct ring *r, uint32_t sq, uint32_t cq, bool array)
 
 static void ring_describe(const struct ring *r, struct io_uring_params *p)
 {
-	p->sq_entries = r->sq_mask + 1;
+	p->sq_entries = (uint32_t)r->sq_mask + 1;
 	p->cq_entries = r->cq_mask + 1;
 	p->features = RING_FEATURES;
 	p->sq_off = (struct io_sqring_offsets){
@@ -381,6 +387,8 @@ static void process_rings_free(struct process *p)
 	}
 }
 
+#define DOOR_OPS_MAX 256u /* threads there can be: proc/threads.c */
+
 void rings_init(void)
 {
 	for (unsigned i = 0; i < CORES_MAX; i++) {
@@ -392,6 +400,7 @@ void rings_init(void)
 		list_init(&c->rings->rings);
 		list_init(&c->rings->ready);
 		pool_init(&ring_pools[i], "rings", sizeof(struct ring), RINGS_PER_CORE);
+		c->rings->door_ops = min_of(DOOR_OPS_MAX, ops_total_count(c) / 4);
 		ring_core_attach(c);
 	}
 	table_check();

@@ -9,6 +9,7 @@
 
 #include "base/trace.h"
 #include "uapi/errno.h"
+#include "uapi/syscall.h"
 
 #define BATCH_MAX 32	 /* entries between two publications */
 #define BATCHES_PER_TURN 4
@@ -23,6 +24,7 @@ static void cq_note_overflow(struct core *c, struct ring *r, struct op *op)
 {
 	c->count->cq_overflows++;
 	list_push_back(&r->overflow, &op->link);
+	r->watchers++;
 	r->cq_stop = r->cq_at;
 	atomic_fetch_or_explicit(&r->shared->sq_flags, IORING_SQ_CQ_OVERFLOW, memory_order_relaxed);
 }
@@ -98,25 +100,11 @@ static __attribute__((noinline)) bool op_post(struct core *c, struct ring *r, st
 	return false;
 }
 
-void ring_publish(struct core *c, struct ring *r)
+void ring_tell(struct core *c, struct ring *r)
 {
-	uint32_t tail = ring_cq_tail(r);
-
-	if (tail == r->cq_published || unlikely(!r->shared))
-		return;
-	c->count->cqes += tail - r->cq_published;
-	r->cq_published = tail;
-	atomic_store_explicit(&r->shared->cq_tail, tail, memory_order_release);
-	if (unlikely(!list_is_empty(&r->counted)))
-		timeouts_count(c, r);
-	if (!list_is_empty(&r->waiters))
-		enter_wake(c, r);
+	timeouts_count(c, r);
+	enter_wake(c, r);
 	file_poll_wake(&r->file);
-}
-
-uint32_t ring_ready(struct ring *r)
-{
-	return ring_cq_tail(r) - atomic_load_explicit(&r->shared->cq_head, memory_order_acquire);
 }
 
 static void op_go_home(struct mail *m)
@@ -143,6 +131,7 @@ void ring_flush_overflow(struct core *c, struct ring *r)
 			return;
 		cq_write(r, op->user_data, op->res, op->cqe_flags);
 		list_remove(&op->link);
+		r->watchers--;
 		if (op->cqe_flags & IORING_CQE_F_MORE)
 			r->more_credit++;
 		op_release(c, op);
@@ -162,6 +151,8 @@ static void ring_last_op_done(struct core *c, struct ring *r)
 
 void ring_complete(struct core *c, struct ring *r, struct op *op)
 {
+	bool posted;
+
 	if (unlikely(op_cancel_is_out(op)))
 		return; /* a cancellation is on its way to it: completed again when that is back */
 	if (op->file) {
@@ -172,9 +163,10 @@ void ring_complete(struct core *c, struct ring *r, struct op *op)
 		list_remove(&op->inflight);
 		r->inflight_count--;
 	}
+	posted = op_post(c, r, op);
 	if (unlikely(op->chain))
-		ring_chain_advance(c, r, op);
-	if (op_post(c, r, op))
+		ring_chain_advance(c, r, op); /* behind its own CQE: the rest of a broken chain answers after what broke it */
+	if (posted)
 		op_release(c, op);
 	if (unlikely(r->slow & (RING_SLOW_DRAIN | RING_SLOW_DEAD))) {
 		ring_drain_advance(c, r);
@@ -289,6 +281,14 @@ bool op_post_more(struct op *op, int32_t res, uint32_t cqe_flags)
 /* ---- submissions ----------------------------------------------------------------------------------------- */
 
 struct op *ring_refill_hand(struct core *c)
+{
+	/* the last ops are the doors': a program that fills the pool must still be able to leave, and so must its neighbours */
+	if (!c->hand && ops_free_count(c) > c->rings->door_ops)
+		c->hand = op_alloc(c);
+	return c->hand;
+}
+
+struct op *ring_door_hand(struct core *c)
 {
 	if (!c->hand)
 		c->hand = op_alloc(c);
@@ -475,7 +475,7 @@ static struct io_uring_sqe *sq_array_entry(struct ring *r, uint32_t head)
 }
 
 /* An entry left the quick path: does the batch go on, how far, and with which hand? NULL: it is over. */
-static struct op *take_again(struct core *c, struct ring *r, uint32_t avail, uint64_t *want, uint64_t *left)
+static struct op *take_again(struct core *c, struct ring *r, uint64_t avail, uint64_t *want, uint64_t *left)
 {
 	struct op *hand;
 
@@ -491,25 +491,38 @@ static struct op *take_again(struct core *c, struct ring *r, uint32_t avail, uin
 	return hand;
 }
 
-unsigned ring_take(struct core *c, struct ring *r, unsigned max)
+/* What a batch needs behind its last entry when not all of it was quick. */
+static void take_ends(struct core *c, struct ring *r)
 {
-	uint32_t avail = atomic_load_explicit(&r->shared->sq_tail, memory_order_acquire) - r->sq_head;
-	struct io_uring_sqe *const ring_end = r->sqes + r->sq_mask + 1;
-	struct io_uring_sqe *at = r->sqes + (r->sq_head & r->sq_mask);
+	if (r->chain_head)
+		ring_chain_end(c, r);
+	ring_begin_ready(c);
+}
+
+static inline __attribute__((always_inline)) uint64_t take(struct core *c, struct ring *r, uint64_t max)
+{
+	struct ring_shared *const shared = r->shared;
+	struct counters *const count = c->count;
+	const uint64_t first = r->sq_head, mask = r->sq_mask;
+	uint64_t avail = (uint32_t)(atomic_load_explicit(&shared->sq_tail, memory_order_acquire) - (uint32_t)first);
+	struct io_uring_sqe *at = r->sqes + (first & mask);
+	struct io_uring_sqe *const ring_end = r->sqes + mask + 1;
 	const bool array = r->sq_array;
 	struct io_uring_sqe sqe __attribute__((aligned(8)));
 	struct op *hand = ring_refill_hand(c);
 	uint64_t want, left;
+	bool quick = true;
+	uint32_t tail;
 
-	if (unlikely(avail > r->sq_mask + 1))
-		avail = r->sq_mask + 1; /* a tail that runs away is worth one ring full */
-	want = left = hand ? min_of(avail, max) : 0;
-	if (!left)
+	if (unlikely(avail > mask))
+		avail = mask + 1; /* a tail that runs away is worth one ring full */
+	want = left = min_of(avail, max);
+	if (!left || !hand)
 		return 0;
 	hand->ring = r;
 	r->batch_failed = 0;
 	for (; left; left--) {
-		if (unlikely(array) && !(at = sq_array_entry(r, r->sq_head + (uint32_t)(want - left))))
+		if (unlikely(array) && !(at = sq_array_entry(r, (uint32_t)(first + want - left))))
 			continue;
 		sqe_copy(&sqe, at);
 		if (unlikely(++at == ring_end))
@@ -518,6 +531,7 @@ unsigned ring_take(struct core *c, struct ring *r, unsigned max)
 			accept_otherwise(c, r, &sqe);
 		else if (likely(hand_accept(c, r, hand, &sqe, false)))
 			continue;
+		quick = false;
 		hand = take_again(c, r, avail, &want, &left);
 		if (!hand) {
 			left--;
@@ -525,16 +539,49 @@ unsigned ring_take(struct core *c, struct ring *r, unsigned max)
 		}
 	}
 	want -= left;
-	r->sq_head += (uint32_t)want;
-	if (unlikely(r->chain_head))
-		ring_chain_end(c, r);
-	ring_begin_ready(c);
-	c->count->sqes += want;
-	atomic_store_explicit(&r->shared->sq_head, r->sq_head, memory_order_release);
-	ring_publish(c, r);
-	if (unlikely(!list_is_empty(&r->waiters)))
-		enter_wake(c, r); /* somebody may wait for room */
-	return (unsigned)want;
+	r->sq_head = (uint32_t)(first + want);
+	if (unlikely(!quick))
+		take_ends(c, r);
+	count->sqes += want;
+	atomic_store_explicit(&shared->sq_head, (uint32_t)(first + want), memory_order_release);
+	tail = ring_cq_tail(r);
+	count->cqes += tail - r->cq_published;
+	r->cq_published = tail;
+	atomic_store_explicit(&shared->cq_tail, tail, memory_order_release);
+	if (unlikely(r->watchers) || unlikely(!list_is_empty(&r->file.pollers.ops)))
+		ring_tell(c, r);
+	return want;
+}
+
+unsigned ring_take(struct core *c, struct ring *r, unsigned max)
+{
+	return (unsigned)take(c, r, max);
+}
+
+/* The quick half of enter.c, here because it is worth having take() inside. */
+bool ring_door_quick(struct arch_user *u, uint64_t to_submit, uint64_t min_complete, uint64_t flags, uint64_t arg,
+		     uint64_t argsz, uint64_t unused, uint64_t nr)
+{
+	struct user_thread *t = container_of(u, struct user_thread, thread.user);
+	struct door *d = container_of(t->slot, struct door, slot);
+	struct ring *r = d->quick_ring;
+	struct core *c = this_core();
+	uint64_t n;
+
+	(void)arg, (void)argsz, (void)unused;
+	if (nr != SYS_io_uring_enter || flags != IORING_ENTER_GETEVENTS || arch_user_arg(u, 0) != d->quick_fd ||
+	    atomic_load_explicit(d->quick_slot, memory_order_relaxed) != &r->file || r->slow)
+		return false;
+	n = take(c, r, (uint32_t)to_submit);
+	if (likely(r->cq_published - atomic_load_explicit(&r->shared->cq_head, memory_order_acquire) >= min_complete) &&
+	    likely(!r->watchers) && likely(thread_may_go_on(c))) {
+		arch_user_set_result(u, (int64_t)n);
+		c->count->enters++;
+		return true;
+	}
+	d->wait.begun = 1;
+	d->wait.result = (int64_t)n;
+	return false;
 }
 
 /* ---- the core's part -------------------------------------------------------------------------------------- */

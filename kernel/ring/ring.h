@@ -71,11 +71,12 @@ struct ring {
 	uint32_t cq_lap;	     /* CQ tail when cq_at was last at the start of the array */
 	uint32_t cq_published;	     /* tail as last stored */
 	uint32_t sq_head;	     /* private; published after each batch */
-	uint32_t sq_mask;
 	uint32_t cq_mask;
+	uint64_t sq_mask;
 	uint8_t kind;	       /* enum ring_kind */
 	uint8_t slow;	       /* RING_SLOW_* */
 	uint8_t result64;      /* opted in to 64-bit results in 16-byte CQEs */
+	uint32_t watchers;     /* entries on waiters, counted and overflow together: 0 is the quick answer */
 	uint8_t batch_failed;  /* an entry of this batch was refused: without SUBMIT_ALL the batch ends behind it */
 	uint8_t native;	       /* the last close of a file cancels its operations */
 	uint32_t inflight_count; /* ops begun and not completed */

@@ -76,6 +76,14 @@ static void timeout_fire(struct timer *t)
 	op_wake(container_of((char *)to, struct op, body[0]));
 }
 
+static void timeout_uncount(struct ring *r, struct timeout_op *to)
+{
+	if (!list_is_linked(&to->counted))
+		return;
+	list_remove(&to->counted);
+	r->watchers--;
+}
+
 void timeouts_count(struct core *c, struct ring *r)
 {
 	(void)c;
@@ -84,7 +92,7 @@ void timeouts_count(struct core *c, struct ring *r)
 
 		if ((int32_t)(ring_cq_tail(r) - to->target) < 0)
 			continue;
-		list_remove(&to->counted);
+		timeout_uncount(r, to);
 		to->counted_down = 1;
 		op_wake(container_of((char *)to, struct op, body[0]));
 	}
@@ -121,7 +129,7 @@ static int timeout_check(struct op *op, const struct io_uring_sqe *sqe)
 static enum step timeout_end(struct op *op, struct timeout_op *to, int32_t res)
 {
 	timer_disarm(&to->timer);
-	list_remove(&to->counted);
+	timeout_uncount(op->ring, to);
 	return op_finish(op, res);
 }
 
@@ -153,6 +161,7 @@ static enum step timeout_step(struct op *op)
 		if (to->count && !(to->flags & IORING_TIMEOUT_MULTISHOT)) {
 			to->target = ring_cq_tail(op->ring) + to->count;
 			list_push_back(&op->ring->counted, &to->counted);
+			op->ring->watchers++;
 		}
 		op->state = TIMEOUT_WAIT;
 		timer_arm(&to->timer, deadline);

@@ -20,7 +20,6 @@
 
 struct executor {
 	struct list queue[OP_PRIORITIES]; /* 0 is the most urgent */
-	uint32_t ready;			  /* bit per queue that is not empty */
 	uint8_t passed_over[OP_PRIORITIES];
 	struct op *running;
 	struct pool pool;
@@ -28,32 +27,27 @@ struct executor {
 
 void (*op_done_hook)(struct op *op);
 
-bool executor_has_work(const struct core *c)
-{
-	return c->exec && c->exec->ready;
-}
-
-static void executor_queue(struct executor *ex, struct op *op)
+static void executor_queue(struct core *c, struct op *op)
 {
 	unsigned prio = op->priority < OP_PRIORITIES ? op->priority : OP_PRIORITIES - 1;
 
 	op->life = OP_RUNNABLE;
-	list_push_back(&ex->queue[prio], &op->link);
-	ex->ready |= 1u << prio;
+	list_push_back(&c->exec->queue[prio], &op->link);
+	c->ops_ready |= 1u << prio;
 }
 
-static struct op *executor_next(struct executor *ex)
+static struct op *executor_next(struct core *c, struct executor *ex)
 {
-	unsigned first = (unsigned)__builtin_ctz(ex->ready), prio = first;
+	unsigned first = (unsigned)__builtin_ctz(c->ops_ready), prio = first;
 	struct op *op;
 
 	for (unsigned p = first + 1; p < OP_PRIORITIES; p++)
-		if ((ex->ready & 1u << p) && ++ex->passed_over[p] >= AGEING_TURNS)
+		if ((c->ops_ready & 1u << p) && ++ex->passed_over[p] >= AGEING_TURNS)
 			prio = p;
 	ex->passed_over[prio] = 0;
 	op = list_item(list_pop_front(&ex->queue[prio]), struct op, link);
 	if (list_is_empty(&ex->queue[prio]))
-		ex->ready &= ~(1u << prio);
+		c->ops_ready &= ~(1u << prio);
 	return op;
 }
 
@@ -88,7 +82,7 @@ void op_continue(struct op *op, enum step v)
 		v = op->row->step(op);
 	}
 	if (v == STEP_AGAIN) {
-		executor_queue(c->exec, op);
+		executor_queue(c, op);
 		return;
 	}
 	op_continue(op, v); /* a final verdict on the last step: at most once more, it does not loop */
@@ -105,7 +99,7 @@ void op_wake(struct op *op)
 	switch ((enum op_life)op->life) {
 	case OP_PARKED:
 		list_remove(&op->link);
-		executor_queue(this_core()->exec, op);
+		executor_queue(this_core(), op);
 		return;
 	case OP_STEPPING:
 	case OP_FIBER:
@@ -154,7 +148,7 @@ static void op_arrive(struct mail *m)
 {
 	struct op *op = container_of(m, struct op, mail);
 
-	executor_queue(this_core()->exec, op);
+	executor_queue(this_core(), op);
 }
 
 void op_send(struct op *op, unsigned index)
@@ -211,8 +205,8 @@ static unsigned executor_run(struct core *c)
 	struct executor *ex = c->exec;
 	unsigned n = 0;
 
-	while (ex->ready && n < OPS_PER_TURN) {
-		struct op *op = executor_next(ex);
+	while (c->ops_ready && n < OPS_PER_TURN) {
+		struct op *op = executor_next(c, ex);
 
 		ex->running = op;
 		if (op->flags & OP_ON_FIBER)

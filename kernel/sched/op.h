@@ -212,7 +212,10 @@ void executor_init(struct core *c, uint32_t ops);
 /* The op whose step or fiber runs now on core `c`, for the epitaph; NULL if none. */
 struct op *executor_running(const struct core *c);
 /* Runnable ops wait on this core. */
-bool executor_has_work(const struct core *c);
+static inline bool executor_has_work(const struct core *c)
+{
+	return c->ops_ready;
+}
 
 /* Ops this core's pool holds / has free. */
 uint32_t ops_free_count(struct core *c);

@@ -20,7 +20,6 @@
 struct placement {
 	struct list ready;
 	unsigned ready_count;
-	nsec_t deadline_set; /* what arch_user_deadline was last told */
 };
 
 static void thread_ready(struct thread *t)
@@ -113,9 +112,9 @@ static void placement_deadline(struct core *c, struct placement *p, struct threa
 {
 	nsec_t deadline = p->ready_count ? t->slice_end : NSEC_NEVER;
 
-	deadline = min_of(deadline, timers_next(c));
-	if (deadline != p->deadline_set) {
-		p->deadline_set = deadline;
+	deadline = min_of(deadline, c->timer_next);
+	if (deadline != c->user_deadline) {
+		c->user_deadline = deadline;
 		arch_user_deadline(deadline);
 	}
 }
@@ -145,7 +144,7 @@ static unsigned placement_run(struct core *c)
 		c->count->user_traps++;
 		if (kind == ARCH_EXIT_IRQ) {
 			c->count->user_irqs++;
-			p->deadline_set = 0; /* the tick may be what brought us here: set it anew */
+			c->user_deadline = 0; /* the tick may be what brought us here: set it anew */
 			break;
 		}
 		on = t->trap(t, kind, &exit);
@@ -167,6 +166,6 @@ void placement_init(struct core *c)
 {
 	c->users = frames_boot_alloc(sizeof(*c->users));
 	list_init(&c->users->ready);
-	c->users->deadline_set = NSEC_NEVER;
+	c->user_deadline = NSEC_NEVER;
 	core_part_set(c, PART_USER, &placement_part);
 }

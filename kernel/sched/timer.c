@@ -45,6 +45,11 @@ void timer_init(struct timer *t, void (*fire)(struct timer *t))
 	t->parent = t;
 }
 
+static void timers_noted(struct core *c)
+{
+	c->timer_next = c->timers->root ? c->timers->root->deadline : NSEC_NEVER;
+}
+
 bool timer_disarm(struct timer *t)
 {
 	struct timers *ts = this_core()->timers;
@@ -62,6 +67,7 @@ bool timer_disarm(struct timer *t)
 	else
 		t->parent->right = below;
 	t->parent = t;
+	timers_noted(this_core());
 	return true;
 }
 
@@ -74,11 +80,12 @@ void timer_arm(struct timer *t, nsec_t deadline)
 	t->left = t->right = NULL;
 	t->parent = NULL;
 	ts->root = timers_merge(ts->root, t);
+	timers_noted(this_core());
 }
 
 nsec_t timers_next(struct core *c)
 {
-	return c->timers->root ? c->timers->root->deadline : NSEC_NEVER;
+	return c->timer_next;
 }
 
 /* Fires what is due; at most TIMERS_BATCH, the rest in the next turn. */
@@ -89,7 +96,7 @@ static unsigned timers_run(struct core *c)
 	struct timers *ts = c->timers;
 	unsigned n = 0;
 
-	while (n < TIMERS_BATCH && ts->root && ts->root->deadline <= c->now) {
+	while (n < TIMERS_BATCH && c->timer_next <= c->now && ts->root) {
 		struct timer *t = ts->root;
 
 		timer_disarm(t);
@@ -108,5 +115,6 @@ static const struct core_part_ops timers_part = {
 void timers_init(struct core *c)
 {
 	c->timers = frames_boot_alloc(sizeof(*c->timers));
+	c->timer_next = NSEC_NEVER;
 	core_part_set(c, PART_TIMERS, &timers_part);
 }

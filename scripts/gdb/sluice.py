@@ -211,7 +211,7 @@ class Rings(gdb.Command):
         if number(r["shared"]):
             s = r["shared"]
             sq_head, sq_tail = int(r["sq_head"]), int(s["sq_tail"])
-            cq_tail, cq_head = int(r["cq_tail"]), int(s["cq_head"])
+            cq_tail, cq_head = int(r["cq_published"]), int(s["cq_head"])
             line += (f"sq {sq_head}..{sq_tail} ({(sq_tail - sq_head) % 2**32} waiting) "
                      f"cq {cq_head}..{cq_tail} ({(cq_tail - cq_head) % 2**32} unread) "
                      f"flags {int(s['sq_flags']):#x} ")

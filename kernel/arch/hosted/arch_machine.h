@@ -31,6 +31,8 @@ struct arch_user {
 	uint8_t unused;
 	void *frame;	    /* saved signal context, host memory, made at the first run */
 	uint64_t gs;	    /* the program's thread pointer */
+
+	bool (*quick)(struct arch_user *, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t); /* ignored: leaving is as cheap */
 };
 
 struct arch_aspace {

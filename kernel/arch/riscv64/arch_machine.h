@@ -25,6 +25,8 @@ struct arch_user {
 	struct arch_hart *fp_hart; /* where its FP registers were last loaded */
 	uint64_t fcsr;
 	uint64_t f[32];
+
+	bool (*quick)(struct arch_user *, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t); /* set once: arch_quick_fn */
 };
 
 struct arch_aspace {

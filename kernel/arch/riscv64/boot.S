@@ -5,6 +5,12 @@
  */
 #include "arch/riscv64/layout.h"
 
+/* In .data, since the boot hart clears .bss: nonzero once a hart has come. */
+	.data
+	.balign	4
+boot_taken:
+	.word	0
+
 	.section .text.boot, "ax"
 
 /* The boot hart, whichever it is: a0 = hart id, a1 = device tree (physical). */
@@ -12,6 +18,10 @@
 boot_entry:
 	csrw	sie, zero
 	csrw	sscratch, zero
+	la	t0, boot_taken
+	li	t1, 1
+	amoswap.w.aqrl t1, t1, (t0)
+	bnez	t1, boot_secondary
 	mv	s0, a0
 	mv	s1, a1
 	la	t0, image_bss
@@ -48,12 +58,31 @@ boot_high:
 	mv	a1, s1
 	call	boot_main
 
-/* Any other hart, started by arch_core_start: a0 = hart id, a1 = its hart block (virtual). */
+/*
+ * Any other hart: a0 = hart id, and nothing else is believed. OpenSBI (1.1 and others) lets a hart that is
+ * started go before it has written where to and with what argument, so that one may come by the boot
+ * hart's entry, or here with the boot hart's argument. Its block is found by its id; arch_core_start
+ * filled it before it asked for the start.
+ */
 	.globl	boot_secondary
 boot_secondary:
 	csrw	sie, zero
 	csrw	sscratch, zero
-	mv	s1, a1
+	fence	rw, rw
+	la	s1, harts
+	li	t1, SLOTS
+1:	ld	t2, HART_ID(s1)
+	ld	t3, HART_ENTRY(s1)
+	beqz	t3, 2f
+	beq	t2, a0, 3f
+2:	addi	s1, s1, HART_BYTES
+	addi	t1, t1, -1
+	bnez	t1, 1b
+boot_stranger:
+	wfi
+	j	boot_stranger
+3:	li	t1, IMAGE_OFFSET
+	add	s1, s1, t1
 	la	t0, early_satp
 	ld	a0, 0(t0)
 	li	t1, IMAGE_OFFSET

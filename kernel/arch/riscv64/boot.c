@@ -128,7 +128,7 @@ int arch_core_start(unsigned index, void (*entry)(struct core *), struct core *a
 	h->entry = entry;
 	h->entry_arg = arg;
 	__asm__ volatile("fence rw, rw" : : : "memory");
-	r = sbi_call(SBI_HSM, 0, h->id, arch_direct_paddr(boot_secondary), (uint64_t)h, 0, 0);
+	r = sbi_call(SBI_HSM, 0, h->id, arch_direct_paddr(boot_secondary), 0, 0, 0);
 	if (r.error) {
 		kprint("core %u (hart %llu) does not start: firmware says %lld\n", index,
 		       (unsigned long long)h->id, (long long)r.error);

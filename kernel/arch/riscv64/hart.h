@@ -13,6 +13,8 @@ struct arch_hart {
 	struct core *core;
 	uint64_t emergency_sp;
 	uint64_t dead_x[32]; /* registers at a trap taken in the kernel; x[0] is the pc */
+	uint64_t id;	     /* hart id; set once */
+	void (*entry)(struct core *); /* NULL until arch_core_start */
 
 	/* owner core only */
 	struct arch_user *user;	     /* whose address space and FP rights are loaded */
@@ -25,17 +27,15 @@ struct arch_hart {
 
 	/* set once at boot */
 	uint32_t index;
-	uint64_t id; /* hart id */
 	uint32_t intc; /* phandle of its local interrupt controller in the device tree */
 	volatile uint32_t *imsic;
 	uint32_t imsic_index;	 /* its number in the S-level IMSICs, as APLIC targets want it */
 	uint32_t plic_context;
-	void (*entry)(struct core *);
 	struct core *entry_arg;
 
 	/* any core, atomic */
 	_Atomic uint32_t up;
-};
+} __attribute__((aligned(CACHE_LINE)));
 
 extern struct arch_hart harts[CORES_MAX];
 

@@ -20,6 +20,7 @@
 
 #define APLIC_DOMAINCFG 0x0000
 #define APLIC_DOMAINCFG_IE (1u << 8)
+#define APLIC_DOMAINCFG_DM (1u << 2) /* messages, not wires */
 #define APLIC_SOURCECFG(irq) (4u * (irq))
 #define APLIC_SOURCE_INACTIVE 0u
 #define APLIC_SOURCE_EDGE_RISE 4u
@@ -51,7 +52,7 @@ void irq_set_aia(paddr_t base, uint32_t sources)
 {
 	aplic = arch_direct(base);
 	sources_count = sources;
-	reg_write(aplic, APLIC_DOMAINCFG, APLIC_DOMAINCFG_IE);
+	reg_write(aplic, APLIC_DOMAINCFG, APLIC_DOMAINCFG_IE | APLIC_DOMAINCFG_DM);
 }
 
 void irq_set_plic(paddr_t base, uint32_t sources)

@@ -30,9 +30,13 @@
 #define USER_HART 264
 #define USER_FCSR 280
 #define USER_F(n) (288 + 8 * (n))
+#define USER_QUICK 544
 
 #define HART_CORE 0
 #define HART_EMERGENCY_SP 8
 #define HART_DEAD_X(n) (16 + 8 * (n))
+#define HART_ID 272
+#define HART_ENTRY 280
+#define HART_BYTES 384
 
 #endif

@@ -28,8 +28,8 @@
 	\op	s11, -104(sp)
 .endm
 
-/* every register but a0, which points at the block */
-.macro user_regs op
+/* what C may change, less a0, which points at the block */
+.macro user_regs_caller op
 	\op	x1, USER_X(1)(a0)
 	\op	x2, USER_X(2)(a0)
 	\op	x3, USER_X(3)(a0)
@@ -37,8 +37,6 @@
 	\op	x5, USER_X(5)(a0)
 	\op	x6, USER_X(6)(a0)
 	\op	x7, USER_X(7)(a0)
-	\op	x8, USER_X(8)(a0)
-	\op	x9, USER_X(9)(a0)
 	\op	x11, USER_X(11)(a0)
 	\op	x12, USER_X(12)(a0)
 	\op	x13, USER_X(13)(a0)
@@ -46,6 +44,16 @@
 	\op	x15, USER_X(15)(a0)
 	\op	x16, USER_X(16)(a0)
 	\op	x17, USER_X(17)(a0)
+	\op	x28, USER_X(28)(a0)
+	\op	x29, USER_X(29)(a0)
+	\op	x30, USER_X(30)(a0)
+	\op	x31, USER_X(31)(a0)
+.endm
+
+/* what C keeps: s0 to s11 */
+.macro user_regs_callee op
+	\op	x8, USER_X(8)(a0)
+	\op	x9, USER_X(9)(a0)
 	\op	x18, USER_X(18)(a0)
 	\op	x19, USER_X(19)(a0)
 	\op	x20, USER_X(20)(a0)
@@ -56,10 +64,6 @@
 	\op	x25, USER_X(25)(a0)
 	\op	x26, USER_X(26)(a0)
 	\op	x27, USER_X(27)(a0)
-	\op	x28, USER_X(28)(a0)
-	\op	x29, USER_X(29)(a0)
-	\op	x30, USER_X(30)(a0)
-	\op	x31, USER_X(31)(a0)
 .endm
 
 /* enum arch_exit_kind arch_user_run(struct arch_user *a0, struct aspace *a1, struct arch_exit
@@ -75,7 +79,8 @@ user_run_loaded:
 	ld	t0, USER_PC(a0)
 	csrw	sepc, t0
 	csrw	sscratch, a0
-	user_regs ld
+	user_regs_callee ld
+	user_regs_caller ld
 	ld	a0, USER_X(10)(a0)
 	sret
 
@@ -97,21 +102,49 @@ user_run_load:
 trap_entry:
 	csrrw	a0, sscratch, a0
 	beqz	a0, trap_in_kernel
-	user_regs sd
+	user_regs_caller sd
 	csrrw	t1, sscratch, zero
 	csrr	t0, sepc
-	csrr	a1, scause
+	csrr	t3, scause
 	ld	sp, USER_KERNEL_SP(a0)
 	ld	gp, USER_HART(a0)
 	ld	tp, HART_CORE(gp)
 	sd	t1, USER_X(10)(a0)
-	kernel_regs ld
-	addi	t1, a1, -8 /* environment call from user mode */
-	bnez	t1, user_trapped
+	addi	t1, t3, -8 /* environment call from user mode */
+	bnez	t1, user_other
+	ld	t2, USER_QUICK(a0)
 	addi	t0, t0, 4
 	sd	t0, USER_PC(a0)
+	beqz	t2, user_called
+	/*
+	 * The quick door runs below the kernel's saved registers and keeps the program's s0 to s11 by its calling convention.
+	 * The program's a1 to a7 are its arguments as they are.
+	 */
+	addi	sp, sp, -128
+	sd	a0, 0(sp)
+	jalr	t2
+	mv	t0, a0
+	ld	a0, 0(sp)
+	addi	sp, sp, 128
+	beqz	t0, user_called
+	ld	t0, USER_PC(a0)
+	csrw	sepc, t0
+	csrw	sscratch, a0
+	user_regs_caller ld
+	ld	a0, USER_X(10)(a0)
+	sret
+
+user_called:
+	user_regs_callee sd
+	kernel_regs ld
 	li	a0, 0 /* ARCH_EXIT_SYSCALL */
 	ret
+
+user_other:
+	mv	a1, t3
+	user_regs_callee sd
+	kernel_regs ld
+	j	user_trapped
 
 /* Everything else is decided in C; a negative answer means: on with the same thread. */
 user_trapped:

@@ -23,9 +23,13 @@ static_assert(offsetof(struct arch_user, kernel_sp) == USER_KERNEL_SP, "trap.S")
 static_assert(offsetof(struct arch_user, hart) == USER_HART, "trap.S");
 static_assert(offsetof(struct arch_user, fcsr) == USER_FCSR, "trap.S");
 static_assert(offsetof(struct arch_user, f) == USER_F(0), "trap.S");
+static_assert(offsetof(struct arch_user, quick) == USER_QUICK, "trap.S");
 static_assert(offsetof(struct arch_hart, core) == HART_CORE, "trap.S");
 static_assert(offsetof(struct arch_hart, emergency_sp) == HART_EMERGENCY_SP, "boot.S, trap.S");
 static_assert(offsetof(struct arch_hart, dead_x) == HART_DEAD_X(0), "trap.S");
+static_assert(offsetof(struct arch_hart, id) == HART_ID, "boot.S");
+static_assert(offsetof(struct arch_hart, entry) == HART_ENTRY, "boot.S");
+static_assert(sizeof(struct arch_hart) == HART_BYTES, "boot.S");
 static_assert(ARCH_EXIT_SYSCALL == 0, "trap.S answers it without asking");
 
 #define CAUSE_INTERRUPT (1ul << 63)
@@ -133,7 +137,10 @@ int hart_user_trapped(struct arch_user *user, uint64_t cause, struct arch_exit *
 
 void arch_user_init(struct arch_user *user, uaddr_t pc, uaddr_t sp, uaddr_t tp, uint64_t arg0)
 {
+	arch_quick_fn quick = user->quick;
+
 	memset(user, 0, sizeof(*user));
+	user->quick = quick;
 	user->x[0] = pc;
 	user->x[2] = sp;
 	user->x[4] = tp;

@@ -55,7 +55,7 @@ enum vblk_status { S_OK = 0, S_IOERR = 1, S_UNSUPP = 2, S_PENDING = 0xff };
 #define ENTRY_DATA 2
 #define TABLE_ENTRIES (ENTRY_DATA + DATA_MAX)
 #define LIES_MAX 8
-#define QUIET_POLLS 4096 /* a device that owes us answers is asked now and then whether it has broken down */
+#define QUIET_TURNS 4096 /* a device that owes us answers is asked now and then whether it has broken down */
 
 /* What the device reads and writes. */
 struct vblk_mem {
@@ -95,7 +95,6 @@ struct vblk {
 	struct vq q;
 	uint32_t free_count;
 	uint16_t free[QUEUE_SIZE]; /* stack of slot numbers */
-	uint32_t quiet;
 	uint32_t lies; /* since the last good answer */
 	bool dead;
 
@@ -374,7 +373,7 @@ static void vblk_check(struct vblk *b)
 		vblk_start_over(b, "the device asks for a reset", 0);
 }
 
-static unsigned vblk_take_answers(struct vblk *b, uint16_t n)
+static noinline_fn unsigned vblk_take_answers(struct vblk *b, uint16_t n)
 {
 	if (unlikely(n > vq_outstanding(&b->q))) {
 		vblk_start_over(b, "the device gives back more requests than it has", n);
@@ -386,26 +385,30 @@ static unsigned vblk_take_answers(struct vblk *b, uint16_t n)
 			return 1;
 	if (unlikely(!list_is_empty(&b->dev.room.ops)))
 		waitlist_wake_all(&b->dev.room);
+	if (b->vdev->irq_stays) {
+		vdev_interrupts(b->vdev);
+		(void)vq_irq_on(&b->q); /* what came meanwhile is seen in the next turn, which our answer makes sure of */
+	}
 	return n;
+}
+
+static noinline_fn unsigned vblk_quiet(struct vblk *b)
+{
+	if (vq_outstanding(&b->q))
+		vblk_check(b);
+	return 0;
 }
 
 static unsigned vblk_poll(struct device_poller *p)
 {
 	struct vblk *b = container_of(p, struct vblk, poller);
 	uint16_t n = vq_pending(&b->q);
-	unsigned done;
 
-	if (likely(!n)) {
-		if (unlikely(vq_outstanding(&b->q)) && ++b->quiet % QUIET_POLLS == 0)
-			vblk_check(b);
-		return 0;
-	}
-	done = vblk_take_answers(b, n);
-	if (b->vdev->irq_stays) {
-		vdev_interrupts(b->vdev);
-		(void)vq_irq_on(&b->q); /* what came meanwhile is seen in the next turn, which our answer makes sure of */
-	}
-	return done;
+	if (n)
+		return vblk_take_answers(b, n);
+	if (unlikely(this_core()->turn % QUIET_TURNS == 0))
+		return vblk_quiet(b);
+	return 0;
 }
 
 static void vblk_flush(struct device_poller *p)

@@ -2,8 +2,8 @@
  * net (virtio): a network interface behind two virtqueues (VIRTIO 1.1, section 5.1).
  *
  * Descriptor i of a queue describes buffer i of that queue for ever: handing a buffer over is one ring entry. A buffer
- * is 2 KiB: six bytes nobody uses, the 12-byte header, the frame; so that what follows the 14-byte Ethernet header begins
- * at a multiple of eight, and so does the payload behind 40 bytes of IPv4 and TCP headers.
+ * is 2 KiB: six bytes nobody uses, the 12-byte header, the frame; so that the IP header begins at a multiple of eight, and so does
+ * the payload of TCP over IPv4 without options, which makes it cheap to copy.
  *
  *   receive:  with the device --poll--> net's rx() --kept--> rx_return --> with the device
  *                                           +--not kept---------------^
@@ -42,7 +42,7 @@
 #define MTU_DEFAULT 1500u
 #define MTU_MAX (BUFFER_BYTES - FRAME_AT - ETHERNET_HEADER)
 #define LIES_MAX 8
-#define QUIET_POLLS 65536
+#define QUIET_TURNS 65536
 
 /* One direction. */
 struct vnet_queue {
@@ -62,7 +62,6 @@ struct vnet {
 	bool tx_starved; /* tx_reserve found nothing: tx_room is owed */
 	bool dead;
 	uint32_t lies;
-	uint32_t quiet;
 	uint16_t tx_free[QUEUE_SIZE]; /* stack of buffer numbers; the top one is the reserved one */
 };
 
@@ -131,7 +130,7 @@ static void vnet_start_over(struct vnet *v, const char *why, uint64_t what)
 /* ---- sending -------------------------------------------------------------------------------------- */
 
 /* Takes sent buffers back; returns how many. */
-static inline unsigned vnet_reap(struct vnet *v)
+static noinline_fn unsigned vnet_reap(struct vnet *v)
 {
 	struct vq *q = &v->tx.q;
 	uint16_t n = vq_pending(q);
@@ -245,10 +244,14 @@ static void vnet_check(struct vnet *v)
 		vnet_start_over(v, "the device asks for a reset", 0);
 }
 
-static unsigned vnet_receive_all(struct vnet *v, uint16_t n)
+static noinline_fn unsigned vnet_receive_all(struct vnet *v, unsigned n)
 {
+	if (unlikely(n > vq_outstanding(&v->rx.q))) {
+		vnet_start_over(v, "it fills more receive buffers than it has", n);
+		return 1;
+	}
 	arch_after_dma();
-	for (uint16_t i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++)
 		if (unlikely(!vnet_receive(v, vq_take(&v->rx.q))))
 			return 1;
 	if (v->vdev->irq_stays) {
@@ -258,28 +261,41 @@ static unsigned vnet_receive_all(struct vnet *v, uint16_t n)
 	return n;
 }
 
+/* Send buffers are back. */
+static noinline_fn unsigned vnet_sent(struct vnet *v)
+{
+	unsigned n = vnet_reap(v);
+
+	if (v->tx_starved && v->tx_free_count) {
+		v->tx_starved = false;
+		if (v->nic.tx_room)
+			v->nic.tx_room(&v->nic);
+	}
+	return n;
+}
+
+static noinline_fn unsigned vnet_quiet(struct vnet *v)
+{
+	vnet_check(v);
+	return 0;
+}
+
+static inline unsigned vnet_look(struct vnet *v, unsigned budget)
+{
+	unsigned received = vq_pending(&v->rx.q), sent = vq_pending(&v->tx.q);
+
+	if (!(received | sent))
+		return unlikely(this_core()->turn % QUIET_TURNS == 0) ? vnet_quiet(v) : 0;
+	if (sent)
+		sent = vnet_sent(v);
+	if (received)
+		received = vnet_receive_all(v, min_of(received, budget));
+	return received + sent;
+}
+
 static unsigned vnet_poll(struct nic *nic, unsigned budget)
 {
-	struct vnet *v = container_of(nic, struct vnet, nic);
-	uint16_t n = vq_pending(&v->rx.q);
-	unsigned sent;
-
-	sent = vnet_reap(v);
-	if (unlikely(v->tx_starved) && v->tx_free_count) {
-		v->tx_starved = false;
-		if (nic->tx_room)
-			nic->tx_room(nic);
-	}
-	if (!n) {
-		if (unlikely(++v->quiet % QUIET_POLLS == 0))
-			vnet_check(v);
-		return sent;
-	}
-	if (unlikely(n > vq_outstanding(&v->rx.q))) {
-		vnet_start_over(v, "it fills more receive buffers than it has", n);
-		return 1;
-	}
-	return sent + vnet_receive_all(v, (uint16_t)min_of(n, budget));
+	return vnet_look(container_of(nic, struct vnet, nic), budget);
 }
 
 /* ---- sleep ------------------------------------------------------------------------------------------ */
@@ -329,7 +345,7 @@ static const struct nic_ops vnet_ops = {
 
 static unsigned poller_poll(struct device_poller *p)
 {
-	return vnet_poll(&container_of(p, struct vnet, poller)->nic, POLL_BUDGET);
+	return vnet_look(container_of(p, struct vnet, poller), POLL_BUDGET);
 }
 
 static void poller_flush(struct device_poller *p)

@@ -12,6 +12,7 @@
 
 #define QUEUE_SIZE 4u
 #define SEED_BYTES 64u
+#define LOOK_TURNS 1024
 
 struct vrng {
 	struct device_poller poller;
@@ -31,16 +32,10 @@ static void vrng_ask(struct vrng *r)
 	vq_flush(&r->q);
 }
 
-static unsigned vrng_poll(struct device_poller *p)
+static noinline_fn unsigned vrng_answer(struct vrng *r)
 {
-	struct vrng *r = container_of(p, struct vrng, poller);
 	struct vq_used_elem e;
 
-	if (likely(!vq_pending(&r->q))) {
-		if (unlikely(random_is_hungry()) && !vq_outstanding(&r->q) && !r->dead)
-			vrng_ask(r);
-		return 0;
-	}
 	arch_after_dma();
 	e = vq_take(&r->q);
 	if (e.id != 0 || e.len > SEED_BYTES || vq_pending(&r->q)) {
@@ -54,6 +49,22 @@ static unsigned vrng_poll(struct device_poller *p)
 	random_add(r->seed, e.len);
 	memset(r->seed, 0, SEED_BYTES);
 	return 1;
+}
+
+static noinline_fn unsigned vrng_quiet(struct vrng *r)
+{
+	if (random_is_hungry() && !vq_outstanding(&r->q) && !r->dead)
+		vrng_ask(r);
+	return 0;
+}
+
+static unsigned vrng_poll(struct device_poller *p)
+{
+	struct vrng *r = container_of(p, struct vrng, poller);
+
+	if (unlikely(vq_pending(&r->q)))
+		return vrng_answer(r);
+	return unlikely(this_core()->turn % LOOK_TURNS == 0) ? vrng_quiet(r) : 0;
 }
 
 /* An answer is worth no wake-up: it is taken when the core is awake anyway. */

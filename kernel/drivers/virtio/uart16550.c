@@ -58,7 +58,7 @@ static size_t uart_output(struct console_dev *d, const char *text, size_t len)
 	return i;
 }
 
-static unsigned uart_input(struct uart *u)
+static noinline_fn unsigned uart_input(struct uart *u)
 {
 	char bytes[INPUT_MAX];
 	unsigned n = 0;
@@ -70,18 +70,21 @@ static unsigned uart_input(struct uart *u)
 	return n;
 }
 
+static noinline_fn unsigned uart_drain(struct uart *u)
+{
+	return console_device() == &u->console ? console_drain() : 0;
+}
+
 static unsigned uart_poll(struct device_poller *p)
 {
 	struct uart *u = container_of(p, struct uart, poller);
-	unsigned done = 0;
 
-	if (unlikely(console_has_output()) && console_device() == &u->console)
-		done = console_drain();
-	if (unlikely(!(this_core()->turn & u->look_mask) || u->woken)) {
-		u->woken = false;
-		done += uart_input(u);
-	}
-	return done;
+	if (unlikely(console_has_output()))
+		return uart_drain(u);
+	if (likely((this_core()->turn & u->look_mask) && !u->woken))
+		return 0;
+	u->woken = false;
+	return unlikely(uart_read(u, REG_LSR) & LSR_INPUT) ? uart_input(u) : 0;
 }
 
 static bool uart_arm(struct device_poller *p)

@@ -209,8 +209,12 @@ int64_t prog_enter(struct sim_prog *p, int64_t nr, uint64_t a0, uint64_t a1, uin
 
 noreturn_fn void prog_exit(struct sim_prog *p, int status)
 {
-	prog_enter(p, SYS_exit_group, (uint64_t)status, 0, 0, 0, 0, 0);
-	sim_fail("exit_group came back");
+	int64_t said;
+
+	/* the door may be full for a while, as it may for any call */
+	while ((said = prog_enter(p, SYS_exit_group, (uint64_t)status, 0, 0, 0, 0, 0)) == -EAGAIN)
+		prog_pause(p);
+	sim_fail("exit_group came back with %lld", (long long)said);
 }
 
 uaddr_t prog_map(struct sim_prog *p, uint64_t len)

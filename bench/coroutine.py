@@ -1,0 +1,14 @@
+"""coroutine.py: what does a coroutine switch cost, floating-point values preserved? What the same
+loop costs without switching is taken off."""
+
+SWITCHES = 200000
+
+
+def measure(bench):
+    values, note = [], ""
+    for _ in range(2):
+        (line,), _windows = bench.results(smp=1, icount=True, run=f"/bin/b_co {SWITCHES}")
+        switches, plain = int(line["switches"]), int(line["plain"])
+        values.append((int(line["instructions"]) - plain) / switches)
+        note = f"{plain / switches:.1f} of arithmetic taken off"
+    bench.figure("co_switch_insn", "-", values, "instructions/switch", note)

@@ -1,0 +1,290 @@
+"""measure.py: what the benchmarks share: guests with the counting plugin, clients, figures.
+
+A benchmark is a module with a function measure(bench). It starts guests through `bench`, and gives
+its figures to bench.figure(); nothing else is kept, and no figure comes from anywhere but this run.
+"""
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(TOP, "scripts"))
+
+import conf  # noqa: E402  (scripts/)
+import vm  # noqa: E402
+
+BUILD = os.path.join("build", "bench")
+KERNEL = os.path.join("build", "riscv64", "kernel.elf")
+DISK_BYTES = 64 << 20
+MARK_BEGIN, MARK_END = 0x30, 0x31  # bench/guest/lib/guest.h
+KINDS = ("user", "kernel", "firmware")
+
+
+class BenchError(Exception):
+    pass
+
+
+def symbol(name, elf=KERNEL):
+    out = subprocess.run(["riscv64-unknown-elf-nm", elf], capture_output=True, text=True, check=True)
+    for line in out.stdout.splitlines():
+        words = line.split()
+        if len(words) == 3 and words[2] == name:
+            return int(words[0], 16)
+    raise BenchError(f"{elf} has no symbol {name}")
+
+
+class Totals:
+    """What the plugin counted, one dictionary per hart; differences are Totals, too."""
+
+    def __init__(self, harts):
+        self.harts = harts
+
+    def __sub__(self, other):
+        return Totals([{key: a[key] - b[key] for key in a} for a, b in zip(self.harts, other.harts)])
+
+    def sum(self, *keys):
+        return sum(hart[key] for hart in self.harts for key in keys)
+
+    def all(self):
+        """Instructions of all harts and levels, polling included."""
+        return self.sum(*KINDS)
+
+    def polled(self):
+        return self.sum(*("idle_" + kind for kind in KINDS))
+
+    def kernel(self):
+        """Kernel and firmware, polling for nothing taken out."""
+        return self.sum("kernel", "firmware") - self.kernel_polled()
+
+    def kernel_polled(self):
+        return self.sum("idle_kernel", "idle_firmware")
+
+    def user_hart(self):
+        """The hart that executed most user instructions."""
+        return max(self.harts, key=lambda hart: hart["user"])
+
+
+class Plugin:
+    """The plugin's side of one guest: QEMU's words for it, its totals, the log of its marks."""
+
+    def __init__(self, profile=False):
+        self.folder = tempfile.mkdtemp(prefix="sluice-bench-")
+        self.socket = os.path.join(self.folder, "ctl")
+        self.log = os.path.join(self.folder, "log")
+        self.profile = profile
+        self.stream = None
+
+    def words(self):
+        plugin = os.path.join(BUILD, "count.so")
+        return ["-plugin", f"{plugin},ctl={self.socket},log={self.log},"
+                           f"strap={symbol('trap_entry'):#x}" + (",profile=on" if self.profile else "")]
+
+    def ask(self, question):
+        if self.stream is None:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.connect(self.socket)
+            self.stream = connection.makefile("rw")
+            connection.close()
+        self.stream.write(question + "\n")
+        self.stream.flush()
+        return self.stream.readline()
+
+    def totals(self):
+        return Totals(json.loads(self.ask("totals"))["harts"])
+
+    def runs(self):
+        """The profile: {(address, instructions, kind, hart): (runs, idle runs)}."""
+        found = {}
+        line = self.ask("profile")
+        while line and line != "end\n":
+            address, count, kind, hart, runs, idle = line.split()
+            found[int(address, 16), int(count), kind, int(hart)] = int(runs), int(idle)
+            line = self.stream.readline()
+        return found
+
+    def windows(self):
+        """What was counted between each MARK_BEGIN and the MARK_END behind it."""
+        found, begin = [], None
+        with open(self.log, encoding="utf-8") as lines:
+            for line in lines:
+                mark = json.loads(line)
+                totals = Totals(mark["totals"]["harts"])
+                if mark["mark"] == MARK_BEGIN:
+                    begin = totals
+                elif mark["mark"] == MARK_END and begin:
+                    found.append(totals - begin)
+                    begin = None
+        return found
+
+    def close(self):
+        if self.stream:
+            self.stream.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Client:
+    """A program of this host that meets us at "steady" and "done" (bench/host/host.h)."""
+
+    def __init__(self, program, *arguments):
+        self.name = program
+        self.process = subprocess.Popen([os.path.join(BUILD, program), *map(str, arguments)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True)
+        self.said = []
+
+    def wait_for(self, word):
+        for line in self.process.stdout:
+            if line.strip() == word:
+                return
+            self.said.append(line.strip())
+        self.fail()
+
+    def fail(self):
+        self.process.kill()
+        raise BenchError(f"{self.name}: {self.process.stderr.read().strip() or 'ended too early'}")
+
+    def go(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def end(self):
+        self.go()
+        self.process.stdin.close()
+        if self.process.wait(30):
+            self.fail()
+        self.close()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with contextlib.suppress(OSError):
+                stream.close()
+
+    def value(self, key):
+        """The number behind `key` in what it said."""
+        for line in self.said:
+            words = line.split()
+            if key in words:
+                return float(words[words.index(key) + 1])
+        raise BenchError(f"{self.name} did not say {key}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def run_host(program, *arguments):
+    """Runs a program of this host to its end; gives what it printed."""
+    out = subprocess.run([os.path.join(BUILD, program), *map(str, arguments)], capture_output=True,
+                         text=True, timeout=120, check=False)
+    if out.returncode:
+        raise BenchError(f"{program}: {out.stderr.strip()}")
+    return out.stdout.strip()
+
+
+class Figure:
+    """One row: the median of `values`. `met`: for a target that the value alone cannot judge."""
+
+    def __init__(self, name, param, values, unit, note="", met=None):
+        self.name, self.param, self.unit, self.note = name, str(param), unit, note
+        self.met = met
+        self.values = sorted(values)
+        self.value = statistics.median(self.values)
+
+
+class Bench:
+    def __init__(self):
+        self.figures = []
+        self.started = time.monotonic()
+        self.configs = {}
+
+    def say(self, text):
+        print(f"  [{time.monotonic() - self.started:4.0f} s] {text}", flush=True)
+
+    def figure(self, *row, **more):
+        row = Figure(*row, **more)
+        self.figures.append(row)
+        self.say(f"{row.name} {row.param}: {shown(row.value)} {row.unit}")
+        return row
+
+    def disk(self):
+        """A fresh disk image of zeros."""
+        os.makedirs(BUILD, exist_ok=True)
+        path = os.path.join(BUILD, "disk.img")
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
+        with open(path, "wb") as image:
+            image.truncate(DISK_BYTES)
+        return path
+
+    @contextlib.contextmanager
+    def guest(self, smp=None, run=None, plugin=False, icount=False, profile=False, machine="riscv64",
+              extra=(), **values):
+        """A started guest with the map of configs/ for `smp` harts; `run` replaces its programs, and
+        then it powers off when these ended. guest.plugin is the counter, when there is one."""
+        config = conf.choose(smp)
+        for key, value in values.items():
+            config.set(key, str(value))
+        if run:
+            config.set("run", run)
+            config.set("exit", "power")
+            config.set("net", "off")
+        config.check()
+        counter = Plugin(profile) if plugin or profile else None
+        words = list(extra)
+        if icount:
+            words += ["-icount", "shift=0,sleep=off"]
+        if counter:
+            words += counter.words()
+        self.configs[config.name] = config.cmdline()
+        guest = vm.VM(config, machine, disk=None if run else self.disk(), extra=words,
+                      ports={} if run else None)
+        guest.plugin = counter
+        try:
+            with guest:
+                yield guest
+        except vm.VMError as error:
+            raise BenchError(f"{error}\n{error.tail}") from None
+        finally:
+            if counter:
+                counter.close()
+
+    @contextlib.contextmanager
+    def servers(self, **options):
+        """The guest of `make run`, both servers ready; guest.boot is what was counted until then."""
+        with self.guest(**options) as guest:
+            for name in ("echod", "nbdd"):
+                guest.wait_for(f"^{name}: ready", 60)
+            guest.boot = guest.plugin.totals() if guest.plugin else None
+            yield guest
+
+    def results(self, limit=120, **options):
+        """Runs a guest to its end; gives its `bench:` lines as dictionaries, and the plugin's windows."""
+        with self.guest(**options) as guest:
+            if not guest.wait_end(limit):
+                raise BenchError(f"the guest did not end within {limit} s\n{guest.tail()}")
+            guest.stop()
+            lines = re.findall(r"^bench: (.*)$", guest.console, re.M)
+            found = [dict(word.split("=", 1) for word in line.split()) for line in lines]
+            if not found:
+                raise BenchError("the guest measured nothing\n" + guest.tail())
+            return found, guest.plugin.windows() if guest.plugin else []
+
+
+def shown(value):
+    """A number as a person reads it."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 1 else f"{value:.1f}"

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""What if the machine is not the usual one? Any hart may be the boot hart; there may be one hart or
+many, little memory or much, no AIA, no Sstc, senseless arguments. Each machine runs two programs to
+their end, with nothing leaked; what is refused is refused with a sentence and a status.
+"""
+import re
+
+import conf
+import vm
+
+SECONDS = 60
+BOOTS = 10
+RUN = "/bin/hello;/bin/t_ring_nop"
+
+
+def config(smp, run=RUN):
+    chosen = conf.choose(3, None)
+    chosen.set("SMP", str(smp))
+    chosen.set("map", {1: "0:mixed", 2: "0:kernel+net+io,1:user"}.get(
+        smp, "0:kernel+net+io,1:user,2:user"))
+    chosen.set("run", run)
+    chosen.set("exit", "power")
+    chosen.set("net", "off")
+    return chosen
+
+
+def boot(smp, mem="128M", extra=()):
+    """One whole life; returns the console."""
+    with vm.VM(config(smp), mem=mem, ports={}, extra=extra) as guest:
+        if not guest.wait_end(SECONDS):
+            raise vm.VMError(f"no end within {SECONDS} s", guest.tail())
+        text = guest.console
+        if guest.process.returncode:
+            raise vm.VMError(f"status {guest.process.returncode}", guest.tail())
+    for wanted in ("hello from a ring", "hello: exit status 0", "t_ring_nop: exit status 0",
+                   "leaks: frames 0 ops 0"):
+        if wanted not in text:
+            raise vm.VMError(f'"{wanted}" is missing', text[-2000:])
+    return text
+
+
+def any_boot_hart():
+    seen = set()
+    for _ in range(BOOTS):
+        seen.add(re.search(r"Boot HART ID\s*: (\d+)", boot(3))[1])
+    print(f"# {BOOTS} boots, boot harts {' '.join(sorted(seen))}")
+
+
+def refused():
+    """A senseless map is refused with a sentence, and the machine ends with a status of its own."""
+    senseless = config(3)
+    senseless.values["map"] = "0:kernel,1:cook"
+    with vm.VM(senseless, ports={}) as guest:
+        if not guest.wait_end(SECONDS):
+            raise vm.VMError("a senseless map was not refused", guest.tail())
+        if "cook" not in guest.console:
+            raise vm.VMError("the sentence does not name the place", guest.tail())
+        if guest.process.returncode != 102:
+            raise vm.VMError(f"status {guest.process.returncode}, not 102", guest.tail())
+
+
+TESTS = {
+    "any boot hart, 3 harts": any_boot_hart,
+    "one hart": lambda: boot(1),
+    "two harts": lambda: boot(2),
+    "eight harts": lambda: boot(8),
+    "little memory": lambda: boot(3, mem="64M"),
+    "memory above 4 GiB": lambda: boot(3, mem="4G"),
+    "no AIA: PLIC and firmware IPIs": lambda: boot(3, extra=["-machine", "aia=none"]),
+    "no Sstc: the firmware's timer": lambda: boot(3, extra=["-cpu", "rv64,sstc=false"]),
+    "a senseless map is refused": refused,
+}
+
+
+def main():
+    for name, test in TESTS.items():
+        try:
+            test()
+            print(f"ok {name}")
+        except vm.VMError as error:
+            print(f"FAIL {name}: {error}")
+            for line in error.tail.splitlines()[-8:]:
+                print("# " + line)
+
+
+if __name__ == "__main__":
+    main()

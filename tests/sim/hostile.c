@@ -1,0 +1,212 @@
+/*
+ * Can a program that submits anything at all, scribbles over its ring while it is read, and takes memory away from under its operations
+ * hurt anybody but itself? The kernel must not panic, neighbours must get exactly their answers, and everything must come back.
+ */
+#include <string.h>
+
+#include "lib/prog.h"
+#include "uapi/errno.h"
+
+struct target {
+	uaddr_t mapped; /* 8 pages: 4 writable, 1 read-only, 1 without rights, 2 gone */
+};
+
+static uint64_t any_address(struct sim_prog *p, const struct target *t)
+{
+	switch (sim_below(9)) {
+	case 0:
+		return 0;
+	case 1:
+		return HOSTED_DIRECT + HOSTED_RAM_BASE + sim_below(1 << 20);
+	case 2:
+		return UINT64_MAX - sim_below(8192);
+	case 3:
+		return p->start.sq_ring + sim_below(8192);
+	case 4:
+		return p->start.sqes + sim_below(16384);
+	case 5:
+		return p->stack - 4096 + sim_below(8192);
+	case 6:
+		return sim_random();
+	default:
+		return t->mapped + sim_below(8 * PAGE_SIZE);
+	}
+}
+
+static uint64_t any_number(struct sim_prog *p, const struct target *t)
+{
+	switch (sim_below(6)) {
+	case 0:
+		return any_address(p, t);
+	case 1:
+		return sim_random();
+	case 2:
+		return UINT64_MAX - sim_below(4);
+	default:
+		return sim_below(sim_chance(2) ? 8 : 100000);
+	}
+}
+
+/* A plausible entry more often than a senseless one: those are refused at the first look. */
+static struct io_uring_sqe any_sqe(struct sim_prog *p, const struct target *t)
+{
+	struct io_uring_sqe sqe = { 0 };
+
+	sqe.opcode = sim_chance(10) ? (uint8_t)sim_random() : sim_chance(6) ? IORING_OP_SYSCALL : (uint8_t)sim_below(IORING_OP_LAST);
+	if (sim_chance(2))
+		sqe.flags = sim_chance(4) ? (uint8_t)sim_random() : (uint8_t)(1u << sim_below(7));
+	sqe.fd = sim_chance(8) ? (int32_t)sim_random() : (int32_t)sim_below(10) - 1;
+	if (sqe.opcode == IORING_OP_SYSCALL)
+		sqe.fd = (int32_t)sim_below(sim_chance(8) ? 70000 : 460);
+	sqe.off = any_number(p, t);
+	sqe.addr = any_address(p, t);
+	sqe.len = sim_chance(2) ? (uint32_t)any_number(p, t) : 1;
+	if (sim_chance(3))
+		sqe.ioprio = (uint16_t)(1u << sim_below(16));
+	if (sim_chance(3))
+		sqe.rw_flags = (int32_t)any_number(p, t);
+	if (sim_chance(4))
+		sqe.buf_index = (uint16_t)sim_below(3);
+	if (sim_chance(6))
+		sqe.personality = (uint16_t)sim_random();
+	if (sim_chance(4))
+		sqe.file_index = (uint32_t)any_number(p, t);
+	if (sim_chance(4))
+		sqe.addr3 = any_number(p, t);
+	if (sim_chance(8))
+		sqe.attr_type_mask = sim_random();
+	sqe.user_data = sim_below(64);
+	return sqe;
+}
+
+static struct target make_target(struct sim_prog *p)
+{
+	struct target t = { .mapped = prog_map(p, 8 * PAGE_SIZE) };
+
+	for (unsigned i = 0; i < 4; i++)
+		prog_write(p, t.mapped + i * PAGE_SIZE + 100, "/dev/vda", 9);
+	prog_enter(p, 226 /* mprotect */, t.mapped + 4 * PAGE_SIZE, PAGE_SIZE, 1, 0, 0, 0);
+	prog_enter(p, 226, t.mapped + 5 * PAGE_SIZE, PAGE_SIZE, 0, 0, 0, 0);
+	prog_enter(p, 215 /* munmap */, t.mapped + 6 * PAGE_SIZE, 2 * PAGE_SIZE, 0, 0, 0, 0);
+	return t;
+}
+
+/* Submits anything. It may well end itself with exit_group, or unmap its own ring and fault. */
+static void submits_anything(struct sim_prog *p)
+{
+	struct target t = make_target(p);
+
+	for (unsigned i = 0; i < 3000; i++) {
+		struct io_uring_sqe sqe = any_sqe(p, &t);
+		struct io_uring_cqe cqe;
+
+		if (!prog_sqe(p, &sqe) || sim_chance(6))
+			prog_submit(p);
+		if (sim_chance(3))
+			while (prog_cqe(p, &cqe))
+				;
+		if (sim_chance(200))
+			prog_enter(p, (int64_t)sim_below(500), any_number(p, &t), any_number(p, &t), any_number(p, &t),
+				   any_number(p, &t), any_number(p, &t), any_number(p, &t));
+	}
+}
+
+/* Writes garbage over the ring's indices, flags and entries while the kernel reads them. */
+static void scribbles(struct sim_prog *p)
+{
+	const struct io_sqring_offsets *sq = &p->start.params.sq_off;
+	const struct io_cqring_offsets *cq = &p->start.params.cq_off;
+	struct target t = make_target(p);
+
+	for (unsigned i = 0; i < 1500; i++) {
+		uint32_t at[] = { sq->head, sq->tail, sq->ring_mask, sq->ring_entries, sq->flags, sq->dropped, cq->head,
+				  cq->tail, cq->ring_mask, cq->overflow, cq->flags, (uint32_t)sim_below(PAGE_SIZE) & ~3u };
+		struct io_uring_sqe sqe = any_sqe(p, &t);
+
+		prog_write(p, p->start.sqes + sim_below(256) * 64, &sqe, sizeof(sqe));
+		prog_store(p, p->start.sq_ring + at[sim_below(array_count(at))],
+			   sim_chance(2) ? (uint32_t)sim_random() : prog_load(p, p->start.sq_ring + sq->tail) + 1);
+		if (sim_chance(10))
+			prog_enter(p, 426, 3, sim_below(300), sim_below(3) ? 0 : sim_below(2000),
+				   sim_chance(3) ? sim_random() : sim_below(8), sim_chance(3) ? any_address(p, &t) : 0,
+				   sim_below(64));
+	}
+}
+
+/* A good neighbour: its answers must not change. */
+static void neighbour(struct sim_prog *p)
+{
+	for (uint64_t i = 0; i < 400; i++) {
+		struct io_uring_sqe sqe = { .opcode = IORING_OP_NOP, .user_data = i };
+
+		sim_check(prog_do(p, &sqe, NULL) == 0);
+	}
+}
+
+static void surrounded(void (*bad)(struct sim_prog *p))
+{
+	struct process *good = sim_spawn(neighbour, NULL, 2, 0);
+
+	sim_disk.eio_permille = 100;
+	sim_spawn(bad, NULL, 1, 0);
+	sim_spawn(bad, NULL, 2, 0);
+	sim_for(30000000 + sim_below(10000000));
+	for (unsigned pid = 1; pid <= 3; pid++) { /* who is still there hangs in what it asked for, as it may */
+		struct process *p = process_find(pid);
+
+		if (p && p != good)
+			sim_kill(p);
+	}
+	sim_finish();
+}
+
+static void anything(void)
+{
+	surrounded(submits_anything);
+}
+
+static void scribbled(void)
+{
+	surrounded(scribbles);
+}
+
+static void alone_on_a_mixed_core(void)
+{
+	sim_spawn(submits_anything, NULL, 0, 0);
+	sim_for(30000000);
+	if (process_find(1))
+		sim_kill(process_find(1));
+	sim_finish();
+}
+
+/* Takes memory until there is none. The neighbour lives; what was taken comes back. */
+static void takes_memory(struct sim_prog *p)
+{
+	for (;;) {
+		uaddr_t at = prog_map(p, 64 * PAGE_SIZE);
+
+		for (unsigned i = 0; i < 64; i++)
+			prog_write(p, at + i * PAGE_SIZE, "x", 1);
+	}
+}
+
+static void memory_ends(void)
+{
+	sim_spawn(neighbour, NULL, 1, 0);
+	sim_spawn(takes_memory, NULL, 2, 0);
+	sim_spawn(takes_memory, NULL, 2, 0);
+	sim_finish();
+	sim_check(sim_failed_programs() == 2);
+}
+
+int main(void)
+{
+	static const struct sim_test tests[] = {
+		{ .name = "hostile submits anything", .run = anything, .cores = 3, .disk_sectors = 256 },
+		{ .name = "hostile scribbles over its ring", .run = scribbled, .cores = 3, .disk_sectors = 256 },
+		{ .name = "hostile on a mixed core", .run = alone_on_a_mixed_core, .cores = 1, .disk_sectors = 256 },
+		{ .name = "hostile takes all memory", .run = memory_ends, .cores = 3 },
+	};
+
+	return sim_main(tests, array_count(tests));
+}
