@@ -165,10 +165,13 @@ static void never_sleeps_through(void **state)
 static void sleep_ends(void **state)
 {
 	nsec_t before = arch_time_ns();
+	unsigned returns;
 
 	(void)state;
-	arch_idle_wait(before + 3000000);
-	assert_true(arch_time_ns() - before >= 2500000);
+	/* It may return early, for a doorbell of the test before this one, say; but it does not spin. */
+	for (returns = 0; arch_time_ns() < before + 3000000; returns++)
+		arch_idle_wait(before + 3000000);
+	assert_in_range(returns, 1, 10);
 	arch_doorbell(0);
 	before = arch_time_ns();
 	arch_idle_wait(NSEC_NEVER);
