@@ -58,7 +58,13 @@ struct core {
 	struct counters *count;
 	uint64_t turn; /* turns begun */
 	nsec_t now;    /* time read at the start of this turn */
-	uint32_t ops_ready;   /* bit per priority with runnable ops: kept by sched/executor.c */
+	union {
+		struct {
+			uint32_t ops_ready; /* bit per priority with runnable ops: kept by sched/executor.c */
+			uint32_t calls;	    /* CORE_CALL_* */
+		};
+		uint64_t attention; /* nonzero: the running thread must make way for the turn */
+	};
 	nsec_t timer_next;    /* deadline of the earliest timer, NSEC_NEVER if none: kept by sched/timer.c */
 	nsec_t user_deadline; /* what arch_user_deadline was last told: kept by sched/thread.c */
 
@@ -84,6 +90,9 @@ struct core {
  */
 #define MARK_POLL_BEGIN 0x10
 #define MARK_POLL_IDLE 0x11
+
+#define CORE_CALL_MAIL 1u  /* the core has posted to itself: no doorbell rings for that */
+#define CORE_CALL_TIMER 2u /* a timer is due before the deadline that user mode was given */
 
 extern struct core *cores[CORES_MAX]; /* set once at boot; NULL: a hart the map does not name */
 extern unsigned cores_count;

@@ -15,9 +15,13 @@ void mailbox_post(unsigned index, struct mail *m)
 		m->next = newest;
 	while (!atomic_compare_exchange_weak_explicit(&to->mailbox.newest, &newest, m, memory_order_release,
 						      memory_order_relaxed));
+	if (to == this_core()) {
+		to->calls |= CORE_CALL_MAIL;
+		return;
+	}
 	/* Store the mail, then load `away`; core_sleep and core_leave store `away`, then load the mailbox. */
 	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_load_explicit(&to->away, memory_order_relaxed) && to != this_core()) {
+	if (atomic_load_explicit(&to->away, memory_order_relaxed)) {
 		trace_hot(TRACE_DOORBELL, index, 0, 0);
 		this_core()->count->doorbells++;
 		arch_doorbell(index);
@@ -31,6 +35,7 @@ unsigned mailbox_deliver(struct core *c)
 
 	if (likely(mailbox_is_empty(c)))
 		return 0;
+	c->calls &= ~CORE_CALL_MAIL;
 	m = atomic_exchange_explicit(&c->mailbox.newest, NULL, memory_order_acquire);
 	for (; m; m = next) {
 		next = m->next;

@@ -170,6 +170,7 @@ static int ring_memory(struct ring *r, uint32_t sq, uint32_t cq, bool array)
 	r->cqes = (void *)((char *)r->shared + cqes);
 	r->sq_array = array ? (void *)((char *)r->shared + at) : NULL;
 	r->sq_mask = sq - 1;
+	r->sqes_end = r->sqes + sq;
 	r->cq_mask = cq - 1;
 	r->cq_at = r->cq_stop = r->cqes;
 	r->shared->sq_mask = sq - 1;

@@ -506,7 +506,7 @@ static inline __attribute__((always_inline)) uint64_t take(struct core *c, struc
 	const uint64_t first = r->sq_head, mask = r->sq_mask;
 	uint64_t avail = (uint32_t)(atomic_load_explicit(&shared->sq_tail, memory_order_acquire) - (uint32_t)first);
 	struct io_uring_sqe *at = r->sqes + (first & mask);
-	struct io_uring_sqe *const ring_end = r->sqes + mask + 1;
+	struct io_uring_sqe *const ring_end = r->sqes_end;
 	const bool array = r->sq_array;
 	struct io_uring_sqe sqe __attribute__((aligned(8)));
 	struct op *hand = ring_refill_hand(c);
@@ -574,7 +574,7 @@ bool ring_door_quick(struct arch_user *u, uint64_t to_submit, uint64_t min_compl
 		return false;
 	n = take(c, r, (uint32_t)to_submit);
 	if (likely(r->cq_published - atomic_load_explicit(&r->shared->cq_head, memory_order_acquire) >= min_complete) &&
-	    likely(!r->watchers) && likely(thread_may_go_on(c))) {
+	    likely(thread_may_go_on(c)) && likely(list_is_empty(&r->overflow))) {
 		arch_user_set_result(u, (int64_t)n);
 		c->count->enters++;
 		return true;

@@ -63,6 +63,7 @@ struct ring {
 	/* ring's core only: the hot lines */
 	struct io_uring_sqe *sqes;
 	struct ring_shared *shared;
+	struct io_uring_sqe *sqes_end;
 	uint32_t *sq_array;	     /* NULL with NO_SQARRAY */
 	uint64_t op_word;	     /* op->word of an entry of this ring, opcode and flags still 0 */
 	struct io_uring_cqe *cq_at;  /* where the next CQE goes */

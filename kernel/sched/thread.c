@@ -113,6 +113,7 @@ static void placement_deadline(struct core *c, struct placement *p, struct threa
 	nsec_t deadline = p->ready_count ? t->slice_end : NSEC_NEVER;
 
 	deadline = min_of(deadline, c->timer_next);
+	c->calls &= ~CORE_CALL_TIMER;
 	if (deadline != c->user_deadline) {
 		c->user_deadline = deadline;
 		arch_user_deadline(deadline);

@@ -51,7 +51,7 @@ void thread_kill(struct thread *t);
 /* For a quick door (arch.h): nothing came up on this core that the running thread must make way for. */
 static inline bool thread_may_go_on(const struct core *c)
 {
-	return mailbox_is_empty(c) && !c->ops_ready && c->timer_next >= c->user_deadline;
+	return !c->attention;
 }
 
 unsigned placement_ready_count(struct core *c);

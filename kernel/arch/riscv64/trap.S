@@ -75,6 +75,7 @@ arch_user_run:
 user_run_loaded:
 	kernel_regs sd
 	sd	a2, -112(sp)
+	sd	a0, -120(sp)
 	sd	sp, USER_KERNEL_SP(a0)
 	ld	t0, USER_PC(a0)
 	csrw	sepc, t0
@@ -121,12 +122,9 @@ trap_entry:
 	 * The program's a1 to a7 are its arguments as they are.
 	 */
 	addi	sp, sp, -128
-	sd	a0, 0(sp)
 	jalr	t2
-	mv	t0, a0
-	ld	a0, 0(sp)
-	addi	sp, sp, 128
-	beqz	t0, user_called
+	beqz	a0, user_not_quick
+	ld	a0, 8(sp) /* stored at -120 by arch_user_run */
 	ld	t0, USER_PC(a0)
 	csrw	sepc, t0
 	csrw	sscratch, a0
@@ -134,6 +132,9 @@ trap_entry:
 	ld	a0, USER_X(10)(a0)
 	sret
 
+user_not_quick:
+	ld	a0, 8(sp)
+	addi	sp, sp, 128
 user_called:
 	user_regs_callee sd
 	kernel_regs ld
