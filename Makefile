@@ -47,6 +47,7 @@ help:
 	@echo '  make unit | sim | abi | boot   one kind of test; ONLY=part-of-a-name picks some'
 	@echo '  make bench      measure afresh into build/bench.csv'
 	@echo '  make check      format, layers, analyzer, stack report'
+	@echo '  make format     bring long lines of C within 100 columns'
 	@echo '  make sizes      what is in the images, and how big'
 	@echo '  make all        build kernel and programs of one configuration'
 	@echo '                  MACHINE=riscv64|hosted COMPILER=gcc|clang SAN=address,undefined V=1'
@@ -164,6 +165,7 @@ ULD       = $(HOST_CC) -static-pie -nostdlib -nostartfiles -Wl,--no-dynamic-link
 ulibs     = $(musl_lib) -lgcc
 endif
 
+# -MD, not -MMD: the headers that lwIP asks its port for count as system headers.
 compile = $(Q)mkdir -p $(@D) && $(1) $(2) -MD -MP -c $< -o $@
 
 # A command line that changed rebuilds what it built.
@@ -377,7 +379,10 @@ bench:
 	$(Q)rm -f build/bench.csv
 	$(Q)bench/run
 
-.PHONY: check sizes deps
+.PHONY: check format sizes deps
+format:
+	$(Q)scripts/packages.sh check
+	$(Q)scripts/format $$(git ls-files '*.c' '*.h')
 check:
 	$(Q)scripts/packages.sh check
 	$(Q)$(again) MACHINE=riscv64 COMPILER=gcc SAN= all
