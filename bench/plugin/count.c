@@ -17,8 +17,8 @@
  * subtract it.
  *
  * Traps are counted per hart: into S (or HS) mode as executions of the first instruction of the
- * kernel's vector (strap=ADDRESS), into M mode as executions of mret, since every trap into firmware
- * ends with one. (A hart's start ends with one, too.)
+ * kernel's vector (strap=ADDRESS), into M mode as executions of mret, since every trap into
+ * firmware ends with one. (A hart's start ends with one, too.)
  *
  * Counting is per run of straight-line code, when it is entered. A run left early by a fault counts
  * whole.

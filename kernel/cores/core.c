@@ -1,5 +1,6 @@
 /*
- * core: the turn, the sleep, the start. See core.h for the order of a turn and the rules of ownership.
+ * core: the turn, the sleep, the start. See core.h for the order of a turn and the rules of
+ * ownership.
  *
  *   core_turn returned > 0 --> core_turn again
  *   core_turn returned 0   --> spin while the budget lasts --> core_sleep: announce, arm, re-check, wait, disarm

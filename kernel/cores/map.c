@@ -1,6 +1,7 @@
 /*
- * map: which hart plays which role. The boot argument `map=0:kernel+net+io,1:user,2:user` names harts by core index; without it
- * one hart is mixed, and of several the first serves and the others run users. Runs once, on the boot core.
+ * map: which hart plays which role. The boot argument `map=0:kernel+net+io,1:user,2:user` names
+ * harts by core index; without it one hart is mixed, and of several the first serves and the others
+ * run users. Runs once, on the boot core.
  */
 #include "cores/core.h"
 
@@ -35,7 +36,8 @@ static int map_refuse(const char *map, const char *at, const char *why)
 	return -EINVAL;
 }
 
-/* One role word; 0 when it is none. rt and elastic are words of the design that no policy serves yet: refused by name. */
+/* One role word; 0 when it is none. rt and elastic are words of the design that no policy serves
+ * yet: refused by name. */
 static uint32_t role_parse(const char *at, size_t len)
 {
 	for (unsigned i = 0; i < array_count(role_names); i++)
@@ -66,12 +68,16 @@ static int map_parse(const char *map, uint32_t roles[CORES_MAX])
 
 			while (*p && *p != '+' && *p != ',')
 				p++;
-			if (word_is(word, (size_t)(p - word), "rt") || word_is(word, (size_t)(p - word), "elastic"))
-				return map_refuse(map, word, "the roles rt and elastic are not served by this version");
+			if (word_is(word, (size_t)(p - word), "rt") ||
+			    word_is(word, (size_t)(p - word), "elastic"))
+				return map_refuse(
+					map, word,
+					"the roles rt and elastic are not served by this version");
 			role = role_parse(word, (size_t)(p - word));
 			if (!role)
-				return map_refuse(map, word,
-						  "no such role (user, kernel, io, net, mixed; joined by +)");
+				return map_refuse(
+					map, word,
+					"no such role (user, kernel, io, net, mixed; joined by +)");
 			roles[index] |= role;
 		} while (*p == '+');
 		if (*p == ',' && !*++p)
@@ -87,8 +93,8 @@ static void map_default(uint32_t roles[CORES_MAX])
 		roles[i] = ROLE_USER;
 }
 
-/* Every map needs somebody who serves and somebody who runs programs; disks and NICs fall to the first serving core
- * when the map names no owner. */
+/* Every map needs somebody who serves and somebody who runs programs; disks and NICs fall to the
+ * first serving core when the map names no owner. */
 static int map_complete(const char *map, uint32_t roles[CORES_MAX])
 {
 	uint32_t all = 0;
@@ -147,8 +153,8 @@ int cores_init(void)
 	if (err)
 		return err;
 	if (spin_us > SPIN_US_MAX) {
-		kprint("spin_us=%llu: at most %u microseconds make sense\n", (unsigned long long)spin_us,
-		       (unsigned)SPIN_US_MAX);
+		kprint("spin_us=%llu: at most %u microseconds make sense\n",
+		       (unsigned long long)spin_us, (unsigned)SPIN_US_MAX);
 		return -EINVAL;
 	}
 	for (unsigned i = 0; i < arch_boot.cores && i < CORES_MAX; i++) {

@@ -1,5 +1,6 @@
 /*
- * blk: the register of disks. Filled at boot by the drivers, on the boot core; read by any core afterwards.
+ * blk: the register of disks. Filled at boot by the drivers, on the boot core; read by any core
+ * afterwards.
  */
 #include "drivers/blk.h"
 

@@ -1,7 +1,9 @@
 /*
- * blk: what a disk is to the rest of the kernel. Fulfilled by drivers/virtio/blk.c, drivers/hosted/blk.c and the simulator's disk.
+ * blk: what a disk is to the rest of the kernel. Fulfilled by drivers/virtio/blk.c,
+ * drivers/hosted/blk.c and the simulator's disk.
  *
- * A disk is owned by one core; every function here is called on it. A driver that finds its device lying fails the op with -EIO, logs, resets the device.
+ * A disk is owned by one core; every function here is called on it. A driver that finds its device
+ * lying fails the op with -EIO, logs, resets the device.
  */
 #ifndef DRIVERS_BLK_H
 #define DRIVERS_BLK_H
@@ -15,14 +17,16 @@ enum blk_kind { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_ZEROES };
 struct blk_req {
 	/* filled by the caller, untouched until done */
 	uint8_t kind;
-	uint8_t fua;	      /* WRITE: on stable storage before done (the driver flushes if the device has no FUA) */
+	/* WRITE: on stable storage before done (the driver flushes if the device has no FUA) */
+	uint8_t fua;
 	uint8_t unmap;	      /* ZEROES: may deallocate */
 	int32_t status;	      /* set by the driver before done(): 0 or -EIO, -ENOSPC, -EOPNOTSUPP */
 	uint64_t sector;      /* 512-byte sectors */
 	const struct pin *pin; /* READ, WRITE: the memory; pin_off and len multiples of 512 */
 	uint32_t pin_off;
 	uint32_t len;	      /* bytes; DISCARD, ZEROES too */
-	void (*done)(struct blk_req *r); /* owner core, in its turn; the request is the caller's again */
+	/* owner core, in its turn; the request is the caller's again */
+	void (*done)(struct blk_req *r);
 
 	/* driver's own while submitted */
 	struct list link;
@@ -37,11 +41,14 @@ struct blk_dev {
 	uint32_t block_size;	   /* logical block size, bytes */
 	uint32_t discard_sectors_max; /* 0: no discard */
 	uint32_t zeroes_sectors_max;
-	uint32_t segments_max; /* pieces of memory one request may consist of; a piece never crosses more frames than are contiguous */
+	/* pieces of memory one request may consist of; a piece never crosses more frames than are
+	 * contiguous */
+	uint32_t segments_max;
 	bool read_only;
 	bool has_flush;	       /* false: nothing is ever only in a cache */
 	bool zeroes_may_unmap; /* ZEROES with `unmap` may free space */
-	/* Takes the request (0), or -EAGAIN when the queue is full: wait on `room` and try again. Other errors: -EINVAL, -EOPNOTSUPP, -EIO. */
+	/* Takes the request (0), or -EAGAIN when the queue is full: wait on `room` and try again.
+	 * Other errors: -EINVAL, -EOPNOTSUPP, -EIO. */
 	int (*submit)(struct blk_dev *d, struct blk_req *r);
 
 	/* owner core only */

@@ -1,5 +1,6 @@
 /*
- * nic: the register of network interfaces. Filled at boot by the drivers, on the boot core; read by any core afterwards.
+ * nic: the register of network interfaces. Filled at boot by the drivers, on the boot core; read by
+ * any core afterwards.
  */
 #include "drivers/nic.h"
 

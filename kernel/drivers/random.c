@@ -1,6 +1,6 @@
 /*
- * random: unpredictable bytes: ChaCha20 (RFC 8439, section 2.3) with a key that is replaced at every use, so that
- * what was given out cannot be computed from what is kept.
+ * random: unpredictable bytes: ChaCha20 (RFC 8439, section 2.3) with a key that is replaced at
+ * every use, so that what was given out cannot be computed from what is kept.
  *
  *   arch_entropy, devices --> root generator (one, under a spinlock) --new key whenever the root was fed--> one generator per core
  *
@@ -30,7 +30,8 @@ static struct generator root;
 
 /* any core, atomic */
 static _Atomic uint32_t root_locked;
-static _Atomic uint32_t root_epoch = 1; /* grows when the root is fed; pairs with generator_refresh */
+/* grows when the root is fed; pairs with generator_refresh */
+static _Atomic uint32_t root_epoch = 1;
 static _Atomic uint32_t given_bytes;	/* since the last feeding, roughly */
 
 static inline uint32_t rotl(uint32_t v, unsigned n)
@@ -124,7 +125,8 @@ static void root_unlock(void)
 	atomic_store_explicit(&root_locked, 0, memory_order_release);
 }
 
-/* Pairs with random_add: whoever sees its epoch takes a key from a root that has absorbed its bytes. */
+/* Pairs with random_add: whoever sees its epoch takes a key from a root that has absorbed its
+ * bytes. */
 static void generator_refresh(struct generator *g, uint32_t epoch)
 {
 	uint32_t key[KEY_WORDS];

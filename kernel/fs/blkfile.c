@@ -5,9 +5,10 @@
  *     |  ^ parked while the queue is full
  *     +--+
  *
- * Bytes go between the program's frames and the device; there is no page cache. A piece made of whole blocks is one request. Any
- * other piece works too: it goes through bounce frames, block by block, and a write reads the blocks it changes in part first while other
- * writers of those blocks wait (blkslow.c). Reading at the end gives 0, writing there -ENOSPC.
+ * Bytes go between the program's frames and the device; there is no page cache. A piece made of
+ * whole blocks is one request. Any other piece works too: it goes through bounce frames, block by
+ * block, and a write reads the blocks it changes in part first while other writers of those blocks
+ * wait (blkslow.c). Reading at the end gives 0, writing there -ENOSPC.
  *
  * Runs on the disk's core: a file opened elsewhere is given to that core.
  */
@@ -36,7 +37,8 @@ static void piece_answered(struct blk_req *r)
 }
 
 /* Hands the filled job to the device. */
-static inline enum step piece_submit(struct disk *d, struct blkjob *j, struct op *op, struct transfer *t)
+static inline enum step piece_submit(struct disk *d, struct blkjob *j, struct op *op,
+				     struct transfer *t)
 {
 	int result;
 
@@ -78,8 +80,10 @@ static enum step piece_begin(struct disk *d, struct op *op, struct transfer *t)
 	return piece_submit(d, j, op, t);
 }
 
-/* What every call of a disk's operation does before it is its first. True: `*verdict` is the answer. */
-static inline bool piece_goes_on(struct disk *d, struct op *op, struct transfer *t, enum step *verdict)
+/* What every call of a disk's operation does before it is its first. True: `*verdict` is the
+ * answer. */
+static inline bool piece_goes_on(struct disk *d, struct op *op, struct transfer *t,
+				 enum step *verdict)
 {
 	switch ((enum piece)t->started) {
 	case PIECE_FRESH:
@@ -108,7 +112,8 @@ static enum step disk_transfer(struct file *f, struct op *op, struct transfer *t
 	return piece_begin(d, op, t);
 }
 
-/* A piece that is parked for room has nothing to undo; one that the device has must come back by itself. */
+/* A piece that is parked for room has nothing to undo; one that the device has must come back by
+ * itself. */
 static int disk_transfer_cancel(struct file *f, struct op *op, struct transfer *t)
 {
 	(void)f, (void)op;
@@ -134,7 +139,8 @@ static enum step disk_flush(struct file *f, struct op *op, struct transfer *t)
 	return piece_submit(d, j, op, t);
 }
 
-static enum step disk_discard(struct file *f, struct op *op, struct transfer *t, uint64_t len, uint32_t mode)
+static enum step disk_discard(struct file *f, struct op *op, struct transfer *t, uint64_t len,
+			      uint32_t mode)
 {
 	struct disk *d = fs_file_of(f)->disk;
 	uint32_t keep = mode & ~FALLOC_FL_KEEP_SIZE;
@@ -144,12 +150,14 @@ static enum step disk_discard(struct file *f, struct op *op, struct transfer *t,
 		return verdict;
 	if (!(atomic_load_explicit(&f->flags, memory_order_relaxed) & FILE_WRITABLE))
 		return piece_done(t, -EBADF);
-	if (!len || t->off + len < len || t->off + len > d->size || ((t->off | len) & d->block_mask))
+	if (!len || t->off + len < len || t->off + len > d->size ||
+	    ((t->off | len) & d->block_mask))
 		return piece_done(t, -EINVAL);
 	switch (keep) {
 	case FALLOC_FL_ZERO_RANGE:
 		return slow_begin_range(d, op, t, len, BLK_ZEROES, false);
-	case FALLOC_FL_PUNCH_HOLE: /* reads as zeros afterwards, and gives the space back if the device can */
+	/* reads as zeros afterwards, and gives the space back if the device can */
+	case FALLOC_FL_PUNCH_HOLE:
 		return slow_begin_range(d, op, t, len, BLK_ZEROES, d->dev->zeroes_may_unmap);
 	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_NO_HIDE_STALE: /* only forgets */
 		return slow_begin_range(d, op, t, len, BLK_DISCARD, false);

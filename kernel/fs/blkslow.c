@@ -1,14 +1,16 @@
 /*
- * blkslow: what one request to the device cannot do: parts of blocks, memory in too many pieces, long ranges to zero.
+ * blkslow: what one request to the device cannot do: parts of blocks, memory in too many pieces,
+ * long ranges to zero.
  *
  *   READ ----> CHANGE ----> WRITTEN ----> READ ... done when nothing is left      (a write of parts of blocks)
  *   READ ----> CHANGE ----> READ ...                                              (a read)
  *   RANGE ---> RANGE_DONE -> RANGE ...                                            (zero, forget)
  *
- * Each phase re-checks that the device has answered (job.out) and may be entered again after a spurious wake, or after the device's
- * queue was full. A write that changes blocks in part has its blocks for itself from the first read to the last write: aligned
- * writers of those blocks and other such writers wait on disk->overlap, and it waits for those that were there before it.
- * A job that has begun is not cancelled: it ends by itself soon.
+ * Each phase re-checks that the device has answered (job.out) and may be entered again after a
+ * spurious wake, or after the device's queue was full. A write that changes blocks in part has its
+ * blocks for itself from the first read to the last write: aligned writers of those blocks and
+ * other such writers wait on disk->overlap, and it waits for those that were there before it. A job
+ * that has begun is not cancelled: it ends by itself soon.
  *
  * Disk's core only.
  */
@@ -59,7 +61,8 @@ static enum step slow_finish(struct disk *d, struct blkjob *j, int64_t moved)
 	return piece_done(t, (int32_t)moved);
 }
 
-/* Hands the request to the device and goes to `next`; stays in this phase while the queue is full. */
+/* Hands the request to the device and goes to `next`; stays in this phase while the queue is
+ * full. */
 static void slow_submit(struct disk *d, struct blkjob *j, uint8_t next, enum step *verdict)
 {
 	int result;
@@ -78,7 +81,7 @@ static void slow_submit(struct disk *d, struct blkjob *j, uint8_t next, enum ste
 	}
 }
 
-/* ---- pieces ------------------------------------------------------------------------------------------- */
+/* ---- pieces ---------------------------------------------------------------------------------- */
 
 /* The part of the piece that the next round is about. */
 struct round {
@@ -156,12 +159,13 @@ static bool slow_piece(struct disk *d, struct blkjob *j, enum step *verdict)
 	op_corrupt(j->op);
 }
 
-/* ---- ranges ------------------------------------------------------------------------------------------- */
+/* ---- ranges ---------------------------------------------------------------------------------- */
 
 static bool slow_range(struct disk *d, struct blkjob *j, enum step *verdict)
 {
 	uint64_t left = j->end - j->begin - j->at;
-	uint32_t max = j->req.kind == BLK_DISCARD ? d->dev->discard_sectors_max : d->dev->zeroes_sectors_max;
+	uint32_t max = j->req.kind == BLK_DISCARD ? d->dev->discard_sectors_max
+						  : d->dev->zeroes_sectors_max;
 
 	if (j->phase == SLOW_RANGE_DONE) {
 		j->at += j->req.len;
@@ -172,7 +176,8 @@ static bool slow_range(struct disk *d, struct blkjob *j, enum step *verdict)
 		*verdict = slow_finish(d, j, 0);
 		return false;
 	}
-	max = align_down((uint32_t)min_of((uint64_t)max << 9, (uint64_t)RANGE_BYTES_MAX), d->block_mask + 1);
+	max = align_down((uint32_t)min_of((uint64_t)max << 9, (uint64_t)RANGE_BYTES_MAX),
+			 d->block_mask + 1);
 	if (!max) {
 		*verdict = slow_finish(d, j, -EOPNOTSUPP);
 		return false;
@@ -199,11 +204,11 @@ enum step slow_step(struct disk *d, struct op *op, struct transfer *t)
 	return verdict;
 }
 
-/* ---- beginning ------------------------------------------------------------------------------------------ */
+/* ---- beginning ------------------------------------------------------------------------------- */
 
 /* A job for [begin, end), or NULL with *verdict set. */
-static struct blkjob *slow_take(struct disk *d, struct op *op, struct transfer *t, uint64_t begin, uint64_t end,
-				bool exclusive, enum step *verdict)
+static struct blkjob *slow_take(struct disk *d, struct op *op, struct transfer *t, uint64_t begin,
+				uint64_t end, bool exclusive, enum step *verdict)
 {
 	struct blkjob *j;
 
@@ -233,8 +238,8 @@ enum step slow_begin_piece(struct disk *d, struct op *op, struct transfer *t, ui
 {
 	uint64_t block = d->block_mask + 1ull;
 	enum step verdict;
-	struct blkjob *j = slow_take(d, op, t, align_down(t->off, block), align_up(t->off + len, block),
-				     t->write, &verdict);
+	struct blkjob *j = slow_take(d, op, t, align_down(t->off, block),
+				     align_up(t->off + len, block), t->write, &verdict);
 
 	if (!j)
 		return verdict;
@@ -251,7 +256,8 @@ enum step slow_begin_piece(struct disk *d, struct op *op, struct transfer *t, ui
 	return slow_step(d, op, t);
 }
 
-enum step slow_begin_range(struct disk *d, struct op *op, struct transfer *t, uint64_t len, uint8_t kind, bool unmap)
+enum step slow_begin_range(struct disk *d, struct op *op, struct transfer *t, uint64_t len,
+			   uint8_t kind, bool unmap)
 {
 	enum step verdict;
 	struct blkjob *j = slow_take(d, op, t, t->off, t->off + len, true, &verdict);

@@ -1,6 +1,6 @@
 /*
- * devices: the small files below /dev that are nobody's hardware: null, zero, random, urandom, counters. They never park
- * and run on the core that opened them.
+ * devices: the small files below /dev that are nobody's hardware: null, zero, random, urandom,
+ * counters. They never park and run on the core that opened them.
  */
 #include <string.h>
 
@@ -23,7 +23,7 @@ static int device_stat(struct file *f, struct statx *st)
 	return 0;
 }
 
-/* ---- null: swallows all, has nothing ---------------------------------------------------------------- */
+/* ---- null: swallows all, has nothing --------------------------------------------------------- */
 
 static enum step null_transfer(struct file *f, struct op *op, struct transfer *t)
 {
@@ -35,7 +35,7 @@ static enum step null_transfer(struct file *f, struct op *op, struct transfer *t
 static const struct file_ops null_ops = {
 	.name = "null", .transfer = null_transfer, .stat = device_stat, .free = device_free};
 
-/* ---- zero, random ------------------------------------------------------------------------------------- */
+/* ---- zero, random ---------------------------------------------------------------------------- */
 
 /* Calls `fill` for each contiguous run of the pin. */
 static void pin_fill(const struct pin *pin, void (*fill)(void *dst, size_t len))
@@ -79,7 +79,7 @@ static const struct file_ops zero_ops = {
 static const struct file_ops random_ops = {
 	.name = "random", .transfer = random_transfer, .stat = device_stat, .free = device_free};
 
-/* ---- counters: a text as of the moment it was opened ---------------------------------------------------- */
+/* ---- counters: a text as of the moment it was opened ----------------------------------------- */
 
 static enum step counters_transfer(struct file *f, struct op *op, struct transfer *t)
 {
@@ -114,8 +114,10 @@ static void counters_free(struct file *f)
 	fs_file_release(ff);
 }
 
-static const struct file_ops counters_ops = {
-	.name = "counters", .transfer = counters_transfer, .stat = counters_stat, .free = counters_free};
+static const struct file_ops counters_ops = { .name = "counters",
+					      .transfer = counters_transfer,
+					      .stat = counters_stat,
+					      .free = counters_free };
 
 static int counters_open(uint32_t oflags, struct fs_file **out)
 {
@@ -139,7 +141,7 @@ static int counters_open(uint32_t oflags, struct fs_file **out)
 	return 0;
 }
 
-/* ---- by name ---------------------------------------------------------------------------------------------- */
+/* ---- by name --------------------------------------------------------------------------------- */
 
 int device_open(const char *name, uint32_t oflags, struct fs_file **out)
 {

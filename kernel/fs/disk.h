@@ -1,9 +1,11 @@
 /*
- * disk: what the two halves of block-device files share: the fast half (blkfile.c: whole blocks, one request) and the slow one
- * (blkslow.c: parts of blocks, ranges to zero: several requests in a row).
+ * disk: what the two halves of block-device files share: the fast half (blkfile.c: whole blocks,
+ * one request) and the slow one (blkslow.c: parts of blocks, ranges to zero: several requests in a
+ * row).
  *
- * A disk and its jobs belong to the disk's core. A job is a request under way: it is taken from the disk's pool when the request is
- * made, and given back when the device has answered (fast) or the whole piece is done (slow).
+ * A disk and its jobs belong to the disk's core. A job is a request under way: it is taken from the
+ * disk's pool when the request is made, and given back when the device has answered (fast) or the
+ * whole piece is done (slow).
  */
 #ifndef FS_DISK_H
 #define FS_DISK_H
@@ -100,13 +102,16 @@ static inline enum step piece_done(struct transfer *t, int32_t moved)
 	return STEP_DONE;
 }
 
-/* Would writing [begin, end) disturb an exclusive job, or (for an exclusive job) any write under way? */
+/* Would writing [begin, end) disturb an exclusive job, or (for an exclusive job) any write under
+ * way? */
 bool disk_is_taken(const struct disk *d, uint64_t begin, uint64_t end, bool exclusive);
 
-/* Begins a slow job: a piece that does not consist of whole blocks, or of too many pieces of memory; `len` bytes. */
+/* Begins a slow job: a piece that does not consist of whole blocks, or of too many pieces of
+ * memory; `len` bytes. */
 enum step slow_begin_piece(struct disk *d, struct op *op, struct transfer *t, uint32_t len);
 /* Begins zeroing or forgetting [t->off, +len). */
-enum step slow_begin_range(struct disk *d, struct op *op, struct transfer *t, uint64_t len, uint8_t kind, bool unmap);
+enum step slow_begin_range(struct disk *d, struct op *op, struct transfer *t, uint64_t len,
+			   uint8_t kind, bool unmap);
 /* Goes on with it: every later call of transfer or discard. */
 enum step slow_step(struct disk *d, struct op *op, struct transfer *t);
 

@@ -1,10 +1,12 @@
 /*
- * initrd: the archive of programs and files that came with the kernel, "newc" cpio format: each entry is a header of 110 ASCII
- * bytes ("070701", or "070702" with a checksum, and thirteen numbers of eight hexadecimal digits), the name, the
- * data, name and data each padded to a multiple of four; the entry "TRAILER!!!" ends it. (cpio(5), "New ASCII Format".)
+ * initrd: the archive of programs and files that came with the kernel, "newc" cpio format: each
+ * entry is a header of 110 ASCII bytes ("070701", or "070702" with a checksum, and thirteen numbers
+ * of eight hexadecimal digits), the name, the data, name and data each padded to a multiple of
+ * four; the entry "TRAILER!!!" ends it. (cpio(5), "New ASCII Format".)
  *
- * Read once at boot into a table of entries; an archive with a single wrong place is refused as a whole, with a sentence that
- * names it. Names and data stay in the archive's memory, which nobody ever writes. Any core.
+ * Read once at boot into a table of entries; an archive with a single wrong place is refused as a
+ * whole, with a sentence that names it. Names and data stay in the archive's memory, which nobody
+ * ever writes. Any core.
  */
 #include <string.h>
 
@@ -44,15 +46,19 @@ static bool field(const char *header, unsigned index, uint32_t *value)
 	return true;
 }
 
-/* Reads the entry at `at` of `size` bytes; *next is where the one after it begins. NULL, or what is wrong. */
-static const char *entry_read(const char *base, uint64_t size, uint64_t at, struct initrd_entry *e, uint64_t *next)
+/* Reads the entry at `at` of `size` bytes; *next is where the one after it begins. NULL, or what is
+ * wrong. */
+static const char *entry_read(const char *base, uint64_t size, uint64_t at, struct initrd_entry *e,
+			      uint64_t *next)
 {
 	const char *header = base + at;
 	uint32_t name_size;
 	uint64_t data;
 
-	if (at > size || size - at < HEADER_BYTES) /* behind the end: it was cut inside the padding */
-		return at ? "it ends inside a header, or has no TRAILER!!!" : "it is too short for a cpio archive";
+	if (at > size ||
+	    size - at < HEADER_BYTES) /* behind the end: it was cut inside the padding */
+		return at ? "it ends inside a header, or has no TRAILER!!!"
+			  : "it is too short for a cpio archive";
 	if (memcmp(header, "070701", 6) && memcmp(header, "070702", 6))
 		return at ? "no cpio header here" : "it is not a cpio archive in newc format";
 	if (!field(header, FIELD_INO, &e->ino) || !field(header, FIELD_MODE, &e->mode) ||
@@ -62,7 +68,8 @@ static const char *entry_read(const char *base, uint64_t size, uint64_t at, stru
 	if (!name_size || name_size > NAME_MAX_BYTES)
 		return "a name is empty or too long";
 	data = align_up(at + HEADER_BYTES + name_size, 4ull);
-	if (data > size || align_up(data + e->size, 4ull) > align_up(size, 4ull) || data + e->size > size)
+	if (data > size || align_up(data + e->size, 4ull) > align_up(size, 4ull) ||
+	    data + e->size > size)
 		return "it ends inside an entry";
 	e->name = header + HEADER_BYTES;
 	e->data = base + data;
@@ -164,7 +171,7 @@ const void *initrd_find(const char *path, size_t *len)
 	return e->data;
 }
 
-/* ---- as files ------------------------------------------------------------------------------------------ */
+/* ---- as files -------------------------------------------------------------------------------- */
 
 static enum step initrd_transfer(struct file *f, struct op *op, struct transfer *t)
 {

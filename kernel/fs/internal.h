@@ -1,5 +1,6 @@
 /*
- * internal: what the files of fs/ share: open files, the path table's targets, the initrd's entries.
+ * internal: what the files of fs/ share: open files, the path table's targets, the initrd's
+ * entries.
  */
 #ifndef FS_INTERNAL_H
 #define FS_INTERNAL_H

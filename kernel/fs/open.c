@@ -1,7 +1,8 @@
 /*
  * open: from a path to a file; and the table that open files come from.
  *
- * Any core: a slot of the table is taken and given back by one atomic bit, so that a file may be opened on one core and die on another.
+ * Any core: a slot of the table is taken and given back by one atomic bit, so that a file may be
+ * opened on one core and die on another.
  */
 #include <string.h>
 
@@ -16,7 +17,8 @@ static struct fs_file *files;
 
 struct fs_file *fs_file_alloc(const struct file_ops *ops, uint32_t mode, uint32_t oflags)
 {
-	static const uint8_t rights[] = {FILE_READABLE, FILE_WRITABLE, FILE_READABLE | FILE_WRITABLE};
+	static const uint8_t rights[] = { FILE_READABLE, FILE_WRITABLE,
+					  FILE_READABLE | FILE_WRITABLE };
 	uint32_t flags = rights[oflags & O_ACCMODE] | (oflags & O_NONBLOCK ? FILE_NONBLOCK : 0);
 
 	for (unsigned i = 0; i < array_count(files_used); i++) {
@@ -26,9 +28,9 @@ struct fs_file *fs_file_alloc(const struct file_ops *ops, uint32_t mode, uint32_
 			unsigned bit = (unsigned)__builtin_ctzll(~used);
 			struct fs_file *ff = &files[i * 64 + bit];
 
-			if (!atomic_compare_exchange_weak_explicit(&files_used[i], &used, used | 1ull << bit,
-								   memory_order_acquire,
-								   memory_order_relaxed))
+			if (!atomic_compare_exchange_weak_explicit(
+				    &files_used[i], &used, used | 1ull << bit, memory_order_acquire,
+				    memory_order_relaxed))
 				continue;
 			file_init(&ff->file, ops, mode, oflags & O_PATH ? 0 : flags);
 			return ff;
@@ -74,9 +76,10 @@ void fs_stat_common(struct statx *st, uint32_t mode, uint64_t ino, uint64_t size
 	st->stx_dev_minor = 1;
 }
 
-/* ---- paths ------------------------------------------------------------------------------------------ */
+/* ---- paths ----------------------------------------------------------------------------------- */
 
-/* `path` without ".", "..", doubled slashes and leading slash. Returns the length, or -ENAMETOOLONG. *dir: it ends in a slash. */
+/* `path` without ".", "..", doubled slashes and leading slash. Returns the length, or
+ * -ENAMETOOLONG. *dir: it ends in a slash. */
 static int path_normalise(const char *path, char out[FS_PATH_MAX], bool *dir)
 {
 	size_t len = 0;
@@ -109,7 +112,10 @@ static int path_normalise(const char *path, char out[FS_PATH_MAX], bool *dir)
 static int open_directory(const char *path, const struct initrd_entry *e, uint32_t oflags,
 			  struct fs_file **out)
 {
-	const char *stable = e ? e->name : !*path ? "" : !strcmp(path, "dev") ? "dev" : initrd_name_below(path);
+	const char *stable = e                      ? e->name
+			     : !*path               ? ""
+			     : !strcmp(path, "dev") ? "dev"
+						    : initrd_name_below(path);
 
 	if ((oflags & O_ACCMODE) != O_RDONLY || (oflags & (O_CREAT | O_TRUNC)))
 		return -EISDIR;
@@ -122,7 +128,8 @@ static int open_directory(const char *path, const struct initrd_entry *e, uint32
 	return 0;
 }
 
-/* Nothing has this name: is a file in the way, a folder missing, or could one be created if this were not read-only? */
+/* Nothing has this name: is a file in the way, a folder missing, or could one be created if this
+ * were not read-only? */
 static int open_absent(const char *path, uint32_t oflags)
 {
 	char parent[FS_PATH_MAX];
@@ -149,7 +156,8 @@ static int open_initrd(const char *path, uint32_t oflags, struct fs_file **out)
 	const struct initrd_entry *e = initrd_lookup(path);
 
 	if (!e)
-		return initrd_has_below(path) ? open_directory(path, NULL, oflags, out) : open_absent(path, oflags);
+		return initrd_has_below(path) ? open_directory(path, NULL, oflags, out)
+					      : open_absent(path, oflags);
 	switch (e->mode & S_IFMT) {
 	case S_IFDIR:
 		return open_directory(path, e, oflags, out);
@@ -225,7 +233,8 @@ int fs_open(const char *path, uint32_t oflags, uint32_t mode, struct file **out)
 	return 0;
 }
 
-int fs_open_at(struct file *dir, const char *path, uint32_t oflags, uint32_t mode, struct file **out)
+int fs_open_at(struct file *dir, const char *path, uint32_t oflags, uint32_t mode,
+	       struct file **out)
 {
 	struct fs_file *ff = fs_file_of(dir);
 	char name[FS_PATH_MAX];

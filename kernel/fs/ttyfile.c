@@ -3,11 +3,13 @@
  *
  *   console_input --> line being edited --newline, Ctrl-D--> ready bytes --> readers, oldest first
  *
- * A line is echoed and may be corrected (backspace, Ctrl-U) while somebody has the console open for reading; carriage return counts as
- * newline; Ctrl-D ends a line without a newline, and an empty line with it is an end of file. Ctrl-X never gets here (drivers.h).
- * A line longer than LINE_BYTES is handed on in pieces; what finds no room among the ready bytes is dropped with a bell.
+ * A line is echoed and may be corrected (backspace, Ctrl-U) while somebody has the console open for
+ * reading; carriage return counts as newline; Ctrl-D ends a line without a newline, and an empty
+ * line with it is an end of file. Ctrl-X never gets here (drivers.h). A line longer than LINE_BYTES
+ * is handed on in pieces; what finds no room among the ready bytes is dropped with a bell.
  *
- * Everything here belongs to the console's owner core; a file opened elsewhere is given to that core.
+ * Everything here belongs to the console's owner core; a file opened elsewhere is given to that
+ * core.
  */
 #include <string.h>
 
@@ -40,7 +42,7 @@ static uint32_t tty_ready(void)
 	return tty.tail - tty.head;
 }
 
-/* ---- input ---------------------------------------------------------------------------------------------- */
+/* ---- input ----------------------------------------------------------------------------------- */
 
 static void tty_echo(const char *text, size_t len)
 {
@@ -103,7 +105,7 @@ static void tty_input(const char *bytes, size_t len)
 		tty_byte(bytes[i]);
 }
 
-/* ---- the file --------------------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 static enum step tty_read(struct file *f, struct op *op, struct transfer *t)
 {

@@ -1,13 +1,14 @@
 /*
- * aspace: the radix table under the regions: making pages present, changing rights, taking pages away.
+ * aspace: the radix table under the regions: making pages present, changing rights, taking pages
+ * away.
  *
- * A leaf is one of: 0 (absent); with PTE_V (the hart may use it); without PTE_V but nonzero (the page
- * keeps its frame although its region allows nothing, as after mprotect to PROT_NONE).
+ * A leaf is one of: 0 (absent); with PTE_V (the hart may use it); without PTE_V but nonzero (the
+ * page keeps its frame although its region allows nothing, as after mprotect to PROT_NONE).
  *
  * Invariants: a nonzero leaf holds one reference to its frame's block. Tables, once hooked in, stay
  * until the space dies, so a slot's address stays good. A faulter installs its leaf, then looks
- * whether the regions changed meanwhile; the owner changes the regions, then sweeps the leaves: one of
- * the two sees the other (the fences are in region.h).
+ * whether the regions changed meanwhile; the owner changes the regions, then sweeps the leaves: one
+ * of the two sees the other (the fences are in region.h).
  *
  * map, unmap, protect, discard: home core. fault, leaf, get, put: any core.
  */
@@ -84,7 +85,7 @@ static void shootdown(struct aspace *as, uaddr_t va, uint64_t len)
 	arch_tlb_shootdown(as, &as->arch, va, len);
 }
 
-/* ---- birth and end ---------------------------------------------------------------------------------- */
+/* ---- birth and end --------------------------------------------------------------------------- */
 
 static inline uaddr_t place_low(const struct aspace *as)
 {
@@ -126,7 +127,7 @@ void aspace_get(struct aspace *as)
 	atomic_fetch_add_explicit(&as->refs, 1, memory_order_relaxed);
 }
 
-/* ---- tables ------------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static bool resident_take(struct aspace *as)
 {
@@ -234,7 +235,7 @@ uint64_t aspace_leaf(struct aspace *as, uaddr_t va)
 	return slot ? atomic_load_explicit(slot, memory_order_acquire) : 0;
 }
 
-/* ---- sweeping: the owner takes pages or rights away ------------------------------------------------- */
+/* ---- sweeping: the owner takes pages or rights away ------------------------------------------ */
 
 #define SWEEP_BATCH 64u
 
@@ -336,7 +337,7 @@ void aspace_put(struct aspace *as)
 	frame_put(arch_direct_paddr(as));
 }
 
-/* ---- faults ---------------------------------------------------------------------------------------------- */
+/* ---- faults ---------------------------------------------------------------------------------- */
 
 static inline uint64_t leaf_need(uint32_t access)
 {
@@ -359,9 +360,9 @@ static inline bool region_allows(const struct region *r, uint32_t access)
 }
 
 /*
- * We stored `mine` in the slot under count `seq`, and the regions may have changed since: give the leaf the rights
- * its region has now, or take it back if there is no region any more. Returns 0 when the leaf
- * stands, -EAGAIN when the fault must be looked at afresh.
+ * We stored `mine` in the slot under count `seq`, and the regions may have changed since: give the
+ * leaf the rights its region has now, or take it back if there is no region any more. Returns 0
+ * when the leaf stands, -EAGAIN when the fault must be looked at afresh.
  */
 static int leaf_settle(struct aspace *as, uaddr_t va, pte_slot *slot, uint64_t mine, uint32_t seq)
 {
@@ -391,8 +392,8 @@ static int leaf_settle(struct aspace *as, uaddr_t va, pte_slot *slot, uint64_t m
 	return changed ? -EAGAIN : 0;
 }
 
-/* The page is shared copy-on-write and `r` allows writing: its leaf becomes writable, with a frame of its own if
- * anybody else holds the old one. */
+/* The page is shared copy-on-write and `r` allows writing: its leaf becomes writable, with a frame
+ * of its own if anybody else holds the old one. */
 static int fault_copy(struct aspace *as, uaddr_t va, pte_slot *slot, uint64_t was,
 		      const struct region *r, uint32_t seq)
 {
@@ -403,7 +404,8 @@ static int fault_copy(struct aspace *as, uaddr_t va, pte_slot *slot, uint64_t wa
 		pa = frame_alloc_user();
 		if (!pa)
 			return -ENOMEM;
-		/* The old frame may be taken away while we read it; then the exchange below fails. */
+		/* The old frame may be taken away while we read it; then the exchange below
+		 * fails. */
 		memcpy(arch_direct(pa), arch_direct(old), PAGE_SIZE);
 	}
 	now = pte_make(pa, leaf_bits(r->prot));
@@ -501,7 +503,7 @@ int aspace_fill(struct aspace *as, uaddr_t to, const void *src, uint64_t len)
 	return 0;
 }
 
-/* ---- mapping ----------------------------------------------------------------------------------------------- */
+/* ---- mapping --------------------------------------------------------------------------------- */
 
 static bool range_ok(const struct aspace *as, uaddr_t at, uint64_t len)
 {
@@ -666,7 +668,8 @@ int aspace_protect(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot)
 	    !aspace_covers(as, at, len))
 		return -ENOMEM;
 	end = at + align_up(len, PAGE_SIZE);
-	for (uint32_t i = region_index(as, at); i < as->region_count && as->regions[i].base < end; i++)
+	for (uint32_t i = region_index(as, at); i < as->region_count && as->regions[i].base < end;
+	     i++)
 		if (as->regions[i].kind == REGION_NONE)
 			return -EACCES;
 	if (as->region_count + 2 > ASPACE_REGIONS_MAX)

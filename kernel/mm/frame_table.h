@@ -1,6 +1,6 @@
 /*
- * frame_table: the allocator's entry per frame, opened for the two places that count references on the
- * hot path (pin.c, frames.c). Private to mm/. Who may write what is said in frames.c.
+ * frame_table: the allocator's entry per frame, opened for the two places that count references on
+ * the hot path (pin.c, frames.c). Private to mm/. Who may write what is said in frames.c.
  */
 #ifndef MM_FRAME_TABLE_H
 #define MM_FRAME_TABLE_H
@@ -30,7 +30,8 @@ static inline struct frame *frame_entry(paddr_t pa)
 	return (struct frame *)(frame_table_origin + (pa >> PAGE_SHIFT) * sizeof(struct frame));
 }
 
-/* frame_get_live for the common case, a single frame. False: nothing was taken, ask frame_get_live. */
+/* frame_get_live for the common case, a single frame. False: nothing was taken, ask
+ * frame_get_live. */
 static inline bool frame_get_live_single(paddr_t pa)
 {
 	struct frame *f = frame_entry(pa);
@@ -38,9 +39,10 @@ static inline bool frame_get_live_single(paddr_t pa)
 
 	if (unlikely(!refs || __atomic_load_n(&f->order, __ATOMIC_RELAXED)))
 		return false;
-	/* While we hold a counted single frame it stays one: blocks are cut and joined only when free. A
-	 * block that took the frame's place between the two looks is told by the caller's look at the leaf:
-	 * its first frame is the only one with a count, and giving that back needs no more than frame_put. */
+	/* While we hold a counted single frame it stays one: blocks are cut and joined only when
+	 * free. A block that took the frame's place between the two looks is told by the caller's
+	 * look at the leaf: its first frame is the only one with a count, and giving that back
+	 * needs no more than frame_put. */
 	return atomic_compare_exchange_strong_explicit(&f->refs, &refs, refs + 1,
 						       memory_order_acquire, memory_order_relaxed);
 }

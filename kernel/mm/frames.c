@@ -3,12 +3,12 @@
  *
  * One table entry per frame between the lowest and the highest RAM address; the table lies in the
  * first memory that is large enough for it. A block of order n starts at a frame number that is a
- * multiple of 2^n, so a frame's block is found from the block's order alone, which every frame of an
- * allocated block carries.
+ * multiple of 2^n, so a frame's block is found from the block's order alone, which every frame of
+ * an allocated block carries.
  *
- * Invariants: `refs` is nonzero exactly for the first frame of an allocated block; a frame is in one
- * place of three: allocated, on a core's cache, or inside one free block of the buddy. Caches are
- * touched by their own core only; the buddy by whoever holds its lock. Any core runs this file.
+ * Invariants: `refs` is nonzero exactly for the first frame of an allocated block; a frame is in
+ * one place of three: allocated, on a core's cache, or inside one free block of the buddy. Caches
+ * are touched by their own core only; the buddy by whoever holds its lock. Any core runs this file.
  */
 #include "mm/frames.h"
 
@@ -81,7 +81,7 @@ static inline struct frame *frame_head(uint32_t index)
 	return &table[index & ~((1u << table[index].order) - 1)];
 }
 
-/* ---- the buddy, under its lock ------------------------------------------------------------------ */
+/* ---- the buddy, under its lock --------------------------------------------------------------- */
 
 static void buddy_push(uint32_t index, unsigned order)
 {
@@ -158,7 +158,7 @@ static void buddy_give_range(uint64_t index, uint64_t end)
 	}
 }
 
-/* ---- boot ------------------------------------------------------------------------------------------ */
+/* ---- boot ------------------------------------------------------------------------------------ */
 
 struct span {
 	uint64_t first, end; /* frame numbers */
@@ -181,7 +181,8 @@ static bool span_next(uint64_t from, struct span *out)
 			for (unsigned k = 0; k < arch_boot.reserved_count; k++) {
 				const struct arch_range *r = &arch_boot.reserved[k];
 				uint64_t r_first = r->base >> PAGE_SHIFT;
-				uint64_t r_end = align_up(r->base + r->size, PAGE_SIZE) >> PAGE_SHIFT;
+				uint64_t r_end =
+					align_up(r->base + r->size, PAGE_SIZE) >> PAGE_SHIFT;
 
 				if (first >= r_first && first < r_end) {
 					first = r_end;
@@ -301,7 +302,7 @@ void *frames_boot_alloc(size_t size)
 	return mem;
 }
 
-/* ---- the per-core cache --------------------------------------------------------------------------- */
+/* ---- the per-core cache ---------------------------------------------------------------------- */
 
 static __attribute__((noinline)) bool cache_fill(struct frame_cache *c)
 {
@@ -372,7 +373,7 @@ paddr_t frame_alloc_user(void)
 	return frame_alloc_single();
 }
 
-/* ---- references ------------------------------------------------------------------------------------- */
+/* ---- references ------------------------------------------------------------------------------ */
 
 static void frame_free(struct frame *f)
 {
@@ -435,7 +436,7 @@ uint32_t frame_refs(paddr_t pa)
 	return atomic_load_explicit(&frame_head(frame_index(pa))->refs, memory_order_acquire);
 }
 
-/* ---- questions ----------------------------------------------------------------------------------------- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 bool frame_is_managed(paddr_t pa)
 {

@@ -1,9 +1,10 @@
 /*
  * pin: from claim to proof, and copying through proofs.
  *
- * The common page is present and permitted: three loads, one counted reference, one more look at the
- * leaf. The second look is what makes the first one true: the reference was taken without any lock, and a
- * leaf that still names the frame afterwards proves that the frame was this page's while we held it.
+ * The common page is present and permitted: three loads, one counted reference, one more look at
+ * the leaf. The second look is what makes the first one true: the reference was taken without any
+ * lock, and a leaf that still names the frame afterwards proves that the frame was this page's
+ * while we held it.
  *
  * Any core; never parks; a user address is only ever translated, never used.
  */
@@ -22,10 +23,11 @@ static inline _Atomic uint64_t *pin_table(uint64_t entry)
 }
 
 /*
- * The slot of the leaf for `va` (below `top`), NULL if a table is missing. The loads of a walk depend on each other by
- * address, which orders them on every machine.
+ * The slot of the leaf for `va` (below `top`), NULL if a table is missing. The loads of a walk
+ * depend on each other by address, which orders them on every machine.
  */
-static inline __attribute__((always_inline)) _Atomic uint64_t *pin_slot(struct aspace *as, uaddr_t va)
+static inline __attribute__((always_inline)) _Atomic uint64_t *pin_slot(struct aspace *as,
+									uaddr_t va)
 {
 	_Atomic uint64_t *slot = arch_direct(as->root);
 	uint64_t e;
@@ -122,7 +124,8 @@ static __attribute__((noinline)) int64_t pin_user_lost(struct aspace *as, uaddr_
 	return pin_user_long(as, claim, len, access, pin);
 }
 
-/* One present page; whatever is less simple leaves by a tail call, so that this path saves no register. */
+/* One present page; whatever is less simple leaves by a tail call, so that this path saves no
+ * register. */
 int64_t pin_user(struct aspace *as, uaddr_t claim, uint64_t len, uint32_t access, struct pin *pin)
 {
 	uint64_t first = claim & (PAGE_SIZE - 1), need = pin_need(access), leaf;
@@ -162,7 +165,7 @@ void pin_release(struct pin *pin)
 	}
 }
 
-/* ---- through the proof ------------------------------------------------------------------------------ */
+/* ---- through the proof ----------------------------------------------------------------------- */
 
 static inline char *pin_at(const struct pin *pin, uint32_t off)
 {
@@ -217,7 +220,7 @@ paddr_t pin_run(const struct pin *pin, uint32_t off, uint32_t *run)
 	return ((paddr_t)pin->frame[page] << PAGE_SHIFT) + inside;
 }
 
-/* ---- small structures --------------------------------------------------------------------------------- */
+/* ---- small structures ------------------------------------------------------------------------ */
 
 int user_read(struct aspace *as, uaddr_t from, void *dst, size_t n)
 {

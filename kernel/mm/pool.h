@@ -1,9 +1,9 @@
 /*
- * pool: fixed-size objects, sized at boot, one pool per kind and core. Bounded by construction: an empty pool is
- * back-pressure, not failure of something accepted.
+ * pool: fixed-size objects, sized at boot, one pool per kind and core. Bounded by construction: an
+ * empty pool is back-pressure, not failure of something accepted.
  *
- * Owner core only; an object freed elsewhere travels home by mailbox. Memory is type-stable: an object's
- * memory is never used for anything else, so a stale pointer may be read (never trusted).
+ * Owner core only; an object freed elsewhere travels home by mailbox. Memory is type-stable: an
+ * object's memory is never used for anything else, so a stale pointer may be read (never trusted).
  */
 #ifndef MM_POOL_H
 #define MM_POOL_H
@@ -42,7 +42,8 @@ static inline void *pool_alloc(struct pool *p)
 
 static inline void pool_free(struct pool *p, void *obj)
 {
-	audit((char *)obj >= p->base && (size_t)((char *)obj - p->base) < (size_t)p->total * p->size);
+	audit((char *)obj >= p->base &&
+	      (size_t)((char *)obj - p->base) < (size_t)p->total * p->size);
 	*(void **)obj = p->free;
 	p->free = obj;
 	p->free_count++;

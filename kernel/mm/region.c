@@ -68,8 +68,9 @@ bool region_find(struct aspace *as, uaddr_t va, struct region *out, uint32_t *se
 
 static bool region_joins(const struct region *left, const struct region *right)
 {
-	return left->end == right->base && left->kind == REGION_ANON && right->kind == REGION_ANON &&
-	       left->prot == right->prot && left->flags == right->flags;
+	return left->end == right->base && left->kind == REGION_ANON &&
+	       right->kind == REGION_ANON && left->prot == right->prot &&
+	       left->flags == right->flags;
 }
 
 /* Stores `n` regions over [first, end) of the array. */

@@ -14,8 +14,9 @@
 /* The region that holds `va` and the count it was read under; false: none. Any core. */
 bool region_find(struct aspace *as, uaddr_t va, struct region *out, uint32_t *seq);
 
-/* Has nobody changed the array since `seq`? A full fence stands before the look: it pairs with the one
- * in regions_replace, so that either the faulter sees the new count or the sweep sees its leaf. */
+/* Has nobody changed the array since `seq`? A full fence stands before the look: it pairs with the
+ * one in regions_replace, so that either the faulter sees the new count or the sweep sees its
+ * leaf. */
 static inline bool region_unchanged(struct aspace *as, uint32_t seq)
 {
 	atomic_thread_fence(memory_order_seq_cst);
@@ -25,8 +26,9 @@ static inline bool region_unchanged(struct aspace *as, uint32_t seq)
 /* Index of the first region that ends behind `va`; region_count if none. Owner. */
 uint32_t region_index(const struct aspace *as, uaddr_t va);
 
-/* Puts `with` (NULL: nothing) in the place of whatever lies in [base, end); pieces that stick out stay,
- * equal anonymous neighbours are joined. 0, or -ENOMEM when there are too many regions. Owner. */
+/* Puts `with` (NULL: nothing) in the place of whatever lies in [base, end); pieces that stick out
+ * stay, equal anonymous neighbours are joined. 0, or -ENOMEM when there are too many regions.
+ * Owner. */
 must_use int regions_replace(struct aspace *as, uaddr_t base, uaddr_t end,
 			     const struct region *with);
 

@@ -1,8 +1,8 @@
 /*
  * addr: socket addresses of programs to and from lwIP's.
  *
- * No state, net core. An AF_INET6 socket that is not v6-only speaks both versions: it sees IPv4 peers as ::ffff:a.b.c.d (RFC 4291,
- * section 2.5.5.2), and its wildcard is lwIP's "any type".
+ * No state, net core. An AF_INET6 socket that is not v6-only speaks both versions: it sees IPv4
+ * peers as ::ffff:a.b.c.d (RFC 4291, section 2.5.5.2), and its wildcard is lwIP's "any type".
  */
 #include "lwip/ip6_addr.h"
 #include "lwip/ip6_zone.h"
@@ -46,7 +46,8 @@ static int parse6(const struct sock *s, const struct sockaddr_in6 *in6, ip_addr_
 	return 0;
 }
 
-int sock_name_parse(const struct sock *s, const struct sock_name *name, ip_addr_t *ip, uint16_t *port)
+int sock_name_parse(const struct sock *s, const struct sock_name *name, ip_addr_t *ip,
+		    uint16_t *port)
 {
 	if (name->len < sizeof(sa_family_t))
 		return -EINVAL;
@@ -68,7 +69,8 @@ int sock_name_parse(const struct sock *s, const struct sock_name *name, ip_addr_
 	return parse6(s, &name->in6, ip);
 }
 
-int sock_name_parse_peer(const struct sock *s, const struct sock_name *name, ip_addr_t *ip, uint16_t *port)
+int sock_name_parse_peer(const struct sock *s, const struct sock_name *name, ip_addr_t *ip,
+			 uint16_t *port)
 {
 	int err = sock_name_parse(s, name, ip, port);
 
@@ -85,7 +87,8 @@ int sock_name_parse_peer(const struct sock *s, const struct sock_name *name, ip_
 	return 0;
 }
 
-void sock_name_make(const struct sock *s, const ip_addr_t *ip, uint16_t port, struct sock_name *name)
+void sock_name_make(const struct sock *s, const ip_addr_t *ip, uint16_t port,
+		    struct sock_name *name)
 {
 	memset(name, 0, sizeof(name->in6));
 	if (s->domain == AF_INET) {

@@ -1,8 +1,10 @@
 /*
- * chksum: the Internet checksum (RFC 1071) eight bytes at a time, alone and while copying. lwIP calls it through arch/cc.h.
+ * chksum: the Internet checksum (RFC 1071) eight bytes at a time, alone and while copying. lwIP
+ * calls it through arch/cc.h.
  *
- * No state, any core. Sums run over aligned 64-bit words whatever the address: bytes of the first and last word that are not the
- * data's are masked off, and a sum that began at an odd address is swapped at the end (RFC 1071, section 2 (B)).
+ * No state, any core. Sums run over aligned 64-bit words whatever the address: bytes of the first
+ * and last word that are not the data's are masked off, and a sum that began at an odd address is
+ * swapped at the end (RFC 1071, section 2 (B)).
  */
 #include <string.h>
 
@@ -17,7 +19,8 @@ static inline uint64_t add_carry(uint64_t sum, uint64_t v)
 	return sum + (sum < v);
 }
 
-/* Adding a number to itself with its halves exchanged leaves the sum of the halves, carry included, in the upper one. */
+/* Adding a number to itself with its halves exchanged leaves the sum of the halves, carry included,
+ * in the upper one. */
 static inline uint16_t fold(uint64_t sum)
 {
 	uint32_t half;
@@ -28,7 +31,8 @@ static inline uint16_t fold(uint64_t sum)
 	return (uint16_t)(half >> 16);
 }
 
-/* Whole aligned words that hold at least one byte of the data are read; they share its page and its cache line. */
+/* Whole aligned words that hold at least one byte of the data are read; they share its page and its
+ * cache line. */
 __attribute__((no_sanitize("address"))) uint16_t net_chksum(const void *data, int len)
 {
 	uintptr_t at = (uintptr_t)data, end = at + (uintptr_t)len;
@@ -60,8 +64,8 @@ __attribute__((no_sanitize("address"))) uint16_t net_chksum(const void *data, in
 
 uint16_t net_chksum_copy(void *dst, const void *src, uint16_t len)
 {
-	/* Two passes, the second over lines that the first has just brought in: a merged loop would have to mix the word stream of
-	 * two alignments and saves one load per word. */
+	/* Two passes, the second over lines that the first has just brought in: a merged loop would
+	 * have to mix the word stream of two alignments and saves one load per word. */
 	if (((uintptr_t)dst | (uintptr_t)src) & 7 || len < 8) {
 		memcpy(dst, src, len);
 		return net_chksum(dst, len);

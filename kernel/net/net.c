@@ -1,9 +1,9 @@
 /*
  * net: the stack's place in the core's turn, and its addresses.
  *
- * Net core only, but for net_init (boot core, before the other cores run). The poller registered here does what lwIP leaves to its
- * surroundings: packets to ourselves, segments that found no transmit buffer, the device's doorbell for all frames of a turn
- * at once.
+ * Net core only, but for net_init (boot core, before the other cores run). The poller registered
+ * here does what lwIP leaves to its surroundings: packets to ourselves, segments that found no
+ * transmit buffer, the device's doorbell for all frames of a turn at once.
  */
 #include "net/net.h"
 
@@ -40,7 +40,7 @@ uint32_t net_core_index(void)
 	return net.core;
 }
 
-/* ---- addresses -------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 static void say_address(struct netif *netif)
 {
@@ -52,14 +52,15 @@ static void say_address(struct netif *netif)
 		return;
 	n->said = ip4_addr_get_u32(netif_ip4_addr(netif));
 	if (!n->said) {
-		kprint("net: %c%c%u has no IPv4 address any more\n", netif->name[0], netif->name[1], netif->num);
+		kprint("net: %c%c%u has no IPv4 address any more\n", netif->name[0], netif->name[1],
+		       netif->num);
 		return;
 	}
 	ip4addr_ntoa_r(netif_ip4_addr(netif), addr, sizeof(addr));
 	ip4addr_ntoa_r(netif_ip4_netmask(netif), mask, sizeof(mask));
 	ip4addr_ntoa_r(netif_ip4_gw(netif), gw, sizeof(gw));
-	kprint("net: %c%c%u %s mask %s gateway %s (%s)\n", netif->name[0], netif->name[1], netif->num, addr, mask, gw,
-	       dhcp_supplied_address(netif) ? "dhcp" : "static");
+	kprint("net: %c%c%u %s mask %s gateway %s (%s)\n", netif->name[0], netif->name[1],
+	       netif->num, addr, mask, gw, dhcp_supplied_address(netif) ? "dhcp" : "static");
 }
 
 static int config_parse(struct net_config *c, const char *text)
@@ -99,7 +100,8 @@ static int config_read(struct net_config *c)
 		return 0;
 	}
 	if (config_parse(c, text)) {
-		kprint("net: boot argument net=%s is not dhcp, off or ADDRESS/PREFIX[,GATEWAY]\n", text);
+		kprint("net: boot argument net=%s is not dhcp, off or ADDRESS/PREFIX[,GATEWAY]\n",
+		       text);
 		return -EINVAL;
 	}
 	return 0;
@@ -131,7 +133,7 @@ static void net_start(void)
 		if_start(&net.ifs[i], i == 0);
 }
 
-/* ---- the core's turn ---------------------------------------------------------------------------- */
+/* ---- the core's turn ------------------------------------------------------------------------- */
 
 static bool loop_is_waiting(void)
 {
@@ -202,7 +204,9 @@ int net_init(void)
 		if (nics[i]->core == net.core)
 			net_if_attach(&net.ifs[net.count++], nics[i]);
 		else
-			kprint("net: a card that core %u owns is left out: the stack is on core %u\n", nics[i]->core, net.core);
+			kprint("net: a card that core %u owns is left out: the stack is on core "
+			       "%u\n",
+			       nics[i]->core, net.core);
 	}
 	net.poller = (struct device_poller){ .poll = net_poll, .flush = net_flush, .arm = net_arm };
 	device_poller_add(net.core, &net.poller);

@@ -1,19 +1,22 @@
 /*
  * net: the TCP/IP stack on its core.
  *
- * There is one stack, lwIP, owned by the first core with ROLE_NET. Everything it does happens in that core's turn: frames come from the NIC drivers'
- * pollers, timers from the core's timer heap, requests from operations that the executor runs there. No lock.
+ * There is one stack, lwIP, owned by the first core with ROLE_NET. Everything it does happens in
+ * that core's turn: frames come from the NIC drivers' pollers, timers from the core's timer heap,
+ * requests from operations that the executor runs there. No lock.
  *
- * Boot argument `net=`: `dhcp` (also when absent), `off`, or `ADDRESS/PREFIX[,GATEWAY]` such as `10.0.2.15/24,10.0.2.2`. IPv6 configures
- * itself: link-local at once, global from router advertisements.
+ * Boot argument `net=`: `dhcp` (also when absent), `off`, or `ADDRESS/PREFIX[,GATEWAY]` such as
+ * `10.0.2.15/24,10.0.2.2`. IPv6 configures itself: link-local at once, global from router
+ * advertisements.
  */
 #ifndef NET_NET_H
 #define NET_NET_H
 
 #include "base/types.h"
 
-/* Builds the stack and joins it to every NIC. Boot core, after drivers_init and timers_init, before other cores run. Addresses are
- * asked for when the net core takes its first turn. 0, or -EINVAL after a printed sentence when `net=` is senseless. */
+/* Builds the stack and joins it to every NIC. Boot core, after drivers_init and timers_init, before
+ * other cores run. Addresses are asked for when the net core takes its first turn. 0, or -EINVAL
+ * after a printed sentence when `net=` is senseless. */
 must_use int net_init(void);
 
 /* Index of the core that owns the stack. Sockets are made and operated there. */

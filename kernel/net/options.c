@@ -1,9 +1,10 @@
 /*
  * options: getsockopt and setsockopt.
  *
- * Net core only. What is not in the tables below answers -ENOPROTOOPT. SO_SNDBUF and SO_RCVBUF read back twice what was set, as
- * on Linux. SO_DONTROUTE, SO_RCVTIMEO, SO_SNDTIMEO, SO_REUSEPORT, SO_RCVLOWAT, TCP_CORK, TCP_DEFER_ACCEPT and TCP_USER_TIMEOUT are left out: a time limit
- * is a linked timeout, corking is MSG_MORE.
+ * Net core only. What is not in the tables below answers -ENOPROTOOPT. SO_SNDBUF and SO_RCVBUF read
+ * back twice what was set, as on Linux. SO_DONTROUTE, SO_RCVTIMEO, SO_SNDTIMEO, SO_REUSEPORT,
+ * SO_RCVLOWAT, TCP_CORK, TCP_DEFER_ACCEPT and TCP_USER_TIMEOUT are left out: a time limit is a
+ * linked timeout, corking is MSG_MORE.
  */
 #include "lwip/ip.h"
 #include "lwip/tcp.h"
@@ -63,8 +64,10 @@ static int set_socket(struct sock *s, int name, const void *value, uint32_t len)
 
 static int set_ip(struct sock *s, int level, int name, int32_t v)
 {
-	uint8_t *ttl = s->type == SOCK_STREAM ? (s->tcp ? &s->tcp->ttl : NULL) : (s->udp ? &s->udp->ttl : NULL);
-	uint8_t *tos = s->type == SOCK_STREAM ? (s->tcp ? &s->tcp->tos : NULL) : (s->udp ? &s->udp->tos : NULL);
+	uint8_t *ttl = s->type == SOCK_STREAM ? (s->tcp ? &s->tcp->ttl : NULL)
+					      : (s->udp ? &s->udp->ttl : NULL);
+	uint8_t *tos = s->type == SOCK_STREAM ? (s->tcp ? &s->tcp->tos : NULL)
+					      : (s->udp ? &s->udp->tos : NULL);
 
 	if (level == SOL_IPV6 && name == IPV6_V6ONLY) {
 		if (s->domain != AF_INET6 || s->bound)
@@ -74,7 +77,8 @@ static int set_ip(struct sock *s, int level, int name, int32_t v)
 			IP_SET_TYPE_VAL(s->udp->local_ip, v ? IPADDR_TYPE_V6 : IPADDR_TYPE_ANY);
 		return 0;
 	}
-	if ((level == SOL_IP && name == IP_TTL) || (level == SOL_IPV6 && name == IPV6_UNICAST_HOPS)) {
+	if ((level == SOL_IP && name == IP_TTL) ||
+	    (level == SOL_IPV6 && name == IPV6_UNICAST_HOPS)) {
 		if (v == -1)
 			v = IP_DEFAULT_TTL;
 		if (v < 1 || v > 255)
@@ -154,8 +158,10 @@ static int get_ip(struct sock *s, int level, int name, int32_t *v)
 		*v = s->v6only;
 		return 0;
 	}
-	if ((level == SOL_IP && name == IP_TTL) || (level == SOL_IPV6 && name == IPV6_UNICAST_HOPS)) {
-		*v = tcp ? (s->tcp ? s->tcp->ttl : IP_DEFAULT_TTL) : (s->udp ? s->udp->ttl : IP_DEFAULT_TTL);
+	if ((level == SOL_IP && name == IP_TTL) ||
+	    (level == SOL_IPV6 && name == IPV6_UNICAST_HOPS)) {
+		*v = tcp ? (s->tcp ? s->tcp->ttl : IP_DEFAULT_TTL)
+			 : (s->udp ? s->udp->ttl : IP_DEFAULT_TTL);
 		return 0;
 	}
 	if (level == SOL_IP && name == IP_TOS) {

@@ -1,6 +1,6 @@
 /*
- * port: what lwIP asks of the system beneath it: the time, random numbers, a place to complain. And the layouts that the
- * port relies on without packing.
+ * port: what lwIP asks of the system beneath it: the time, random numbers, a place to complain. And
+ * the layouts that the port relies on without packing.
  *
  * Net core only.
  */
@@ -42,7 +42,8 @@ uint32_t sys_now(void)
 
 uint32_t net_port_random(void)
 {
-	/* lwIP asks for one number per connection; a small stock keeps the generator off that path. Net core only. */
+	/* lwIP asks for one number per connection; a small stock keeps the generator off that path.
+	 * Net core only. */
 	static uint32_t stock[32];
 	static unsigned left;
 

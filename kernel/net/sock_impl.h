@@ -41,16 +41,22 @@ static inline int sock_take_error(struct sock *s)
 /* lwIP's verdict as -errno. */
 int sock_errno(int8_t err);
 
-/* Copies up to n bytes of a pbuf chain, from `off` of its first, to `pin` at `at`. Returns what it copied. */
-uint32_t sock_copy_out(const struct pin *pin, uint32_t at, const struct pbuf *p, uint32_t off, uint32_t n);
+/* Copies up to n bytes of a pbuf chain, from `off` of its first, to `pin` at `at`. Returns what it
+ * copied. */
+uint32_t sock_copy_out(const struct pin *pin, uint32_t at, const struct pbuf *p, uint32_t off,
+		       uint32_t n);
 
 /* ---- addr.c ---- */
 
-/* -EINVAL (too short), -EAFNOSUPPORT. IPv4-mapped addresses become IPv4 ones; the wildcard of a dual-stack socket stays "any type". */
-must_use int sock_name_parse(const struct sock *s, const struct sock_name *name, ip_addr_t *ip, uint16_t *port);
+/* -EINVAL (too short), -EAFNOSUPPORT. IPv4-mapped addresses become IPv4 ones; the wildcard of a
+ * dual-stack socket stays "any type". */
+must_use int sock_name_parse(const struct sock *s, const struct sock_name *name, ip_addr_t *ip,
+			     uint16_t *port);
 /* Same for an address to send or connect to: the wildcard means this host. */
-must_use int sock_name_parse_peer(const struct sock *s, const struct sock_name *name, ip_addr_t *ip, uint16_t *port);
-void sock_name_make(const struct sock *s, const ip_addr_t *ip, uint16_t port, struct sock_name *name);
+must_use int sock_name_parse_peer(const struct sock *s, const struct sock_name *name, ip_addr_t *ip,
+				  uint16_t *port);
+void sock_name_make(const struct sock *s, const ip_addr_t *ip, uint16_t port,
+		    struct sock_name *name);
 
 /* ---- tcp.c ---- */
 
@@ -63,10 +69,12 @@ void tcp_sock_acked(struct sock *s);
 int tcp_sock_bind(struct sock *s, const ip_addr_t *ip, uint16_t port);
 int tcp_sock_connect(struct sock *s, const ip_addr_t *ip, uint16_t port);
 void tcp_sock_close(struct sock *s);
-/* May data be read, written? Bytes (> 0), 0 at the end of the stream (reading only), -EAGAIN, or the error to tell. */
+/* May data be read, written? Bytes (> 0), 0 at the end of the stream (reading only), -EAGAIN, or
+ * the error to tell. */
 int64_t tcp_sock_can_recv(struct sock *s);
 int64_t tcp_sock_can_send(struct sock *s);
-/* After a positive answer: moves at most n bytes to or from the pin and returns how many (> 0; sending also -EAGAIN when memory is out). */
+/* After a positive answer: moves at most n bytes to or from the pin and returns how many (> 0;
+ * sending also -EAGAIN when memory is out). */
 uint32_t tcp_sock_recv(struct sock *s, const struct pin *pin, uint32_t n, uint32_t flags);
 int64_t tcp_sock_send(struct sock *s, const struct pin *pin, uint32_t n, bool more);
 /* Bytes that could be written now; 0: full. Pushes out what was written. */

@@ -1,13 +1,17 @@
 /*
- * socket: what TCP and UDP sockets have in common: their pool, their life as files, polling, names, and the walk over a program's
- * memory.
+ * socket: what TCP and UDP sockets have in common: their pool, their life as files, polling, names,
+ * and the walk over a program's memory.
  *
- * Net core only. A socket's memory returns to the pool when its last reference is gone (file_ops.free), which may be long after close.
+ * Net core only. A socket's memory returns to the pool when its last reference is gone
+ * (file_ops.free), which may be long after close.
  *
- * Left out, each with its errno: AF_UNIX and every other family (-EAFNOSUPPORT); SOCK_RAW and SOCK_SEQPACKET (-ESOCKTNOSUPPORT); protocols other
- * than TCP and UDP (-EPROTONOSUPPORT); MSG_OOB (-EOPNOTSUPP); control messages on sending (-EOPNOTSUPP), and none are made on receiving; SO_REUSEPORT balancing,
- * datagrams above 65,000 bytes (-EMSGSIZE); SO_RCVTIMEO and the like (-ENOPROTOOPT, see options.c); ICMP errors on UDP sockets are not reported; close() never lingers: the stack finishes the
- * connection behind the program's back, l_linger 0 resets it; SO_RCVBUF bounds a UDP queue, a TCP window is always TCP_WND.
+ * Left out, each with its errno: AF_UNIX and every other family (-EAFNOSUPPORT); SOCK_RAW and
+ * SOCK_SEQPACKET (-ESOCKTNOSUPPORT); protocols other than TCP and UDP (-EPROTONOSUPPORT); MSG_OOB
+ * (-EOPNOTSUPP); control messages on sending (-EOPNOTSUPP), and none are made on receiving;
+ * SO_REUSEPORT balancing, datagrams above 65,000 bytes (-EMSGSIZE); SO_RCVTIMEO and the like
+ * (-ENOPROTOOPT, see options.c); ICMP errors on UDP sockets are not reported; close() never
+ * lingers: the stack finishes the connection behind the program's back, l_linger 0 resets it;
+ * SO_RCVBUF bounds a UDP queue, a TCP window is always TCP_WND.
  */
 #include "net/socket.h"
 
@@ -78,7 +82,7 @@ int sock_errno(int8_t err)
 	return -EIO;
 }
 
-/* ---- life ----------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct sock *sock_alloc(uint8_t domain, uint8_t type, uint32_t file_flags)
 {
@@ -87,7 +91,8 @@ struct sock *sock_alloc(uint8_t domain, uint8_t type, uint32_t file_flags)
 	if (!s)
 		return NULL;
 	memset(s, 0, sizeof(*s));
-	file_init(&s->file, &sock_file_ops, S_IFSOCK | 0777, FILE_READABLE | FILE_WRITABLE | FILE_STREAM | file_flags);
+	file_init(&s->file, &sock_file_ops, S_IFSOCK | 0777,
+		  FILE_READABLE | FILE_WRITABLE | FILE_STREAM | file_flags);
 	waitlist_init(&s->readers);
 	waitlist_init(&s->writers);
 	list_init(&s->accepted);
@@ -156,7 +161,7 @@ static void sock_file_free(struct file *f)
 	sock_release(s);
 }
 
-/* ---- names and connections --------------------------------------------------------------------------- */
+/* ---- names and connections ------------------------------------------------------------------- */
 
 int sock_bind(struct sock *s, const struct sock_name *name)
 {
@@ -180,7 +185,8 @@ int sock_connect(struct sock *s, const struct sock_name *name)
 	uint16_t port;
 	int err;
 
-	if (s->type == SOCK_DGRAM && name->len >= sizeof(sa_family_t) && name->any.sa_family == AF_UNSPEC)
+	if (s->type == SOCK_DGRAM && name->len >= sizeof(sa_family_t) &&
+	    name->any.sa_family == AF_UNSPEC)
 		return udp_sock_connect(s, NULL, 0);
 	err = sock_name_parse_peer(s, name, &ip, &port);
 	if (err)
@@ -239,9 +245,10 @@ int sock_name_peer(struct sock *s, struct sock_name *out)
 	return 0;
 }
 
-/* ---- data ------------------------------------------------------------------------------------------------ */
+/* ---- data ------------------------------------------------------------------------------------ */
 
-uint32_t sock_copy_out(const struct pin *pin, uint32_t at, const struct pbuf *p, uint32_t off, uint32_t n)
+uint32_t sock_copy_out(const struct pin *pin, uint32_t at, const struct pbuf *p, uint32_t off,
+		       uint32_t n)
 {
 	uint32_t done = 0;
 
@@ -263,7 +270,8 @@ uint32_t sock_copy_out(const struct pin *pin, uint32_t at, const struct pbuf *p,
 	return done;
 }
 
-/* The piece of the program's memory where the transfer goes on: its address and length, 0 when everything is done. */
+/* The piece of the program's memory where the transfer goes on: its address and length, 0 when
+ * everything is done. */
 static uint64_t io_piece(const struct sock_io *io, uaddr_t *at)
 {
 	uint64_t skip = io->done;
@@ -280,7 +288,8 @@ static uint64_t io_piece(const struct sock_io *io, uaddr_t *at)
 	return 0;
 }
 
-/* Reads into one pinned piece after the other, for as long as there is data. Memory is looked at only once there is some. */
+/* Reads into one pinned piece after the other, for as long as there is data. Memory is looked at
+ * only once there is some. */
 static int64_t stream_recv(struct sock *s, struct sock_io *io)
 {
 	uint64_t before = io->done;
@@ -322,7 +331,8 @@ static int64_t stream_send(struct sock *s, struct sock_io *io)
 		sent = pin_user(io->as, at, min_of(left, (uint64_t)sent), ACCESS_READ, &pin);
 		if (sent <= 0)
 			break;
-		sent = tcp_sock_send(s, &pin, (uint32_t)sent, (io->flags & MSG_MORE) || (uint64_t)sent < left);
+		sent = tcp_sock_send(s, &pin, (uint32_t)sent,
+				     (io->flags & MSG_MORE) || (uint64_t)sent < left);
 		pin_release(&pin);
 		if (sent <= 0)
 			break;
@@ -351,7 +361,9 @@ int64_t sock_can_recv(struct sock *s)
 
 uint32_t sock_unsent(const struct sock *s)
 {
-	return s->type == SOCK_STREAM && s->state == SOCK_CONNECTED ? TCP_SND_BUF - tcp_sndbuf(s->tcp) : 0;
+	return s->type == SOCK_STREAM && s->state == SOCK_CONNECTED
+		       ? TCP_SND_BUF - tcp_sndbuf(s->tcp)
+		       : 0;
 }
 
 int64_t sock_send(struct sock *s, struct sock_io *io)
@@ -361,7 +373,7 @@ int64_t sock_send(struct sock *s, struct sock_io *io)
 	return s->type == SOCK_STREAM ? stream_send(s, io) : udp_sock_send(s, io);
 }
 
-/* ---- as files ----------------------------------------------------------------------------------------------- */
+/* ---- as files -------------------------------------------------------------------------------- */
 
 static int64_t transfer_stream(struct sock *s, struct transfer *t)
 {
@@ -386,7 +398,8 @@ static enum step sock_file_transfer(struct file *f, struct op *op, struct transf
 	else if (s->type == SOCK_STREAM)
 		n = transfer_stream(s, t);
 	else
-		n = t->write ? udp_sock_write(s, &t->pin, t->pin.len) : udp_sock_read(s, &t->pin, t->pin.len);
+		n = t->write ? udp_sock_write(s, &t->pin, t->pin.len)
+			     : udp_sock_read(s, &t->pin, t->pin.len);
 	if (n == -EAGAIN && !t->nonblock && !sock_is_nonblock(s))
 		return op_park(op, t->write ? &s->writers : &s->readers);
 	t->moved = (int32_t)n;

@@ -1,9 +1,10 @@
 /*
  * timers: lwIP's cyclic work on the net core's timer heap.
  *
- * Net core only. Two timers: TCP's 250 ms one, armed only while a connection exists (lwIP says so through
- * tcp_timer_needed), and the housekeeping second (ARP, reassembly, neighbour discovery, DHCP leases), which turns into
- * half seconds while DHCP has not found an address yet. An idle machine without connections wakes once a second.
+ * Net core only. Two timers: TCP's 250 ms one, armed only while a connection exists (lwIP says so
+ * through tcp_timer_needed), and the housekeeping second (ARP, reassembly, neighbour discovery,
+ * DHCP leases), which turns into half seconds while DHCP has not found an address yet. An idle
+ * machine without connections wakes once a second.
  */
 #include "net/timers.h"
 

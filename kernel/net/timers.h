@@ -1,6 +1,6 @@
 /*
- * timers: lwIP's cyclic work on the net core's timer heap, so that the core knows when to wake and sleeps until then.
- * Net core only.
+ * timers: lwIP's cyclic work on the net core's timer heap, so that the core knows when to wake and
+ * sleeps until then. Net core only.
  */
 #ifndef NET_TIMERS_H
 #define NET_TIMERS_H

@@ -1,8 +1,9 @@
 /*
  * udp: UDP sockets over lwIP's raw API.
  *
- * Net core only. Datagrams that arrive wait in the socket's queue, at most `rcvbuf` bytes and QUEUE_MAX of them, later ones are dropped as the protocol allows.
- * A datagram is sent at once or not at all: no operation parks to send.
+ * Net core only. Datagrams that arrive wait in the socket's queue, at most `rcvbuf` bytes and
+ * QUEUE_MAX of them, later ones are dropped as the protocol allows. A datagram is sent at once or
+ * not at all: no operation parks to send.
  */
 #include "lwip/udp.h"
 #include "lwip/netif.h"
@@ -20,9 +21,10 @@ void udp_socks_init(uint32_t sockets)
 	pool_init(&dgram_pool, "udp datagrams", sizeof(struct dgram), sockets * DGRAMS_PER_SOCKET);
 }
 
-/* ---- receiving ---------------------------------------------------------------------------------------- */
+/* ---- receiving ------------------------------------------------------------------------------- */
 
-static void on_dgram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *from, u16_t port)
+static void on_dgram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *from,
+		     u16_t port)
 {
 	struct sock *s = arg;
 	struct dgram *d = NULL;
@@ -84,7 +86,9 @@ int64_t udp_sock_recv(struct sock *s, struct sock_io *io)
 
 		while (left && done < d->p->tot_len) {
 			struct pin pin;
-			int64_t got = pin_user(io->as, at, min_of(left, (uint64_t)d->p->tot_len - done), ACCESS_WRITE, &pin);
+			int64_t got =
+				pin_user(io->as, at, min_of(left, (uint64_t)d->p->tot_len - done),
+					 ACCESS_WRITE, &pin);
 			u16_t off;
 			struct pbuf *p = pbuf_skip(d->p, (u16_t)done, &off);
 
@@ -118,14 +122,15 @@ int64_t udp_sock_read(struct sock *s, const struct pin *pin, uint32_t n)
 
 	if (can <= 0)
 		return can;
-	done = sock_copy_out(pin, 0, s->dgrams.head->p, 0, min_of(n, (uint32_t)s->dgrams.head->p->tot_len));
+	done = sock_copy_out(pin, 0, s->dgrams.head->p, 0,
+			     min_of(n, (uint32_t)s->dgrams.head->p->tot_len));
 	drop_head(s);
 	if (s->dgrams.head)
 		waitlist_wake_one(&s->readers);
 	return done;
 }
 
-/* ---- sending -------------------------------------------------------------------------------------------- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 /* One pbuf, or a chain for datagrams that will be fragmented. */
 static struct pbuf *dgram_alloc(uint32_t n)
@@ -231,7 +236,7 @@ int64_t udp_sock_write(struct sock *s, const struct pin *pin, uint32_t n)
 	return dgram_send(s, p, NULL, 0);
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 int udp_sock_create(struct sock *s)
 {

@@ -1,9 +1,10 @@
 /*
  * boot: the programs the machine was started for, and its orderly end.
  *
- * The run list is parsed once on the boot core; each program is then born on its home core, by a message that carries it from one
- * to the next, so that they start in their order. The end: everything is killed, the devices answer, then counters and the leak
- * report are printed and the machine goes off. That last part runs on the first serving core.
+ * The run list is parsed once on the boot core; each program is then born on its home core, by a
+ * message that carries it from one to the next, so that they start in their order. The end:
+ * everything is killed, the devices answer, then counters and the leak report are printed and the
+ * machine goes off. That last part runs on the first serving core.
  */
 #include <stdio.h>
 #include <string.h>
@@ -63,7 +64,7 @@ static uint64_t ops_free_all(void)
 	return sum;
 }
 
-/* ---- the run list ------------------------------------------------------------------------------------- */
+/* ---- the run list ---------------------------------------------------------------------------- */
 
 static int run_refuse(const char *at, const char *why)
 {
@@ -104,10 +105,12 @@ static int run_program(char **at, struct program *prog)
 
 	if (*p == '@') {
 		p++;
-		err = run_core(&p, ROLE_USER, "behind @ stands a core that runs users", &prog->user_core);
+		err = run_core(&p, ROLE_USER, "behind @ stands a core that runs users",
+			       &prog->user_core);
 		if (!err && *p == ':') {
 			p++;
-			err = run_core(&p, ROLE_SERVES, "behind : stands a core that serves", &prog->home);
+			err = run_core(&p, ROLE_SERVES, "behind : stands a core that serves",
+				       &prog->home);
 		}
 		if (err)
 			return err;
@@ -224,7 +227,7 @@ void processes_run_boot_list(void)
 	mailbox_post(end_core()->index, &boot_mail);
 }
 
-/* ---- the end, on the first serving core ------------------------------------------------------------------ */
+/* ---- the end, on the first serving core ------------------------------------------------------ */
 
 static void end_report(void)
 {
@@ -249,7 +252,8 @@ static void end_report(void)
 	arch_poweroff(end_on_request ? 0 : (int)atomic_load(&status_worst));
 }
 
-/* Closing sockets, devices and other cores give back in their own time: look again for a bounded while. */
+/* Closing sockets, devices and other cores give back in their own time: look again for a bounded
+ * while. */
 static void end_settle(struct timer *t)
 {
 	bool back = frames_free_count() >= frames_before && ops_free_all() >= ops_before;

@@ -1,6 +1,6 @@
 /*
- * death: how a process ends. A state machine on its home core, driven by messages alone, so that it needs neither memory nor a stack
- * when there may be none left:
+ * death: how a process ends. A state machine on its home core, driven by messages alone, so that it
+ * needs neither memory nor a stack when there may be none left:
  *
  *   ALIVE --die_mail--> STOPPING --threads dead, orders back, rings empty--> BARRIER --all back--> gone
  *                        |   ^
@@ -86,7 +86,8 @@ void death_init(struct process *p)
 	p->poke_mail.deliver = death_poked;
 }
 
-/* A poke that is still in the mailbox when the process is gone would meet a stranger; the barrier's way back stands behind it. */
+/* A poke that is still in the mailbox when the process is gone would meet a stranger; the barrier's
+ * way back stands behind it. */
 void process_poke(struct process *p)
 {
 	if (p->poked || p->stage != DEATH_STOPPING)

@@ -1,12 +1,13 @@
 /*
  * elf: a static ELF64 program image into an address space.
  *
- * The image is a stranger's: every offset, size and address is checked against the file and the space before it is
- * used, and each refusal is one sentence that names the file and the place. Segments are filled page by page
- * through the direct map and get exactly the rights they ask for; one that asks to be writable and executable is refused.
+ * The image is a stranger's: every offset, size and address is checked against the file and the
+ * space before it is used, and each refusal is one sentence that names the file and the place.
+ * Segments are filled page by page through the direct map and get exactly the rights they ask for;
+ * one that asks to be writable and executable is refused.
  *
- * Sources: System V ABI, chapters 4 and 5 (file header, program headers); the machine numbers are in arch.h.
- * Runs on the new process's home core, in its turn; never parks.
+ * Sources: System V ABI, chapters 4 and 5 (file header, program headers); the machine numbers are
+ * in arch.h. Runs on the new process's home core, in its turn; never parks.
  */
 #include <string.h>
 
@@ -69,7 +70,9 @@ static struct elf_segment segment(const struct elf_file *f, unsigned i)
 
 static int check_header(struct elf_file *f)
 {
-	static const uint8_t magic[7] = { 0x7f, 'E', 'L', 'F', 2 /* 64 bits */, 1 /* little endian */, 1 };
+	static const uint8_t magic[7] = {
+		0x7f, 'E', 'L', 'F', 2 /* 64 bits */, 1 /* little endian */, 1
+	};
 	const struct elf_header *h = &f->head;
 
 	if (f->size < sizeof(f->head))
@@ -80,8 +83,8 @@ static int check_header(struct elf_file *f)
 	if (memcmp(h->ident, magic, sizeof(magic)) || h->version != 1)
 		return refuse(f, "the ELF header does not say 64 bits, little endian, version 1");
 	if (h->machine != ARCH_ELF_MACHINE) {
-		kprint("%s: not a program this machine can run: e_machine is %u, wanted %u\n", f->path,
-		       h->machine, ARCH_ELF_MACHINE);
+		kprint("%s: not a program this machine can run: e_machine is %u, wanted %u\n",
+		       f->path, h->machine, ARCH_ELF_MACHINE);
 		return -ENOEXEC;
 	}
 	if (h->type != ET_EXEC && h->type != ET_DYN)
@@ -93,7 +96,8 @@ static int check_header(struct elf_file *f)
 	return 0;
 }
 
-/* One PT_LOAD, all of it against the file and the user range; overflow is excluded by the order of the tests. */
+/* One PT_LOAD, all of it against the file and the user range; overflow is excluded by the order of
+ * the tests. */
 static int check_segment(const struct elf_file *f, struct aspace *as, unsigned i,
 			 const struct elf_segment *s)
 {

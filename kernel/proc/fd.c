@@ -1,9 +1,10 @@
 /*
  * fd: a process's descriptor table.
  *
- * Slots are claimed by compare-and-swap from any serving core and emptied by the home core only. A look-up from another core may meet a
- * file that is just being closed: it takes a reference only of a file that is alive, then looks at the slot again (memory of files is
- * type-stable). On the home core nothing can be closed between the two looks, so one look is enough.
+ * Slots are claimed by compare-and-swap from any serving core and emptied by the home core only. A
+ * look-up from another core may meet a file that is just being closed: it takes a reference only of
+ * a file that is alive, then looks at the slot again (memory of files is type-stable). On the home
+ * core nothing can be closed between the two looks, so one look is enough.
  */
 #include <string.h>
 
@@ -86,7 +87,8 @@ int fd_install(struct process *p, struct file *f, int from, bool cloexec)
 							     memory_order_relaxed))
 			continue;
 		cloexec_put(p, (int)fd, cloexec);
-		/* Only if nobody lowered the hint meanwhile: a close on the home core comes first then. */
+		/* Only if nobody lowered the hint meanwhile: a close on the home core comes first
+		 * then. */
 		if (first == hint)
 			atomic_compare_exchange_strong_explicit(&p->fd_hint, &hint, fd + 1,
 								memory_order_relaxed,

@@ -16,8 +16,9 @@ struct elf_info {
 	uaddr_t end; /* first page behind the highest segment */
 };
 
-/* Maps the segments of `image` into `as`. 0, -ENOEXEC or -ENOMEM; each refusal prints one sentence that names `path` and
- * the place. What was mapped before the refusal stays: the caller throws the space away. Never parks. */
+/* Maps the segments of `image` into `as`. 0, -ENOEXEC or -ENOMEM; each refusal prints one sentence
+ * that names `path` and the place. What was mapped before the refusal stays: the caller throws the
+ * space away. Never parks. */
 must_use int elf_load(struct aspace *as, const char *path, const void *image, size_t size,
 		      struct elf_info *out);
 
@@ -26,7 +27,8 @@ must_use int elf_load(struct aspace *as, const char *path, const void *image, si
 #define STACK_BYTES (8ull << 20)
 #define STACK_GUARD_BYTES (64ull << 10)
 
-/* Maps the lazy stack with its guard, and writes argc, argv, envp, the auxiliary vector and `start` on it. 0 with *sp, or
+/* Maps the lazy stack with its guard, and writes argc, argv, envp, the auxiliary vector and `start`
+ * on it. 0 with *sp, or
  * -E2BIG, -ENOMEM. */
 must_use int stack_build(struct process *p, const struct process_spec *spec,
 			 const struct elf_info *elf, const struct sluice_start *start, uaddr_t *sp);
@@ -35,11 +37,12 @@ must_use int stack_build(struct process *p, const struct process_spec *spec,
 
 /* Boot: the table of threads. */
 void threads_init(void);
-/* A new thread of `p`, not started. 0, -EAGAIN (too many threads), or what its slot's making answers. Home core. */
+/* A new thread of `p`, not started. 0, -EAGAIN (too many threads), or what its slot's making
+ * answers. Home core. */
 must_use int thread_create(struct process *p, uint32_t core, uaddr_t pc, uaddr_t sp, uint64_t arg,
 			   struct user_thread **out);
-/* Home core: the order to die to every thread, and the barrier afterwards; each comes back by one message and counts
- * p->mails_out down. */
+/* Home core: the order to die to every thread, and the barrier afterwards; each comes back by one
+ * message and counts p->mails_out down. */
 void threads_kill(struct process *p);
 void threads_barrier(struct process *p);
 /* All threads dead and all messages back: takes them apart. */
@@ -51,7 +54,8 @@ void threads_free(struct process *p);
 struct process *process_at(unsigned index);
 /* Gives the slot back. */
 void process_release(struct process *p);
-extern _Atomic uint32_t processes_refused; /* nonzero: the machine is going down, nothing is born any more */
+/* nonzero: the machine is going down, nothing is born any more */
+extern _Atomic uint32_t processes_refused;
 
 /* ---- death.c */
 

@@ -1,8 +1,9 @@
 /*
- * process: the table of processes and their birth. Death is in death.c, descriptors in fd.c, the run list in boot.c.
+ * process: the table of processes and their birth. Death is in death.c, descriptors in fd.c, the
+ * run list in boot.c.
  *
- * A slot of the table is claimed by compare-and-swap, so that any home core may give birth; everything else
- * about a process happens on its own home core. Memory of processes is type-stable.
+ * A slot of the table is claimed by compare-and-swap, so that any home core may give birth;
+ * everything else about a process happens on its own home core. Memory of processes is type-stable.
  */
 #include "proc/process.h"
 

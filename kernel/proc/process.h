@@ -1,9 +1,11 @@
 /*
- * process: an isolated program: address space, descriptor table, threads, rings; how it is born, how it dies.
+ * process: an isolated program: address space, descriptor table, threads, rings; how it is born,
+ * how it dies.
  *
- * A process belongs to its home core (a serving core; its rings live there too unless moved to where their socket or disk lives):
- * birth, death, the descriptor table and the region list are changed there only. Descriptor look-ups may come from any serving core:
- * they read the slot, take a reference if the file is alive, and re-read the slot.
+ * A process belongs to its home core (a serving core; its rings live there too unless moved to
+ * where their socket or disk lives): birth, death, the descriptor table and the region list are
+ * changed there only. Descriptor look-ups may come from any serving core: they read the slot, take
+ * a reference if the file is alive, and re-read the slot.
  *
  *   LOADING -> ALIVE -> DYING (threads stopped, ops cancelled, devices done, descriptors closed: death.c) -> gone
  */
@@ -53,7 +55,8 @@ struct process {
 	_Atomic uint64_t fd_cloexec[PROCESS_FDS_MAX / 64];
 	_Atomic uint32_t used; /* the slot in the table of processes is taken */
 	_Atomic uint32_t fd_hint; /* lowest slot that may be free */
-	char reason[96];       /* why it was killed; written by the asker who came first, before die_mail */
+	/* why it was killed; written by the asker who came first, before die_mail */
+	char reason[96];
 	uaddr_t brk_base, brk; /* home core: the heap that brk moves */
 
 	/* set before the first SQE; consulted at dequeue: a cleared bit refuses with -EACCES */
@@ -78,15 +81,18 @@ struct user_thread {
 	uint64_t door[8]; /* number and arguments of the trap being served, owned by ring/ */
 };
 
-/* ---- what ring/ hands down (calls upwards go through pointers) --------------------------------- */
+/* ---- what ring/ hands down (calls upwards go through pointers) ------------------------------- */
 
 struct process_hooks {
-	/* Gives a loading process its native ring: maps it, installs its descriptor, fills `start`. Home core. 0 or -errno. */
+	/* Gives a loading process its native ring: maps it, installs its descriptor, fills `start`.
+	 * Home core. 0 or -errno. */
 	int (*ring_create)(struct process *p, struct sluice_start *start);
-	/* A thread trapped by the door. On the thread's core. Returns true if it may go on at once. */
+	/* A thread trapped by the door. On the thread's core. Returns true if it may go on at
+	 * once. */
 	bool (*door)(struct user_thread *t);
-	/* Dying: refuse new entries, cancel everything in flight on all rings and slots of `p`. Home core, idempotent; called again
-	 * whenever something finished. Returns ops still in flight (devices), 0 when the rings are empty. */
+	/* Dying: refuse new entries, cancel everything in flight on all rings and slots of `p`.
+	 * Home core, idempotent; called again whenever something finished. Returns ops still in
+	 * flight (devices), 0 when the rings are empty. */
 	unsigned (*quiesce)(struct process *p);
 	/* After quiesce returned 0 and all threads are dead: unmap and free all rings and slots. */
 	void (*rings_free)(struct process *p);
@@ -96,7 +102,7 @@ struct process_hooks {
 };
 extern struct process_hooks process_hooks;
 
-/* ---- birth and death ------------------------------------------------------------------------------ */
+/* ---- birth and death ------------------------------------------------------------------------- */
 
 /* Boot: pools, the hooks are set by ring_init later. */
 void processes_init(void);
@@ -110,15 +116,18 @@ struct process_spec {
 	void (*exited)(struct process *p, void *arg);
 	void *exited_arg;
 };
-/* Loads a static ELF file (ET_EXEC or static-pie ET_DYN) into a new process with one thread and its native ring, descriptors 0, 1, 2 on
- * /dev/console, and starts it. Home core, in its turn; never parks. 0, or -errno with a printed sentence naming the place
- * (-ENOENT, -ENOEXEC truncated or foreign, -ENOMEM). */
+/* Loads a static ELF file (ET_EXEC or static-pie ET_DYN) into a new process with one thread and its
+ * native ring, descriptors 0, 1, 2 on /dev/console, and starts it. Home core, in its turn; never
+ * parks. 0, or -errno with a printed sentence naming the place (-ENOENT, -ENOEXEC truncated or
+ * foreign, -ENOMEM). */
 must_use int process_spawn(const struct process_spec *spec, struct process **out);
 
-/* Any core, any number of times: the first caller's status counts. The process is gone some time later (exited hook). */
+/* Any core, any number of times: the first caller's status counts. The process is gone some time
+ * later (exited hook). */
 void process_kill(struct process *p, int32_t wait_status);
 /* The same by signal `signo` (uapi numbers), with the reason that its last line gives. */
-void process_kill_because(struct process *p, unsigned signo, const char *fmt, ...) printf_like(3, 4);
+void process_kill_because(struct process *p, unsigned signo, const char *fmt, ...)
+	printf_like(3, 4);
 
 /* Signals that end a program here; the numbers are Linux'. */
 #define SIGNAL_ILL 4u
@@ -129,28 +138,31 @@ void process_kill_because(struct process *p, unsigned signo, const char *fmt, ..
 #define SIGNAL_SEGV 11u
 #define SIGNAL_SYS 31u
 
-/* Home core: something a dying process waits for has finished. Only posts a message: callable from inside ring code. */
+/* Home core: something a dying process waits for has finished. Only posts a message: callable from
+ * inside ring code. */
 void process_poke(struct process *p);
 
 /* NULL if there is none. Only its home core may use what comes back. */
 struct process *process_find(uint32_t pid);
 unsigned processes_count(void);
 /*
- * Parses the boot argument `run`: programs separated by `;`, each `[@U[:H]] PATH [ARG...]` (U: core that runs it, H: its home; left out: users
- * in turn, first serving core), and spawns each on its home core, in their order. With `exit=power` the machine is switched off after the last
- * exit, with status 0 only if every program exited 0. A senseless list is refused with a sentence. Boot core, before the cores start or after.
+ * Parses the boot argument `run`: programs separated by `;`, each `[@U[:H]] PATH [ARG...]` (U: core
+ * that runs it, H: its home; left out: users in turn, first serving core), and spawns each on its
+ * home core, in their order. With `exit=power` the machine is switched off after the last exit,
+ * with status 0 only if every program exited 0. A senseless list is refused with a sentence. Boot
+ * core, before the cores start or after.
  */
 void processes_run_boot_list(void);
-/* Orderly end of the machine: kills every process, waits, prints counters and the leak report (frames and ops free now against before the first
- * process), powers off. Any core. */
+/* Orderly end of the machine: kills every process, waits, prints counters and the leak report
+ * (frames and ops free now against before the first process), powers off. Any core. */
 void processes_shutdown(void);
 
-/* ---- descriptors ------------------------------------------------------------------------------------- */
+/* ---- descriptors ----------------------------------------------------------------------------- */
 
 /* A referenced file, or NULL (-EBADF). Any serving core. */
 struct file *fd_get(struct process *p, int fd);
-/* Installs at the lowest free slot >= from, taking a handle (and its reference) of its own: the caller keeps its reference.
- * Any serving core. The descriptor, or -EMFILE. */
+/* Installs at the lowest free slot >= from, taking a handle (and its reference) of its own: the
+ * caller keeps its reference. Any serving core. The descriptor, or -EMFILE. */
 must_use int fd_install(struct process *p, struct file *f, int from, bool cloexec);
 /* Closes; 0 or -EBADF. Home core. */
 int fd_close(struct process *p, int fd);

@@ -1,10 +1,11 @@
 /*
- * stack: the first thing a new program sees: its stack, with arguments, environment, auxiliary vector and struct sluice_start.
+ * stack: the first thing a new program sees: its stack, with arguments, environment, auxiliary
+ * vector and struct sluice_start.
  *
  *   low  [guard 64 KiB][ lazy stack ... | sp: argc argv 0 envp 0 auxv | start | random | strings ] high
  *
- * Built in a kernel buffer of two pages and copied in one go. Source: System V ABI, "Process Initialization";
- * uapi/auxv.h. Runs on the new process's home core; never parks.
+ * Built in a kernel buffer of two pages and copied in one go. Source: System V ABI, "Process
+ * Initialization"; uapi/auxv.h. Runs on the new process's home core; never parks.
  */
 #include <string.h>
 

@@ -1,12 +1,13 @@
 /*
- * threads: the user threads of processes: made and taken apart on the home core, trapping and dying on their own.
+ * threads: the user threads of processes: made and taken apart on the home core, trapping and dying
+ * on their own.
  *
  *   home: thread_create -> thread_start ... threads_kill --kill_mail--> own core: thread_kill --kill_mail--> home
  *                                                  own core: dead --mail--> home: one thread less
  *   home, all dead and the rings empty: threads_barrier --kill_mail--> own core --kill_mail--> home: threads_free
  *
- * The barrier drives every wake that is still under way to a thread's core ahead of itself, so that a
- * thread's memory is never used again while one of its messages is in some mailbox.
+ * The barrier drives every wake that is still under way to a thread's core ahead of itself, so that
+ * a thread's memory is never used again while one of its messages is in some mailbox.
  */
 #include <stdio.h>
 #include <string.h>
@@ -27,10 +28,11 @@ void threads_init(void)
 	thread_table = frames_boot_alloc(sizeof(*thread_table) * THREADS_MAX);
 }
 
-/* ---- traps, on the thread's core ----------------------------------------------------------------- */
+/* ---- traps, on the thread's core ------------------------------------------------------------- */
 
-/* What a cause the machine could not resolve means to a program. riscv64: Privileged Architecture 20211203, table 4.2;
- * hosted: the trap numbers of x86-64, and 255 for a system call the program made on its own. */
+/* What a cause the machine could not resolve means to a program. riscv64: Privileged Architecture
+ * 20211203, table 4.2; hosted: the trap numbers of x86-64, and 255 for a system call the program
+ * made on its own. */
 static unsigned signal_of(uint32_t cause)
 {
 	if (ARCH_ELF_MACHINE == 62)
@@ -107,7 +109,7 @@ static bool thread_trap(struct thread *t, enum arch_exit_kind kind, const struct
 	return on;
 }
 
-/* ---- death: own core to home ------------------------------------------------------------------------ */
+/* ---- death: own core to home ----------------------------------------------------------------- */
 
 static void death_arrives(struct mail *m)
 {
@@ -168,7 +170,7 @@ void threads_barrier(struct process *p)
 	threads_order(p, barrier_reached);
 }
 
-/* ---- birth and end, home core -------------------------------------------------------------------------- */
+/* ---- birth and end, home core ---------------------------------------------------------------- */
 
 static struct user_thread *thread_claim(void)
 {

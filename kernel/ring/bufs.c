@@ -1,9 +1,11 @@
 /*
- * bufs: registered buffers (frames held once, so that an op needs no pin of its own) and provided-buffer rings (the program queues buffers, an
- * op takes one when it has something to put into it).
+ * bufs: registered buffers (frames held once, so that an op needs no pin of its own) and
+ * provided-buffer rings (the program queues buffers, an op takes one when it has something to put
+ * into it).
  *
- * Registration runs on the ring's core. Taking a provided buffer may happen on any serving core: the group's head is claimed by
- * compare-and-swap; its tail is the program's and never trusted further than the ring's size.
+ * Registration runs on the ring's core. Taking a provided buffer may happen on any serving core:
+ * the group's head is claimed by compare-and-swap; its tail is the program's and never trusted
+ * further than the ring's size.
  */
 #include "ring/bufs.h"
 
@@ -30,7 +32,7 @@ struct buf_group {
 	struct pin pins[GROUP_PINS]; /* of the program's array, page-aligned, 64 KiB each */
 };
 
-/* ---- registered buffers ------------------------------------------------------------------------------------- */
+/* ---- registered buffers ---------------------------------------------------------------------- */
 
 static unsigned order_for(uint64_t bytes)
 {
@@ -71,7 +73,8 @@ static int fixed_add(struct aspace *as, struct fixed_buf *b, uaddr_t addr, uint6
 			return n ? (int)n : -EFAULT;
 		}
 		for (unsigned i = 0; i < pin.pages; i++) {
-			/* A piece that starts inside a page begins with the frame the piece before it ended with. */
+			/* A piece that starts inside a page begins with the frame the piece before
+			 * it ended with. */
 			if (!(done && i == 0 && pin.first))
 				b->frame[b->pages++] = pin.frame[i];
 			else
@@ -112,7 +115,8 @@ int ring_bufs_register(struct ring *r, uaddr_t vec, uint32_t count)
 
 		err = user_read(r->as, vec + i * sizeof(iov), &iov, sizeof(iov));
 		if (!err && (iov.iov_base || iov.iov_len))
-			err = fixed_add(r->as, &r->bufs[i], (uaddr_t)(uintptr_t)iov.iov_base, iov.iov_len);
+			err = fixed_add(r->as, &r->bufs[i], (uaddr_t)(uintptr_t)iov.iov_base,
+					iov.iov_len);
 	}
 	if (err)
 		ring_bufs_drop(r);
@@ -143,7 +147,7 @@ int64_t op_pin_fixed(struct op *op, uint16_t index, uaddr_t addr, uint64_t len, 
 	return pin->len;
 }
 
-/* ---- provided-buffer rings ------------------------------------------------------------------------------------ */
+/* ---- provided-buffer rings ------------------------------------------------------------------- */
 
 static struct buf_group *group_find(const struct ring *r, uint16_t id)
 {
@@ -186,7 +190,8 @@ int ring_group_register(struct ring *r, const struct io_uring_buf_reg *reg)
 	paddr_t block;
 
 	if (reg->resv[0] || reg->resv[1] || reg->resv[2] || reg->flags)
-		return -EINVAL; /* kernel-allocated and incremental rings are refused by their flags */
+		/* kernel-allocated and incremental rings are refused by their flags */
+		return -EINVAL;
 	if (!reg->ring_addr || (reg->ring_addr & (PAGE_SIZE - 1)))
 		return -EINVAL;
 	if (!n || n > GROUP_ENTRIES_MAX || (n & (n - 1)))
@@ -203,7 +208,8 @@ int ring_group_register(struct ring *r, const struct io_uring_buf_reg *reg)
 	list_init(&g->link);
 	for (unsigned i = 0; done < bytes; i++) {
 		uint64_t want = min_of(bytes - done, (uint64_t)PIN_BYTES_MAX);
-		int64_t got = pin_user(r->as, reg->ring_addr + done, want, ACCESS_READ | ACCESS_WRITE, &g->pins[i]);
+		int64_t got = pin_user(r->as, reg->ring_addr + done, want,
+				       ACCESS_READ | ACCESS_WRITE, &g->pins[i]);
 
 		if (got < 0 || (uint64_t)got != want) {
 			group_drop(g);
@@ -245,22 +251,24 @@ int op_buf_select(struct op *op, uint16_t group, uaddr_t *addr, uint32_t *len, u
 		return -ENOBUFS;
 	head = atomic_load_explicit(&g->head, memory_order_relaxed);
 	do {
-		/* The tail lies in the last field of entry 0; acquire pairs with the program's release store. */
+		/* The tail lies in the last field of entry 0; acquire pairs with the program's
+		 * release store. */
 		struct io_uring_buf_ring *br = (struct io_uring_buf_ring *)group_entry(g, 0);
 		uint16_t tail = __atomic_load_n(&br->tail, __ATOMIC_ACQUIRE);
 
 		if ((uint16_t)(tail - (uint16_t)head) == 0)
 			return -ENOBUFS;
 		buf = *(volatile struct io_uring_buf *)group_entry(g, head);
-	} while (!atomic_compare_exchange_weak_explicit(&g->head, &head, head + 1, memory_order_acq_rel,
-							memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+		&g->head, &head, head + 1, memory_order_acq_rel, memory_order_relaxed));
 	*addr = buf.addr;
 	*len = *len ? min_of(*len, buf.len) : buf.len;
 	*cqe_flags = IORING_CQE_F_BUFFER | (uint32_t)buf.bid << IORING_CQE_BUFFER_SHIFT;
 	return 0;
 }
 
-/* Only the newest one taken can go back; otherwise the program gets it with its CQE and provides it again itself. */
+/* Only the newest one taken can go back; otherwise the program gets it with its CQE and provides it
+ * again itself. */
 void op_buf_return(struct op *op, uint16_t group, uint32_t cqe_flags)
 {
 	struct buf_group *g = group_find(op->ring, group);
@@ -270,6 +278,6 @@ void op_buf_return(struct op *op, uint16_t group, uint32_t cqe_flags)
 		return;
 	head = atomic_load_explicit(&g->head, memory_order_relaxed);
 	if (group_entry(g, head - 1)->bid == bid)
-		(void)atomic_compare_exchange_strong_explicit(&g->head, &head, head - 1, memory_order_acq_rel,
-							      memory_order_relaxed);
+		(void)atomic_compare_exchange_strong_explicit(
+			&g->head, &head, head - 1, memory_order_acq_rel, memory_order_relaxed);
 }

@@ -1,5 +1,6 @@
 /*
- * bufs: registration of buffers and provided-buffer rings, for register.c. Ring's core; see ring.h for what ops use.
+ * bufs: registration of buffers and provided-buffer rings, for register.c. Ring's core; see ring.h
+ * for what ops use.
  */
 #ifndef RING_BUFS_H
 #define RING_BUFS_H
@@ -7,7 +8,8 @@
 #include "ring/internal.h"
 #include "uapi/socket.h"
 
-/* REGISTER_BUFFERS: `vec` is the program's array of `count` iovecs. 0, -EBUSY, -EINVAL, -EFAULT, -ENOMEM. */
+/* REGISTER_BUFFERS: `vec` is the program's array of `count` iovecs. 0, -EBUSY, -EINVAL, -EFAULT,
+ * -ENOMEM. */
 must_use int ring_bufs_register(struct ring *r, uaddr_t vec, uint32_t count);
 /* REGISTER_PBUF_RING. 0, -EINVAL, -EEXIST, -EFAULT, -ENOMEM. */
 must_use int ring_group_register(struct ring *r, const struct io_uring_buf_reg *reg);

@@ -1,8 +1,8 @@
 /*
  * cancel: ASYNC_CANCEL, and ending everything a dying ring has in flight.
  *
- * An op is cancelled on the core where it runs. From elsewhere the request travels in the op's own cancel_mail; its memory is kept
- * until the request is back, even if it completes first.
+ * An op is cancelled on the core where it runs. From elsewhere the request travels in the op's own
+ * cancel_mail; its memory is kept until the request is back, even if it completes first.
  *
  *   ASYNC_CANCEL: MATCH --found here--> done with 0, -EALREADY or the number of matches (ALL)
  *                       --none--> -ENOENT (0 with ALL or ANY)
@@ -30,7 +30,8 @@ static int cancel_check(struct op *op, const struct io_uring_sqe *sqe)
 
 	if (sqe->off || sqe->splice_fd_in || (f & ~CANCEL_FLAGS))
 		return -EINVAL;
-	if ((f & IORING_ASYNC_CANCEL_ANY) && (f & (IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_OP)))
+	if ((f & IORING_ASYNC_CANCEL_ANY) &&
+	    (f & (IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_OP)))
 		return -EINVAL;
 	cn->user_data = sqe->addr;
 	cn->flags = f;
@@ -42,7 +43,7 @@ static int cancel_check(struct op *op, const struct io_uring_sqe *sqe)
 	return 0;
 }
 
-/* ---- helpers -------------------------------------------------------------------------------------------- */
+/* ---- helpers --------------------------------------------------------------------------------- */
 
 static void cancel_back(struct mail *m)
 {
@@ -105,7 +106,8 @@ static bool cancel_matches(const struct op *self, const struct cancel_op *cn, co
 	return true;
 }
 
-static int cancel_in_bucket(struct op *self, struct cancel_op *cn, struct list *bucket, bool all, int *last)
+static int cancel_in_bucket(struct op *self, struct cancel_op *cn, struct list *bucket, bool all,
+			    int *last)
 {
 	int n = 0;
 
@@ -139,7 +141,7 @@ static int cancel_match(struct op *op, struct cancel_op *cn)
 	return all ? n : last;
 }
 
-/* ---- step ------------------------------------------------------------------------------------------------ */
+/* ---- step ------------------------------------------------------------------------------------ */
 
 static enum step cancel_step(struct op *op)
 {

@@ -1,6 +1,6 @@
 /*
- * nop: does nothing, all the way: copied, checked, executed, completed like any other entry. The template of a family: body,
- * states and diagram, check, helpers, step.
+ * nop: does nothing, all the way: copied, checked, executed, completed like any other entry. The
+ * template of a family: body, states and diagram, check, helpers, step.
  *
  *   ACT --> done with 0, or with the result the program asked for
  */

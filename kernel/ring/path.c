@@ -4,7 +4,8 @@
  *   OPENAT, CLOSE, STATX:  ACT --> done
  *   FALLOCATE:             ACT --parked with the file--> ACT ... done
  *
- * The first three run on the process's home core (descriptors) or the ring's (direct slots); FALLOCATE on the file's core.
+ * The first three run on the process's home core (descriptors) or the ring's (direct slots);
+ * FALLOCATE on the file's core.
  */
 #include <string.h>
 
@@ -112,7 +113,8 @@ static int fallocate_check(struct op *op, const struct io_uring_sqe *sqe)
 		return -EINVAL;
 	if (sqe->off + sqe->addr > INT64_MAX)
 		return -EFBIG;
-	/* Files here neither grow nor shrink: what is left of fallocate is to give room back, or to zero. */
+	/* Files here neither grow nor shrink: what is left of fallocate is to give room back, or to
+	 * zero. */
 	if ((mode & ~FALLOC_FL_KEEP_SIZE) != FALLOC_FL_ZERO_RANGE &&
 	    mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
 		return -EOPNOTSUPP;

@@ -1,6 +1,7 @@
 /*
- * poll: POLL_ADD (one-shot and multishot) and POLL_REMOVE (remove, or update events and user_data). Runs on the file's core; removal
- * looks for its target in the ring's own table and so on the ring's core.
+ * poll: POLL_ADD (one-shot and multishot) and POLL_REMOVE (remove, or update events and user_data).
+ * Runs on the file's core; removal looks for its target in the ring's own table and so on the
+ * ring's core.
  *
  *   LOOK --no bit--> parked on file->pollers --file_poll_wake--> LOOK --bits--> done with the bits; multishot: one more CQE and back
  *
@@ -77,7 +78,7 @@ const struct op_row row_poll_add = {
 	.cancel = poll_cancel,
 };
 
-/* ---- POLL_REMOVE ---------------------------------------------------------------------------------------- */
+/* ---- POLL_REMOVE ----------------------------------------------------------------------------- */
 
 struct poll_remove_op {
 	uint64_t user_data, new_user_data;
@@ -91,7 +92,8 @@ static int poll_remove_check(struct op *op, const struct io_uring_sqe *sqe)
 {
 	struct poll_remove_op *rm = op_body(op, struct poll_remove_op);
 
-	if (sqe->ioprio || sqe->buf_index || sqe->splice_fd_in || (sqe->len & ~(UPDATE_BITS | IORING_POLL_ADD_MULTI)))
+	if (sqe->ioprio || sqe->buf_index || sqe->splice_fd_in ||
+	    (sqe->len & ~(UPDATE_BITS | IORING_POLL_ADD_MULTI)))
 		return -EINVAL;
 	if (!(sqe->len & IORING_POLL_UPDATE_EVENTS) && sqe->poll32_events)
 		return -EINVAL;

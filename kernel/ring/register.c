@@ -1,6 +1,7 @@
 /*
- * register: io_uring_setup and io_uring_register as rows of the system-call table, registered files, and the FILES_UPDATE operation. Codes that this
- * kernel does not serve answer -EINVAL by name of their number, as an older Linux would.
+ * register: io_uring_setup and io_uring_register as rows of the system-call table, registered
+ * files, and the FILES_UPDATE operation. Codes that this kernel does not serve answer -EINVAL by
+ * name of their number, as an older Linux would.
  *
  * Runs on the ring's core.
  */
@@ -13,7 +14,7 @@
 #define FILES_MAX 4096u
 #define PROBE_OPS_MAX 256u
 
-/* ---- registered files -------------------------------------------------------------------------------------- */
+/* ---- registered files ------------------------------------------------------------------------ */
 
 static void slot_clear(struct ring *r, uint32_t slot)
 {
@@ -22,7 +23,8 @@ static void slot_clear(struct ring *r, uint32_t slot)
 	r->files[slot] = NULL;
 }
 
-/* Puts the file of descriptor `fd` into the slot (-1: empties it). A ring may not hold itself or another ring: -EBADF. */
+/* Puts the file of descriptor `fd` into the slot (-1: empties it). A ring may not hold itself or
+ * another ring: -EBADF. */
 static int slot_set(struct ring *r, uint32_t slot, int32_t fd)
 {
 	struct file *f;
@@ -147,7 +149,7 @@ int op_fixed_close(struct op *op, uint32_t slot)
 	return 0;
 }
 
-/* ---- FILES_UPDATE as an operation: UPDATE --> done with the number of slots ----------------------------------- */
+/* ---- FILES_UPDATE as an operation: UPDATE --> done with the number of slots ------------------ */
 
 struct files_update_op {
 	uaddr_t fds;
@@ -158,8 +160,8 @@ static int files_update_check(struct op *op, const struct io_uring_sqe *sqe)
 {
 	struct files_update_op *fu = op_body(op, struct files_update_op);
 
-	if ((sqe->flags & (IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT)) || sqe->rw_flags || sqe->splice_fd_in || !sqe->len ||
-	    sqe->off > UINT32_MAX)
+	if ((sqe->flags & (IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT)) || sqe->rw_flags ||
+	    sqe->splice_fd_in || !sqe->len || sqe->off > UINT32_MAX)
 		return -EINVAL;
 	fu->fds = sqe->addr;
 	fu->off = (uint32_t)sqe->off;
@@ -183,7 +185,7 @@ const struct op_row row_files_update = {
 	.step = files_update_step,
 };
 
-/* ---- io_uring_register -------------------------------------------------------------------------------------------- */
+/* ---- io_uring_register ----------------------------------------------------------------------- */
 
 static int register_probe(struct ring *r, uaddr_t at, uint32_t count)
 {
@@ -196,7 +198,8 @@ static int register_probe(struct ring *r, uaddr_t at, uint32_t count)
 	head.ops_len = (uint8_t)count;
 	err = user_write(r->as, at, &head, sizeof(head));
 	for (uint32_t i = 0; i < count && !err; i++) {
-		struct io_uring_probe_op op = { .op = (uint8_t)i, .flags = op_table[i] ? IO_URING_OP_SUPPORTED : 0 };
+		struct io_uring_probe_op op = { .op = (uint8_t)i,
+						.flags = op_table[i] ? IO_URING_OP_SUPPORTED : 0 };
 
 		err = user_write(r->as, at + sizeof(head) + i * sizeof(op), &op, sizeof(op));
 	}
@@ -307,8 +310,8 @@ static enum step sys_register_step(struct op *op, const struct sys_args *args)
 	else if (f->core != this_core()->index)
 		res = -EXDEV;
 	else
-		res = register_code(container_of(f, struct ring, file), (uint32_t)args->a[1], args->a[2],
-				    (uint32_t)args->a[3]);
+		res = register_code(container_of(f, struct ring, file), (uint32_t)args->a[1],
+				    args->a[2], (uint32_t)args->a[3]);
 	file_put(f);
 	return op_finish(op, res);
 }
@@ -329,4 +332,5 @@ static enum step sys_setup_step(struct op *op, const struct sys_args *args)
 }
 
 const struct sys_row sys_io_uring_setup = { .name = "io_uring_setup", .step = sys_setup_step };
-const struct sys_row sys_io_uring_register = { .name = "io_uring_register", .step = sys_register_step };
+const struct sys_row sys_io_uring_register = { .name = "io_uring_register",
+					       .step = sys_register_step };

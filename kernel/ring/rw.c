@@ -1,10 +1,12 @@
 /*
- * rw: READ, WRITE, their fixed and vectored forms, and FSYNC, on anything that is a file. Runs on the file's core.
+ * rw: READ, WRITE, their fixed and vectored forms, and FSYNC, on anything that is a file. Runs on
+ * the file's core.
  *
  *   PIN --piece proved--> ACT --file parked us--> ACT ... --piece moved--> PIN --nothing left--> done
  *
- * A transfer goes piece by piece (a piece is at most PIN_BYTES_MAX bytes of one buffer): partial progress wins over a late error. A short piece
- * ends the transfer, as on Linux. Cancelled between or inside pieces: what was moved, or -ECANCELED.
+ * A transfer goes piece by piece (a piece is at most PIN_BYTES_MAX bytes of one buffer): partial
+ * progress wins over a late error. A short piece ends the transfer, as on Linux. Cancelled between
+ * or inside pieces: what was moved, or -ECANCELED.
  */
 #include "ring/ring.h"
 #include "uapi/errno.h"
@@ -41,7 +43,8 @@ static int rw_check(struct op *op, const struct io_uring_sqe *sqe, uint8_t write
 {
 	struct rw_op *rw = op_body(op, struct rw_op);
 
-	if (unlikely(sqe->ioprio || (sqe->rw_flags & ~RW_FLAGS_KNOWN) || sqe->splice_fd_in || sqe->addr3))
+	if (unlikely(sqe->ioprio || (sqe->rw_flags & ~RW_FLAGS_KNOWN) || sqe->splice_fd_in ||
+		     sqe->addr3))
 		return -EINVAL;
 	rw->addr = sqe->addr;
 	rw->left = sqe->len;
@@ -126,7 +129,8 @@ static int rw_begin(struct op *op, struct rw_op *rw)
 	return 0;
 }
 
-/* The next iovec that is not empty becomes the current buffer; `addr` walks the program's array in `vec_at`. */
+/* The next iovec that is not empty becomes the current buffer; `addr` walks the program's array in
+ * `vec_at`. */
 static int rw_next_vec(struct op *op, struct rw_op *rw)
 {
 	struct iovec iov;
@@ -140,7 +144,8 @@ static int rw_next_vec(struct op *op, struct rw_op *rw)
 		*vec_at += sizeof(iov);
 		rw->vec_left--;
 		rw->addr = (uaddr_t)(uintptr_t)iov.iov_base;
-		rw->left = (uint32_t)min_of((uint64_t)iov.iov_len, (uint64_t)(RW_BYTES_MAX - (uint32_t)rw->done));
+		rw->left = (uint32_t)min_of((uint64_t)iov.iov_len,
+					    (uint64_t)(RW_BYTES_MAX - (uint32_t)rw->done));
 		if (rw->left)
 			return 0;
 	}
@@ -174,15 +179,16 @@ static enum step rw_pin(struct op *op, struct rw_op *rw)
 	if (!rw->left) {
 		if (rw->done || rw->form == RW_VECTOR)
 			return rw_end(op, rw, rw->done);
-		rw->t.pin.len = 0; /* an empty transfer still asks the file: it may be closed or in error */
+		/* an empty transfer still asks the file: it may be closed or in error */
+		rw->t.pin.len = 0;
 		rw->t.pin.pages = 0;
 		return op_goto(op, RW_ACT);
 	}
 	if (rw->form == RW_FIXED)
 		n = op_pin_fixed(op, rw->index, rw->addr, rw->left, &rw->t.pin);
 	else
-		n = pin_user(op_aspace(op), rw->addr, rw->left, rw->t.write ? ACCESS_READ : ACCESS_WRITE,
-			     &rw->t.pin);
+		n = pin_user(op_aspace(op), rw->addr, rw->left,
+			     rw->t.write ? ACCESS_READ : ACCESS_WRITE, &rw->t.pin);
 	if (n < 0)
 		return rw_end(op, rw, rw->done ? rw->done : (int32_t)n);
 	return op_goto(op, RW_ACT);
@@ -267,7 +273,7 @@ RW_ROW(row_write_fixed, "write_fixed", write_fixed_check, 0);
 RW_ROW(row_readv, "readv", readv_check, 0);
 RW_ROW(row_writev, "writev", writev_check, 0);
 
-/* ---- FSYNC: FLUSH --device done--> done ------------------------------------------------------------- */
+/* ---- FSYNC: FLUSH --device done--> done ------------------------------------------------------ */
 
 static int fsync_check(struct op *op, const struct io_uring_sqe *sqe)
 {

@@ -1,7 +1,9 @@
 /*
- * sock_cmd: URING_CMD on sockets: options, queue lengths, names. On the core that owns the file; one state, never waits.
+ * sock_cmd: URING_CMD on sockets: options, queue lengths, names. On the core that owns the file;
+ * one state, never waits.
  *
- * A file that is not a socket has no commands: -EOPNOTSUPP. The transmit timestamp command is left out (-EOPNOTSUPP).
+ * A file that is not a socket has no commands: -EOPNOTSUPP. The transmit timestamp command is left
+ * out (-EOPNOTSUPP).
  */
 #include "ring/sock.h"
 #include "uapi/errno.h"
@@ -61,7 +63,8 @@ static int cmd_get(struct op *op, struct sock *s, struct cmd_op *co)
 
 	if ((int32_t)co->len < 0)
 		return -EINVAL;
-	n = sock_option_get(s, (int)co->level, (int)co->name, value, min_of(co->len, SOCK_OPTION_BYTES));
+	n = sock_option_get(s, (int)co->level, (int)co->name, value,
+			    min_of(co->len, SOCK_OPTION_BYTES));
 	if (n <= 0)
 		return n;
 	err = user_write(op_aspace(op), co->at, value, (size_t)n);

@@ -5,9 +5,11 @@
  *    |  ^--multishot: one more CQE; WAITALL, SEND: not everything yet
  *    +--moved--> done
  *
- * The program's pages are pinned only while bytes are copied: an op that waits holds nothing. A provided buffer is likewise taken only when there is
- * something to put into it. Partial progress wins over a late error. SEND finishes when everything is in the socket, unless it may not wait.
- * IORING_RECVSEND_POLL_FIRST is accepted and needs no action. Left out: BUNDLE, FIXED_BUF, VECTORIZED (-EINVAL), MSG_OOB (-EOPNOTSUPP).
+ * The program's pages are pinned only while bytes are copied: an op that waits holds nothing. A
+ * provided buffer is likewise taken only when there is something to put into it. Partial progress
+ * wins over a late error. SEND finishes when everything is in the socket, unless it may not wait.
+ * IORING_RECVSEND_POLL_FIRST is accepted and needs no action. Left out: BUNDLE, FIXED_BUF,
+ * VECTORIZED (-EINVAL), MSG_OOB (-EOPNOTSUPP).
  */
 #include "ring/sock.h"
 #include "uapi/errno.h"
@@ -56,7 +58,8 @@ static int recv_check(struct op *op, const struct io_uring_sqe *sqe)
 {
 	struct data_op *d = op_body(op, struct data_op);
 
-	if (sqe->addr2 || sqe->file_index || (sqe->ioprio & ~(IORING_RECVSEND_POLL_FIRST | IORING_RECV_MULTISHOT)))
+	if (sqe->addr2 || sqe->file_index ||
+	    (sqe->ioprio & ~(IORING_RECVSEND_POLL_FIRST | IORING_RECV_MULTISHOT)))
 		return -EINVAL;
 	if (sqe->msg_flags & MSG_OOB)
 		return -EOPNOTSUPP;
@@ -79,10 +82,13 @@ static int recv_check(struct op *op, const struct io_uring_sqe *sqe)
 /* ---- helpers */
 
 /* One attempt to fill [addr, addr+len) behind what is done. */
-static int64_t recv_into(struct op *op, struct sock *s, struct data_op *d, uaddr_t addr, uint32_t len)
+static int64_t recv_into(struct op *op, struct sock *s, struct data_op *d, uaddr_t addr,
+			 uint32_t len)
 {
 	struct iovec iov = { (void *)(uintptr_t)addr, len };
-	struct sock_io io = { .as = op_aspace(op), .iov = &iov, .count = 1, .flags = d->flags, .done = d->done };
+	struct sock_io io = {
+		.as = op_aspace(op), .iov = &iov, .count = 1, .flags = d->flags, .done = d->done
+	};
 
 	return sock_recv(s, &io);
 }
@@ -114,7 +120,8 @@ static int64_t recv_once(struct op *op, struct sock *s, struct data_op *d)
 		if (!sock_has_data(s))
 			return sock_can_recv(s);
 		if (likely(!(d->flags & MSG_PEEK)))
-			return sock_recv_span(s, op_aspace(op), d->addr + d->done, d->len - d->done);
+			return sock_recv_span(s, op_aspace(op), d->addr + d->done,
+					      d->len - d->done);
 	}
 	return d->select ? recv_select(op, s, d) : recv_into(op, s, d, d->addr, d->len);
 }
@@ -151,7 +158,8 @@ static enum step recv_move(struct op *op, struct sock *s, struct data_op *d)
 		op->cqe_flags = 0;
 		return op_goto(op, DATA_MOVE);
 	}
-	if (n > 0 && (d->flags & MSG_WAITALL) && !d->select && s->type == SOCK_STREAM && !(d->flags & MSG_PEEK)) {
+	if (n > 0 && (d->flags & MSG_WAITALL) && !d->select && s->type == SOCK_STREAM &&
+	    !(d->flags & MSG_PEEK)) {
 		d->done += (uint32_t)n;
 		if (d->done < d->len)
 			return op_goto(op, DATA_MOVE);
@@ -171,7 +179,9 @@ static enum step send_end(struct op *op, struct data_op *d, int64_t res)
 static int64_t send_any(struct op *op, struct sock *s, struct data_op *d)
 {
 	struct iovec iov = { (void *)(uintptr_t)d->addr, d->len };
-	struct sock_io io = { .as = op_aspace(op), .iov = &iov, .count = 1, .flags = d->flags, .done = d->done };
+	struct sock_io io = {
+		.as = op_aspace(op), .iov = &iov, .count = 1, .flags = d->flags, .done = d->done
+	};
 	struct sock_name name;
 
 	if (d->name) {
@@ -212,7 +222,8 @@ static enum step recv_step(struct op *op)
 
 	switch ((enum data_state)op->state) {
 	case DATA_MOVE:
-		return likely(s) ? recv_move(op, s, op_body(op, struct data_op)) : op_finish(op, -ENOTSOCK);
+		return likely(s) ? recv_move(op, s, op_body(op, struct data_op))
+				 : op_finish(op, -ENOTSOCK);
 	}
 	op_corrupt(op);
 }
@@ -223,7 +234,8 @@ static enum step send_step(struct op *op)
 
 	switch ((enum data_state)op->state) {
 	case DATA_MOVE:
-		return likely(s) ? send_move(op, s, op_body(op, struct data_op)) : op_finish(op, -ENOTSOCK);
+		return likely(s) ? send_move(op, s, op_body(op, struct data_op))
+				 : op_finish(op, -ENOTSOCK);
 	}
 	op_corrupt(op);
 }

@@ -4,11 +4,13 @@
  *   HEAD --msghdr and iovecs copied in--> MOVE --no data, no room--> parked --> MOVE --moved--> done
  *                                           ^--multishot: one more CQE; SENDMSG, WAITALL: not everything yet
  *
- * The msghdr and its iovec array are copied once, at the first step: two iovecs in the body, more in a block of frames that is
- * freed when the op ends. Control messages: sending any is -EOPNOTSUPP, none is ever received (msg_controllen becomes 0).
+ * The msghdr and its iovec array are copied once, at the first step: two iovecs in the body, more
+ * in a block of frames that is freed when the op ends. Control messages: sending any is
+ * -EOPNOTSUPP, none is ever received (msg_controllen becomes 0).
  *
- * RECVMSG with provided buffers: one-shot puts the payload at the buffer's start; multishot lays out struct io_uring_recvmsg_out, the name in
- * msg_namelen bytes, msg_controllen bytes of nothing, then the payload, and its result counts all of it.
+ * RECVMSG with provided buffers: one-shot puts the payload at the buffer's start; multishot lays
+ * out struct io_uring_recvmsg_out, the name in msg_namelen bytes, msg_controllen bytes of nothing,
+ * then the payload, and its result counts all of it.
  */
 #include "mm/frames.h"
 #include "ring/sock.h"
@@ -145,7 +147,9 @@ static int msg_read_head(struct op *op, struct msg_op *m)
 	if ((int32_t)h.msg_namelen < 0 || h.msg_controllen > INT32_MAX)
 		return -EINVAL;
 	m->name = (uaddr_t)(uintptr_t)h.msg_name;
-	m->name_len = m->name || m->multi ? min_of(h.msg_namelen, (uint32_t)sizeof(struct sockaddr_storage)) : 0;
+	m->name_len = m->name || m->multi
+			      ? min_of(h.msg_namelen, (uint32_t)sizeof(struct sockaddr_storage))
+			      : 0;
 	m->control_len = h.msg_control || m->multi ? (uint32_t)h.msg_controllen : 0;
 	m->count = (uint16_t)h.msg_iovlen;
 	if (m->select && !m->multi && m->count > 1)
@@ -159,14 +163,16 @@ static enum step msg_finish(struct op *op, struct msg_op *m, int64_t res)
 		frame_put(m->block);
 	m->block = 0;
 	if (m->done) {
-		op->extra = m->done < m->total && (op->opcode == IORING_OP_SENDMSG || (m->flags & MSG_WAITALL));
+		op->extra = m->done < m->total &&
+			    (op->opcode == IORING_OP_SENDMSG || (m->flags & MSG_WAITALL));
 		res = m->done;
 	}
 	return op_finish(op, (int32_t)res);
 }
 
 /* What a RECVMSG tells besides the data: the sender, no control messages, flags. */
-static int msg_tell(struct op *op, struct msg_op *m, const struct sock_name *from, uint32_t out_flags)
+static int msg_tell(struct op *op, struct msg_op *m, const struct sock_name *from,
+		    uint32_t out_flags)
 {
 	struct aspace *as = op_aspace(op);
 	uint64_t none = 0;
@@ -178,24 +184,29 @@ static int msg_tell(struct op *op, struct msg_op *m, const struct sock_name *fro
 		err = n ? user_write(as, m->name, from->bytes, n) : 0;
 		if (err)
 			return err;
-		err = user_write(as, m->msg + offsetof(struct msghdr, msg_namelen), &from->len, sizeof(from->len));
+		err = user_write(as, m->msg + offsetof(struct msghdr, msg_namelen), &from->len,
+				 sizeof(from->len));
 		if (err)
 			return err;
 	}
 	err = user_write(as, m->msg + offsetof(struct msghdr, msg_controllen), &none, sizeof(none));
 	if (err)
 		return err;
-	return user_write(as, m->msg + offsetof(struct msghdr, msg_flags), &out_flags, sizeof(out_flags));
+	return user_write(as, m->msg + offsetof(struct msghdr, msg_flags), &out_flags,
+			  sizeof(out_flags));
 }
 
 /* One message into a provided buffer in the multishot layout: bytes in all, or the reason. */
-static int64_t recv_laid_out(struct op *op, struct sock *s, struct msg_op *m, uaddr_t addr, uint32_t len)
+static int64_t recv_laid_out(struct op *op, struct sock *s, struct msg_op *m, uaddr_t addr,
+			     uint32_t len)
 {
 	uint32_t head = sizeof(struct io_uring_recvmsg_out) + m->name_len + m->control_len;
 	struct io_uring_recvmsg_out out = { 0 };
 	struct sock_name from = { .len = 0 };
 	struct iovec iov = { (void *)(uintptr_t)(addr + head), len - head };
-	struct sock_io io = { .as = op_aspace(op), .iov = &iov, .count = 1, .flags = m->flags, .name = &from };
+	struct sock_io io = {
+		.as = op_aspace(op), .iov = &iov, .count = 1, .flags = m->flags, .name = &from
+	};
 	uint32_t name_part;
 	int64_t n;
 	int err;
@@ -212,12 +223,14 @@ static int64_t recv_laid_out(struct op *op, struct sock *s, struct msg_op *m, ua
 	err = user_write(io.as, addr, &out, sizeof(out));
 	if (!err && name_part)
 		err = user_write(io.as, addr + sizeof(out), from.bytes, name_part);
-	/* MSG_TRUNC in the flags makes the payload's true length count; the buffer holds no more than it can. */
+	/* MSG_TRUNC in the flags makes the payload's true length count; the buffer holds no more
+	 * than it can. */
 	return err ? err : head + min_of(n, (int64_t)(len - head));
 }
 
 /* Into a provided buffer, once there is something. */
-static int64_t recvmsg_select(struct op *op, struct sock *s, struct msg_op *m, struct sock_name *from, uint32_t *out_flags)
+static int64_t recvmsg_select(struct op *op, struct sock *s, struct msg_op *m,
+			      struct sock_name *from, uint32_t *out_flags)
 {
 	uint32_t len = m->multi ? 0 : m->total;
 	int64_t n = sock_can_recv(s);
@@ -233,7 +246,11 @@ static int64_t recvmsg_select(struct op *op, struct sock *s, struct msg_op *m, s
 		n = recv_laid_out(op, s, m, addr, len);
 	} else {
 		struct iovec iov = { (void *)(uintptr_t)addr, len };
-		struct sock_io io = { .as = op_aspace(op), .iov = &iov, .count = 1, .flags = m->flags, .name = from };
+		struct sock_io io = { .as = op_aspace(op),
+				      .iov = &iov,
+				      .count = 1,
+				      .flags = m->flags,
+				      .name = from };
 
 		n = sock_recv(s, &io);
 		*out_flags = io.out_flags;
@@ -245,7 +262,8 @@ static int64_t recvmsg_select(struct op *op, struct sock *s, struct msg_op *m, s
 	return n;
 }
 
-static int64_t recvmsg_plain(struct op *op, struct sock *s, struct msg_op *m, struct sock_name *from, uint32_t *out_flags)
+static int64_t recvmsg_plain(struct op *op, struct sock *s, struct msg_op *m,
+			     struct sock_name *from, uint32_t *out_flags)
 {
 	struct sock_io io = { .as = op_aspace(op),
 			      .iov = msg_iovs(m),
@@ -270,7 +288,8 @@ static enum step recvmsg_move(struct op *op, struct sock *s, struct msg_op *m)
 		sock_pass_on(s);
 		return msg_finish(op, m, -ECANCELED);
 	}
-	n = m->select ? recvmsg_select(op, s, m, &from, &out_flags) : recvmsg_plain(op, s, m, &from, &out_flags);
+	n = m->select ? recvmsg_select(op, s, m, &from, &out_flags)
+		      : recvmsg_plain(op, s, m, &from, &out_flags);
 	if (n == -EAGAIN && op_sock_waits(op, s, m->flags))
 		return op_park(op, &s->readers);
 	if (n < 0)
@@ -284,7 +303,8 @@ static enum step recvmsg_move(struct op *op, struct sock *s, struct msg_op *m)
 		return op_goto(op, MSG_MOVE);
 	}
 	err = msg_tell(op, m, &from, out_flags);
-	if (n > 0 && !m->select && s->type == SOCK_STREAM && (m->flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL) {
+	if (n > 0 && !m->select && s->type == SOCK_STREAM &&
+	    (m->flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL) {
 		m->done += (uint32_t)n;
 		if (m->done < m->total && !err)
 			return op_goto(op, MSG_MOVE);
@@ -294,7 +314,11 @@ static enum step recvmsg_move(struct op *op, struct sock *s, struct msg_op *m)
 
 static enum step sendmsg_move(struct op *op, struct sock *s, struct msg_op *m)
 {
-	struct sock_io io = { .as = op_aspace(op), .iov = msg_iovs(m), .count = m->count, .flags = m->flags, .done = m->done };
+	struct sock_io io = { .as = op_aspace(op),
+			      .iov = msg_iovs(m),
+			      .count = m->count,
+			      .flags = m->flags,
+			      .done = m->done };
 	struct sock_name name;
 	int64_t n;
 
@@ -334,7 +358,8 @@ static enum step msg_step(struct op *op)
 			err = -EOPNOTSUPP;
 		return err ? msg_finish(op, m, err) : op_goto(op, MSG_MOVE);
 	case MSG_MOVE:
-		return op->opcode == IORING_OP_SENDMSG ? sendmsg_move(op, s, m) : recvmsg_move(op, s, m);
+		return op->opcode == IORING_OP_SENDMSG ? sendmsg_move(op, s, m)
+						       : recvmsg_move(op, s, m);
 	}
 	op_corrupt(op);
 }

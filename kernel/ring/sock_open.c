@@ -1,5 +1,6 @@
 /*
- * sock_open: SOCKET, BIND, LISTEN, CONNECT, SHUTDOWN: a socket's life but for what flows through it. On the net core.
+ * sock_open: SOCKET, BIND, LISTEN, CONNECT, SHUTDOWN: a socket's life but for what flows through
+ * it. On the net core.
  *
  *   CONNECT:  BEGIN --handshake under way--> WAIT --writers woken--> WAIT ... --> done
  *
@@ -64,7 +65,8 @@ static int name_check(struct op *op, const struct io_uring_sqe *sqe)
 
 static int listen_check(struct op *op, const struct io_uring_sqe *sqe)
 {
-	if (sqe->ioprio || sqe->addr || sqe->addr2 || sqe->buf_index || sqe->rw_flags || sqe->splice_fd_in)
+	if (sqe->ioprio || sqe->addr || sqe->addr2 || sqe->buf_index || sqe->rw_flags ||
+	    sqe->splice_fd_in)
 		return -EINVAL;
 	op_body(op, struct int_op)->value = (int32_t)sqe->len;
 	return 0;
@@ -72,7 +74,8 @@ static int listen_check(struct op *op, const struct io_uring_sqe *sqe)
 
 static int shutdown_check(struct op *op, const struct io_uring_sqe *sqe)
 {
-	if (sqe->ioprio || sqe->off || sqe->addr || sqe->rw_flags || sqe->buf_index || sqe->splice_fd_in)
+	if (sqe->ioprio || sqe->off || sqe->addr || sqe->rw_flags || sqe->buf_index ||
+	    sqe->splice_fd_in)
 		return -EINVAL;
 	op_body(op, struct int_op)->value = (int32_t)sqe->len;
 	return 0;
@@ -161,7 +164,8 @@ static enum step listen_step(struct op *op)
 
 	if (!s)
 		return op_finish(op, -ENOTSOCK);
-	return op_finish(op, s->file.closed ? -ECANCELED : sock_listen(s, op_body(op, struct int_op)->value));
+	return op_finish(op, s->file.closed ? -ECANCELED
+					    : sock_listen(s, op_body(op, struct int_op)->value));
 }
 
 static enum step shutdown_step(struct op *op)
@@ -170,7 +174,8 @@ static enum step shutdown_step(struct op *op)
 
 	if (!s)
 		return op_finish(op, -ENOTSOCK);
-	return op_finish(op, s->file.closed ? -ECANCELED : sock_shutdown(s, op_body(op, struct int_op)->value));
+	return op_finish(op, s->file.closed ? -ECANCELED
+					    : sock_shutdown(s, op_body(op, struct int_op)->value));
 }
 
 static enum step connect_begin(struct op *op)

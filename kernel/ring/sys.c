@@ -1,10 +1,12 @@
 /*
- * sys: IORING_OP_SYSCALL, any system call as one entry: number and six arguments fill the SQE (uapi/sluice.h).
+ * sys: IORING_OP_SYSCALL, any system call as one entry: number and six arguments fill the SQE
+ * (uapi/sluice.h).
  *
  *   the number's own states, 0 first; every number either never parks or has a cancel
  *
- * The number's row does the work; this file finds it and refuses the rest: an unknown number is -ENOSYS, a
- * personality or a bit of ioprio -EINVAL. Calls that change the process run on its home core, as all of them do.
+ * The number's row does the work; this file finds it and refuses the rest: an unknown number is
+ * -ENOSYS, a personality or a bit of ioprio -EINVAL. Calls that change the process run on its home
+ * core, as all of them do.
  */
 #include "ring/sys.h"
 

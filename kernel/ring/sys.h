@@ -28,9 +28,9 @@ static inline struct sys_op *sys_op_of(struct op *op)
 
 /* Rows of one file each; the table is in sys.c. */
 extern const struct sys_row sys_mmap, sys_munmap, sys_mprotect, sys_madvise, sys_brk;
-extern const struct sys_row sys_clock_gettime, sys_clock_getres, sys_gettimeofday, sys_clock_nanosleep,
-	sys_nanosleep;
-extern const struct sys_row sys_exit, sys_exit_group, sys_getpid, sys_gettid, sys_getppid, sys_getid,
-	sys_sched_yield, sys_uname, sys_getrandom;
+extern const struct sys_row sys_clock_gettime, sys_clock_getres, sys_gettimeofday,
+	sys_clock_nanosleep, sys_nanosleep;
+extern const struct sys_row sys_exit, sys_exit_group, sys_getpid, sys_gettid, sys_getppid,
+	sys_getid, sys_sched_yield, sys_uname, sys_getrandom;
 
 #endif

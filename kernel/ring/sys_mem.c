@@ -3,7 +3,8 @@
  *
  *   mmap: ACT --MAP_POPULATE--> WAIT (one slice of pages per step) --> done; the others are done in ACT
  *
- * Home core: regions are changed there only. None of them parks; a long populate gives way between slices.
+ * Home core: regions are changed there only. None of them parks; a long populate gives way between
+ * slices.
  */
 #include "ring/internal.h"
 #include "ring/sys.h"
@@ -54,11 +55,14 @@ static int mmap_check(const struct sys_args *args, uint32_t *place)
 		return -EINVAL;
 	if (!args->a[1] || (args->a[5] & (PAGE_SIZE - 1)))
 		return -EINVAL;
-	*place = flags & MAP_FIXED_NOREPLACE ? ASPACE_FIXED_NEW : flags & MAP_FIXED ? ASPACE_FIXED : 0;
+	*place = flags & MAP_FIXED_NOREPLACE ? ASPACE_FIXED_NEW
+		 : flags & MAP_FIXED         ? ASPACE_FIXED
+					     : 0;
 	return 0;
 }
 
-/* The pages come in slices, and as on Linux the mapping stands even when there is no memory for all of them. */
+/* The pages come in slices, and as on Linux the mapping stands even when there is no memory for all
+ * of them. */
 static enum step mmap_populate(struct op *op)
 {
 	struct sys_op *sys = sys_op_of(op);

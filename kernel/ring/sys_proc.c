@@ -34,7 +34,9 @@ static int exit_cancel(struct op *op)
 
 /* A process has one thread here: the end of the thread is the end of both. */
 const struct sys_row sys_exit = { .name = "exit", .step = exit_step, .cancel = exit_cancel };
-const struct sys_row sys_exit_group = { .name = "exit_group", .step = exit_step, .cancel = exit_cancel };
+const struct sys_row sys_exit_group = { .name = "exit_group",
+					.step = exit_step,
+					.cancel = exit_cancel };
 
 /* ---- names */
 
@@ -60,7 +62,8 @@ const struct sys_row sys_getid = { .name = "getid", .step = zero_step };
 /* The caller's core is another one: there is nothing to give up here. */
 const struct sys_row sys_sched_yield = { .name = "sched_yield", .step = zero_step };
 
-/* Layout of Linux' struct new_utsname. Static binaries refuse to start on a release they think too old. */
+/* Layout of Linux' struct new_utsname. Static binaries refuse to start on a release they think too
+ * old. */
 struct uname_out {
 	char sysname[65], nodename[65], release[65], version[65], machine[65], domainname[65];
 };

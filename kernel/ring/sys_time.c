@@ -3,7 +3,8 @@
  *
  *   nanosleep: ACT --armed, parked alone--> WAIT --timer fired: 0; cancelled: -ECANCELED--> done
  *
- * The clocks are the machine's one monotonic counter; wall time is that plus the time at boot. The process's home core.
+ * The clocks are the machine's one monotonic counter; wall time is that plus the time at boot. The
+ * process's home core.
  */
 #include "ring/internal.h"
 #include "ring/sys.h"
@@ -51,7 +52,8 @@ const struct sys_row sys_clock_gettime = { .name = "clock_gettime", .step = cloc
 static enum step clock_getres_step(struct op *op, const struct sys_args *args)
 {
 	uint64_t hz = arch_user_time_hz();
-	struct __kernel_timespec ts = { .tv_nsec = hz && hz < NS_PER_S ? (int64_t)(NS_PER_S / hz) : 1 };
+	struct __kernel_timespec ts = { .tv_nsec = hz && hz < NS_PER_S ? (int64_t)(NS_PER_S / hz)
+								       : 1 };
 	nsec_t ns;
 	int err = clock_now((uint32_t)args->a[0], &ns);
 

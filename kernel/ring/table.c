@@ -1,5 +1,6 @@
 /*
- * table: which opcode is which row. Checked at boot; tests walk it, not a list of their own. An empty slot answers -EINVAL.
+ * table: which opcode is which row. Checked at boot; tests walk it, not a list of their own. An
+ * empty slot answers -EINVAL.
  */
 #include "ring/internal.h"
 
@@ -46,8 +47,8 @@ void table_check(void)
 
 		if (!row)
 			continue;
-		if (!row->name || !row->check || !row->step || !row->state_names || !row->state_count ||
-		    row->body_size > OP_BODY_BYTES)
+		if (!row->name || !row->check || !row->step || !row->state_names ||
+		    !row->state_count || row->body_size > OP_BODY_BYTES)
 			panic("op table: row %u is not complete", i);
 	}
 }

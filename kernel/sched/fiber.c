@@ -1,5 +1,6 @@
 /*
- * fiber: stacks for the cold and the deep. A fiber belongs to one op of one core; switching is a function call that returns later.
+ * fiber: stacks for the cold and the deep. A fiber belongs to one op of one core; switching is a
+ * function call that returns later.
  *
  *   fiber_start: stack free -> runs row->fiber(op) at once, on top of the executor's context
  *                none free  -> the op waits on the core's list for one

@@ -1,6 +1,7 @@
 /*
- * file: counting references and descriptors; the last of each travels home to the file's core, because only that core may touch
- * the object. The one mail node is enough: close is posted before the reference that the handle held is dropped, and free can only follow it.
+ * file: counting references and descriptors; the last of each travels home to the file's core,
+ * because only that core may touch the object. The one mail node is enough: close is posted before
+ * the reference that the handle held is dropped, and free can only follow it.
  */
 #include "sched/file.h"
 
@@ -19,7 +20,8 @@ void file_init(struct file *f, const struct file_ops *ops, uint32_t mode, uint32
 	waitlist_init(&f->pollers);
 	f->closed = false;
 	f->id = atomic_fetch_add_explicit(&file_ids, 1, memory_order_relaxed) + 1;
-	/* The memory is type-stable: whoever still holds a stale pointer sees the count only when all else is in place. */
+	/* The memory is type-stable: whoever still holds a stale pointer sees the count only when
+	 * all else is in place. */
 	atomic_store_explicit(&f->refs, 1, memory_order_release);
 }
 
@@ -30,8 +32,8 @@ bool file_get_live(struct file *f)
 	do
 		if (!refs)
 			return false;
-	while (!atomic_compare_exchange_weak_explicit(&f->refs, &refs, refs + 1, memory_order_acquire,
-						      memory_order_relaxed));
+	while (!atomic_compare_exchange_weak_explicit(&f->refs, &refs, refs + 1,
+						      memory_order_acquire, memory_order_relaxed));
 	return true;
 }
 

@@ -1,10 +1,12 @@
 /*
- * file: what an op holds on to while it runs: a reference-counted object with its operations. Sockets, disks, the console, initrd files,
- * rings are files. This header is the seam between ring/ (which knows ops) and fs/, net/ (which know objects).
+ * file: what an op holds on to while it runs: a reference-counted object with its operations.
+ * Sockets, disks, the console, initrd files, rings are files. This header is the seam between ring/
+ * (which knows ops) and fs/, net/ (which know objects).
  *
- * Counts: `handles` (descriptors and registered slots; changed on the process's home core) and `refs` (handles + ops in flight, any core,
- * atomic). When handles fall to zero the file is closed: ops->close runs on the file's core and, on native rings, wakes what
- * waits with -ECANCELED. When refs fall to zero ops->free runs on the file's core.
+ * Counts: `handles` (descriptors and registered slots; changed on the process's home core) and
+ * `refs` (handles + ops in flight, any core, atomic). When handles fall to zero the file is closed:
+ * ops->close runs on the file's core and, on native rings, wakes what waits with -ECANCELED. When
+ * refs fall to zero ops->free runs on the file's core.
  */
 #ifndef SCHED_FILE_H
 #define SCHED_FILE_H
@@ -26,13 +28,15 @@ struct statx;
 struct file;
 
 /*
- * A transfer as file operations see it. Embedded in the body of the ring's read/write ops; one piece of at most PIN_BYTES_MAX at a time.
+ * A transfer as file operations see it. Embedded in the body of the ring's read/write ops; one
+ * piece of at most PIN_BYTES_MAX at a time.
  */
 struct transfer {
 	struct pin pin;	    /* where the bytes go or come from */
 	uint32_t job;	    /* the file's own while the piece is under way (it fills a hole) */
 	uint64_t off;	    /* file offset of this piece */
-	int32_t moved;	    /* result of the piece: bytes, or -errno; set by the file before it wakes the op */
+	/* result of the piece: bytes, or -errno; set by the file before it wakes the op */
+	int32_t moved;
 	uint8_t write;
 	uint8_t fua;	    /* RWF_DSYNC and friends */
 	uint8_t started;    /* the piece is with the device; cleared by the file when it is done */
@@ -42,18 +46,23 @@ struct transfer {
 struct file_ops {
 	const char *name;
 	/*
-	 * One piece of a read or write. Called in state "act" and again after each wake, until it does not return STEP_PARKED. Returns STEP_DONE
-	 * with t->moved set (0 at end of file), or STEP_PARKED after parking `op` (on a wait list of the file, or alone with a device that
+	 * One piece of a read or write. Called in state "act" and again after each wake, until it
+	 * does not return STEP_PARKED. Returns STEP_DONE with t->moved set (0 at end of file), or
+	 * STEP_PARKED after parking `op` (on a wait list of the file, or alone with a device that
 	 * will op_wake it). On the file's core. NULL: -EINVAL.
 	 */
 	enum step (*transfer)(struct file *f, struct op *op, struct transfer *t);
-	/* Takes `op` off whatever transfer() parked it on: 0 and the op will be finished by the caller; -EALREADY: cannot be stopped. */
+	/* Takes `op` off whatever transfer() parked it on: 0 and the op will be finished by the
+	 * caller; -EALREADY: cannot be stopped. */
 	int (*transfer_cancel)(struct file *f, struct op *op, struct transfer *t);
-	/* Flush to stable storage; same calling convention as transfer (t->moved = 0 or -errno). NULL: nothing to do, 0. */
+	/* Flush to stable storage; same calling convention as transfer (t->moved = 0 or -errno).
+	 * NULL: nothing to do, 0. */
 	enum step (*flush)(struct file *f, struct op *op, struct transfer *t);
 	/* Discard [t->off, +len) (mode: FALLOC_FL_*); same convention. NULL: -EOPNOTSUPP. */
-	enum step (*discard)(struct file *f, struct op *op, struct transfer *t, uint64_t len, uint32_t mode);
-	/* Current poll bits (POLLIN, ...). On the file's core. NULL: always readable and writable. */
+	enum step (*discard)(struct file *f, struct op *op, struct transfer *t, uint64_t len,
+			     uint32_t mode);
+	/* Current poll bits (POLLIN, ...). On the file's core. NULL: always readable and
+	 * writable. */
 	uint32_t (*poll)(struct file *f);
 	/* Fills what it knows. NULL: -EBADF. */
 	int (*stat)(struct file *f, struct statx *st);
@@ -87,7 +96,8 @@ struct file {
 /* Initialises the header: refs 1, handles 0, core = this core. */
 void file_init(struct file *f, const struct file_ops *ops, uint32_t mode, uint32_t flags);
 
-/* Any core. file_get_live takes a reference unless the count is already zero (type-stable memory): false then. */
+/* Any core. file_get_live takes a reference unless the count is already zero (type-stable memory):
+ * false then. */
 static inline void file_get(struct file *f)
 {
 	atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
@@ -95,7 +105,8 @@ static inline void file_get(struct file *f)
 bool file_get_live(struct file *f);
 void file_put(struct file *f);
 
-/* Descriptors: add takes a reference of its own; drop closes the file when it was the last. Any core. */
+/* Descriptors: add takes a reference of its own; drop closes the file when it was the last. Any
+ * core. */
 void file_handle_add(struct file *f);
 void file_handle_drop(struct file *f);
 

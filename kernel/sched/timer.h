@@ -1,5 +1,6 @@
 /*
- * timer: per-core timers, a binary heap ordered by deadline. Owner core only. Arming never fails: the node carries its heap links.
+ * timer: per-core timers, a binary heap ordered by deadline. Owner core only. Arming never fails:
+ * the node carries its heap links.
  */
 #ifndef SCHED_TIMER_H
 #define SCHED_TIMER_H
@@ -8,7 +9,8 @@
 
 struct timer {
 	nsec_t deadline;
-	void (*fire)(struct timer *t); /* on the owning core, in its turn; the timer is disarmed before the call */
+	/* on the owning core, in its turn; the timer is disarmed before the call */
+	void (*fire)(struct timer *t);
 	struct timer *left, *right, *parent; /* skew heap; parent == self: not armed */
 };
 

@@ -1,6 +1,6 @@
 /*
- * What if system calls by number carry bad addresses, unknown bits and numbers that do not exist? Each answers with Linux' errno and the
- * program lives.
+ * What if system calls by number carry bad addresses, unknown bits and numbers that do not exist?
+ * Each answers with Linux' errno and the program lives.
  */
 #include "tests/abi/lib/say.h"
 #include "uapi/fs.h"
@@ -52,8 +52,10 @@ static void numbers(void)
 
 static void addresses(uint64_t hole)
 {
-	const struct { const char *name; uint64_t at; } bad[] = {
-		{ "unmapped", hole }, { "null", 0 }, { "kernel", KERNEL }, { "wrapping", ~0ull - 7 },
+	const struct { const char *name; uint64_t at;
+	} bad[] = {
+		{ "unmapped", hole },        { "null", 0 },
+		{ "kernel", KERNEL },        { "wrapping", ~0ull - 7 },
 		{ "top", (1ull << 38) - 8 }, { "huge", 1ull << 40 },
 	};
 
@@ -62,7 +64,8 @@ static void addresses(uint64_t hole)
 
 		say(bad[i].name);
 		say("\n");
-		say_is("clock_gettime", call(SYS_clock_gettime, CLOCK_MONOTONIC, at, 0, 0, 0), -EFAULT);
+		say_is("clock_gettime", call(SYS_clock_gettime, CLOCK_MONOTONIC, at, 0, 0, 0),
+		       -EFAULT);
 		say_is("nanosleep", call(SYS_nanosleep, at, 0, 0, 0, 0), -EFAULT);
 		say_is("uname", call(SYS_uname, at, 0, 0, 0, 0), -EFAULT);
 		say_is("getrandom", call(SYS_getrandom, at, 64, 0, 0, 0), -EFAULT);
@@ -74,9 +77,12 @@ static void addresses(uint64_t hole)
 		ring_fill(ring_sqe(&ring_native), IORING_OP_WRITE, 1, ~0ull, at, 64, 0, 0);
 		say_is("write", say_wait(), -EFAULT);
 	}
-	say_is("read-only getrandom", call(SYS_getrandom, (uint64_t)(uintptr_t)readonly, 64, 0, 0, 0), -EFAULT);
-	say_is("read-only uname", call(SYS_uname, (uint64_t)(uintptr_t)readonly, 0, 0, 0, 0), -EFAULT);
-	say_is("getrandom until the page ends", call(SYS_getrandom, hole - 100, 4096, 0, 0, 0), 100);
+	say_is("read-only getrandom",
+	       call(SYS_getrandom, (uint64_t)(uintptr_t)readonly, 64, 0, 0, 0), -EFAULT);
+	say_is("read-only uname", call(SYS_uname, (uint64_t)(uintptr_t)readonly, 0, 0, 0, 0),
+	       -EFAULT);
+	say_is("getrandom until the page ends", call(SYS_getrandom, hole - 100, 4096, 0, 0, 0),
+	       100);
 }
 
 static void mappings(uint64_t page)
@@ -85,16 +91,22 @@ static void mappings(uint64_t page)
 
 	say_is("mmap of nothing", call(SYS_mmap, 0, 0, RW, anon, ~0ull), -EINVAL);
 	say_is("mmap of everything", call(SYS_mmap, 0, ~0ull, RW, anon, ~0ull), -ENOMEM);
-	say_is("mmap of half of everything", call(SYS_mmap, 0, 1ull << 63, RW, anon, ~0ull), -ENOMEM);
+	say_is("mmap of half of everything", call(SYS_mmap, 0, 1ull << 63, RW, anon, ~0ull),
+	       -ENOMEM);
 	say_is("mmap without a kind", call(SYS_mmap, 0, 4096, RW, MAP_ANONYMOUS, ~0ull), -EINVAL);
 	say_is("mmap with unknown rights", call(SYS_mmap, 0, 4096, 0x80, anon, ~0ull), -EINVAL);
-	say_is("mmap with unknown flags", call(SYS_mmap, 0, 4096, RW, anon | 1ull << 40, ~0ull), -EINVAL);
+	say_is("mmap with unknown flags", call(SYS_mmap, 0, 4096, RW, anon | 1ull << 40, ~0ull),
+	       -EINVAL);
 	say_is("mmap of a bad descriptor", call(SYS_mmap, 0, 4096, RW, MAP_PRIVATE, 99), -EBADF);
-	say_is("mmap of a file that has no memory", call(SYS_mmap, 0, 4096, RW, MAP_PRIVATE, 1), -ENODEV);
-	say_is("fixed at half a page", call(SYS_mmap, page + 1, 4096, RW, anon | MAP_FIXED, ~0ull), -EINVAL);
-	say_is("fixed in the kernel", call(SYS_mmap, KERNEL, 4096, RW, anon | MAP_FIXED, ~0ull), -ENOMEM);
+	say_is("mmap of a file that has no memory", call(SYS_mmap, 0, 4096, RW, MAP_PRIVATE, 1),
+	       -ENODEV);
+	say_is("fixed at half a page", call(SYS_mmap, page + 1, 4096, RW, anon | MAP_FIXED, ~0ull),
+	       -EINVAL);
+	say_is("fixed in the kernel", call(SYS_mmap, KERNEL, 4096, RW, anon | MAP_FIXED, ~0ull),
+	       -ENOMEM);
 	say_is("fixed at 0", call(SYS_mmap, 0, 4096, RW, anon | MAP_FIXED, ~0ull), -ENOMEM);
-	say_is("no replacing", call(SYS_mmap, page, 4096, RW, anon | MAP_FIXED_NOREPLACE, ~0ull), -EEXIST);
+	say_is("no replacing", call(SYS_mmap, page, 4096, RW, anon | MAP_FIXED_NOREPLACE, ~0ull),
+	       -EEXIST);
 	say_is("munmap of half a page", call(SYS_munmap, page + 8, 4096, 0, 0, 0), -EINVAL);
 	say_is("munmap of nothing", call(SYS_munmap, page, 0, 0, 0, 0), -EINVAL);
 	say_is("munmap that wraps", call(SYS_munmap, page, ~0ull - 4095, 0, 0, 0), -EINVAL);
@@ -103,7 +115,8 @@ static void mappings(uint64_t page)
 	say_is("mprotect to unknown rights", call(SYS_mprotect, page, 4096, 0x100, 0, 0), -EINVAL);
 	say_is("mprotect that wraps", call(SYS_mprotect, page, ~0ull - 4095, RW, 0, 0), -ENOMEM);
 	say_is("madvise with unknown advice", call(SYS_madvise, page, 4096, 77, 0, 0), -EINVAL);
-	say_is("madvise of a hole", call(SYS_madvise, page + 4096, 4096, MADV_DONTNEED, 0, 0), -ENOMEM);
+	say_is("madvise of a hole", call(SYS_madvise, page + 4096, 4096, MADV_DONTNEED, 0, 0),
+	       -ENOMEM);
 	say_is("an unknown clock", call(SYS_clock_gettime, 77, page, 0, 0, 0), -EINVAL);
 	say_is("unknown flags of getrandom", call(SYS_getrandom, page, 8, 64, 0, 0), -EINVAL);
 }

@@ -1,5 +1,6 @@
 /*
- * What if a program exits, faults or falls silent with its ring full of operations in flight? All of them end, nothing leaks.
+ * What if a program exits, faults or falls silent with its ring full of operations in flight? All
+ * of them end, nothing leaks.
  *
  * also: exit
  * ends: exit status 7
@@ -22,9 +23,11 @@ static void sleepers(struct ring *ring, unsigned count)
 		while (!(sqe = ring_sqe(ring)))
 			ring_submit(ring);
 		if (i & 1)
-			ring_fill_syscall(sqe, SYS_nanosleep, (uint64_t)(uintptr_t)&hour, 0, 0, 0, 0, 0, i);
+			ring_fill_syscall(sqe, SYS_nanosleep, (uint64_t)(uintptr_t)&hour, 0, 0, 0,
+					  0, 0, i);
 		else
-			ring_fill(sqe, IORING_OP_TIMEOUT, -1, 0, (uint64_t)(uintptr_t)&hour, 1, 0, i);
+			ring_fill(sqe, IORING_OP_TIMEOUT, -1, 0, (uint64_t)(uintptr_t)&hour, 1, 0,
+				  i);
 	}
 	ring_submit(ring);
 }
@@ -46,7 +49,7 @@ int ring_main(struct ring *ring, int argc, char **argv)
 			ring_exit(ring, 9);
 		}
 	}
-	say_is("a neighbour sleeps well", ring_syscall(ring, SYS_nanosleep, (uint64_t)(uintptr_t)&pause, 0, 0,
-						       0, 0, 0), 0);
+	say_is("a neighbour sleeps well",
+	       ring_syscall(ring, SYS_nanosleep, (uint64_t)(uintptr_t)&pause, 0, 0, 0, 0, 0), 0);
 	return say_verdict();
 }

@@ -1,6 +1,6 @@
 /*
- * What if a program reads, writes or runs what it may not, or runs out of stack? Only it dies, by the signal that names its
- * fault, and its neighbour on the other core notices nothing.
+ * What if a program reads, writes or runs what it may not, or runs out of stack? Only it dies, by
+ * the signal that names its fault, and its neighbour on the other core notices nothing.
  *
  * also: read
  * ends: killed by signal 11
@@ -55,8 +55,9 @@ static uint64_t __attribute__((noinline)) deep(uint64_t n)
 
 static void misbehave(const char *how)
 {
-	uint64_t page = (uint64_t)ring_syscall(&ring_native, SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE,
-					       MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0);
+	uint64_t page =
+		(uint64_t)ring_syscall(&ring_native, SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0);
 
 	if (is(how, "read")) {
 		ring_syscall(&ring_native, SYS_munmap, page, 4096, 0, 0, 0, 0);
@@ -97,7 +98,8 @@ int ring_main(struct ring *ring, int argc, char **argv)
 		return 3; /* survived what nobody may survive */
 	}
 	for (unsigned i = 0; i < 50; i++) {
-		alive &= ring_syscall(ring, SYS_nanosleep, (uint64_t)(uintptr_t)&pause, 0, 0, 0, 0, 0) == 0;
+		alive &= ring_syscall(ring, SYS_nanosleep, (uint64_t)(uintptr_t)&pause, 0, 0, 0, 0,
+				      0) == 0;
 		alive &= ring_syscall(ring, SYS_getpid, 0, 0, 0, 0, 0, 0) > 0;
 	}
 	say_true("a neighbour of faulting programs lives", alive);

@@ -1,6 +1,7 @@
 /*
- * What if a program submits every opcode with every bit, addresses that are unmapped, wrapping, the kernel's or read-only, descriptors
- * that are none, and does not care for the answers? Each accepted entry ends exactly once, the program lives, nothing leaks.
+ * What if a program submits every opcode with every bit, addresses that are unmapped, wrapping, the
+ * kernel's or read-only, descriptors that are none, and does not care for the answers? Each
+ * accepted entry ends exactly once, the program lives, nothing leaks.
  *
  * also: 2
  * ends: exit status 0
@@ -57,7 +58,8 @@ static uint32_t bits(void)
 	}
 }
 
-/* What would end the program, rightly: its own exit, and changes of its memory or of its ring's registered tables under its feet. */
+/* What would end the program, rightly: its own exit, and changes of its memory or of its ring's
+ * registered tables under its feet. */
 static bool is_harmless(uint16_t nr)
 {
 	return nr != SYS_exit && nr != SYS_exit_group && nr != SYS_mmap && nr != SYS_munmap &&
@@ -80,22 +82,27 @@ static void spoil_all(struct io_uring_sqe *sqe)
 	sqe->rw_flags = rnd() % 2 ? 0 : bits();
 }
 
-/* An entry that is right in most fields, so that it passes the first looks and fails late, parks, or works. */
+/* An entry that is right in most fields, so that it passes the first looks and fails late, parks,
+ * or works. */
 static void spoil_some(struct io_uring_sqe *sqe)
 {
 	static const uint8_t ops[] = {
-		IORING_OP_READ, IORING_OP_WRITE, IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC,
-		IORING_OP_POLL_ADD, IORING_OP_POLL_REMOVE, IORING_OP_TIMEOUT, IORING_OP_TIMEOUT_REMOVE,
-		IORING_OP_ASYNC_CANCEL, IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_SEND, IORING_OP_RECV,
-		IORING_OP_SENDMSG, IORING_OP_RECVMSG, IORING_OP_SOCKET, IORING_OP_BIND, IORING_OP_LISTEN,
-		IORING_OP_SHUTDOWN, IORING_OP_OPENAT, IORING_OP_CLOSE, IORING_OP_STATX, IORING_OP_FALLOCATE,
-		IORING_OP_READ_FIXED, IORING_OP_FILES_UPDATE, IORING_OP_URING_CMD, IORING_OP_NOP,
-		IORING_OP_SYSCALL, IORING_OP_SYSCALL, IORING_OP_SYSCALL,
+		IORING_OP_READ,         IORING_OP_WRITE,        IORING_OP_READV,
+		IORING_OP_WRITEV,       IORING_OP_FSYNC,        IORING_OP_POLL_ADD,
+		IORING_OP_POLL_REMOVE,  IORING_OP_TIMEOUT,      IORING_OP_TIMEOUT_REMOVE,
+		IORING_OP_ASYNC_CANCEL, IORING_OP_ACCEPT,       IORING_OP_CONNECT,
+		IORING_OP_SEND,         IORING_OP_RECV,         IORING_OP_SENDMSG,
+		IORING_OP_RECVMSG,      IORING_OP_SOCKET,       IORING_OP_BIND,
+		IORING_OP_LISTEN,       IORING_OP_SHUTDOWN,     IORING_OP_OPENAT,
+		IORING_OP_CLOSE,        IORING_OP_STATX,        IORING_OP_FALLOCATE,
+		IORING_OP_READ_FIXED,   IORING_OP_FILES_UPDATE, IORING_OP_URING_CMD,
+		IORING_OP_NOP,          IORING_OP_SYSCALL,      IORING_OP_SYSCALL,
+		IORING_OP_SYSCALL,
 	};
 	uint8_t op = ops[rnd() % sizeof(ops)];
 
-	ring_fill(sqe, op, (int32_t)(4 + rnd() % 12), rnd() % 3 ? rnd() % 65536 : address(), address(),
-		  (uint32_t)(rnd() % 8192), rnd() % 4 ? 0 : bits(), 0);
+	ring_fill(sqe, op, (int32_t)(4 + rnd() % 12), rnd() % 3 ? rnd() % 65536 : address(),
+		  address(), (uint32_t)(rnd() % 8192), rnd() % 4 ? 0 : bits(), 0);
 	switch (op) {
 	case IORING_OP_TIMEOUT:
 		sqe->len = 1;
@@ -141,12 +148,15 @@ static void spoil(struct io_uring_sqe *sqe, uint64_t user_data)
 	if (sqe->opcode == IORING_OP_SYSCALL) {
 		uint16_t nr = (uint16_t)(rnd() % 512);
 
-		sqe->fd = is_harmless(nr) ? nr | (rnd() % 8 ? 0 : (int32_t)bits() << 16) : SYS_getpid;
+		sqe->fd =
+			is_harmless(nr) ? nr | (rnd() % 8 ? 0 : (int32_t)bits() << 16) : SYS_getpid;
 	} else if ((uint32_t)sqe->fd < 4) {
-		/* never the ring itself nor the console: closing those is another test's question */
+		/* never the ring itself nor the console: closing those is another test's
+		 * question */
 		sqe->fd = (int32_t)(4 + rnd() % 20);
 	}
-	/* behind an endless operation a drain waits for ever, and with it the cancellation that would end both */
+	/* behind an endless operation a drain waits for ever, and with it the cancellation that
+	 * would end both */
 	sqe->flags &= (uint8_t)~IOSQE_IO_DRAIN;
 	sqe->user_data = user_data;
 }
@@ -163,7 +173,8 @@ static void reap(struct ring *ring)
 			strange++;
 			continue;
 		}
-		/* a SYSCALL's flags are the upper half of its result; every other terminal answer has no MORE */
+		/* a SYSCALL's flags are the upper half of its result; every other terminal answer
+		 * has no MORE */
 		if ((cqe->flags & IORING_CQE_F_MORE) && cqe->flags != ~0u && cqe->res >= 0)
 			continue;
 		twice += ends[who]++ != 0;
@@ -181,7 +192,8 @@ static struct io_uring_sqe *next_sqe(struct ring *ring)
 	return sqe;
 }
 
-/* The NOP ends a chain that the entry before it may have begun: a failed chain can take its answers with it. */
+/* The NOP ends a chain that the entry before it may have begun: a failed chain can take its answers
+ * with it. */
 static void cancel_all(struct ring *ring)
 {
 	ring_fill(next_sqe(ring), IORING_OP_NOP, -1, 0, 0, 0, 0, ++submitted);
@@ -215,7 +227,8 @@ static void storm(struct ring *ring)
 int ring_main(struct ring *ring, int argc, char **argv)
 {
 	const uint64_t anon = MAP_PRIVATE | MAP_ANONYMOUS;
-	int64_t at = ring_syscall(ring, SYS_mmap, 0, 3 * 4096, PROT_READ | PROT_WRITE, anon, ~0ull, 0);
+	int64_t at =
+		ring_syscall(ring, SYS_mmap, 0, 3 * 4096, PROT_READ | PROT_WRITE, anon, ~0ull, 0);
 
 	if (at < 0 && at > -4096)
 		return 2;
@@ -226,7 +239,8 @@ int ring_main(struct ring *ring, int argc, char **argv)
 	seed = 88172645463325252ull * (argc > 1 ? (uint64_t)(argv[1][0] - '0') : 1);
 
 	storm(ring);
-	ring_fill(next_sqe(ring), IORING_OP_NOP, -1, 0, 0, 0, 0, ++submitted); /* no chain reaches our own exit */
+	/* no chain reaches our own exit */
+	ring_fill(next_sqe(ring), IORING_OP_NOP, -1, 0, 0, 0, 0, ++submitted);
 	if (argc > 1)
 		return twice || strange; /* with whatever is still in flight */
 	/* CQE_SKIP_SUCCESS may hide answers; so this only ends when nothing has come for a while */

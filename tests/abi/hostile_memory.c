@@ -1,5 +1,6 @@
 /*
- * What if a program allocates until memory ends? It is told, or dies of it, and its neighbour still gets the memory it asks for.
+ * What if a program allocates until memory ends? It is told, or dies of it, and its neighbour still
+ * gets the memory it asks for.
  *
  * also: touch
  * ends: killed by signal 9
@@ -18,8 +19,8 @@
 
 static int64_t map(uint64_t at, uint64_t len, uint64_t prot, uint64_t flags)
 {
-	return ring_syscall(&ring_native, SYS_mmap, at, len, prot, flags | MAP_PRIVATE | MAP_ANONYMOUS,
-			    ~0ull, 0);
+	return ring_syscall(&ring_native, SYS_mmap, at, len, prot,
+			    flags | MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0);
 }
 
 static bool is_error(int64_t v)
@@ -59,7 +60,8 @@ static int split(void)
 	unsigned cuts = 0;
 
 	for (uint64_t off = 0; off < 64 * MIB && !err; off += 8192, cuts++)
-		err = ring_syscall(&ring_native, SYS_mprotect, (uint64_t)at + off, 4096, PROT_READ, 0, 0, 0);
+		err = ring_syscall(&ring_native, SYS_mprotect, (uint64_t)at + off, 4096, PROT_READ,
+				   0, 0, 0);
 	if (err != -ENOMEM || cuts < 100)
 		return 5;
 	/* and one call frees them all */

@@ -1,5 +1,6 @@
 /*
- * Do mmap, munmap, mprotect, madvise and brk do to a program's pages what Linux does, on pages the program and the kernel both touch?
+ * Do mmap, munmap, mprotect, madvise and brk do to a program's pages what Linux does, on pages the
+ * program and the kernel both touch?
  */
 #include "tests/abi/lib/say.h"
 #include "uapi/mman.h"
@@ -18,7 +19,8 @@ static volatile uint64_t *word(uint64_t at)
 	return (volatile uint64_t *)(uintptr_t)at;
 }
 
-/* The kernel's own opinion of a page: can it write there for us (uname writes 390 bytes), can it read? */
+/* The kernel's own opinion of a page: can it write there for us (uname writes 390 bytes), can it
+ * read? */
 static int64_t kernel_writes(uint64_t at)
 {
 	return call(SYS_uname, at, 0, 0, 0);
@@ -54,7 +56,8 @@ static void protections(void)
 	say_is("and is writable again", (int64_t)*word(at + PAGE), 7);
 	say_is("unmap the middle", call(SYS_munmap, at + PAGE, 2 * PAGE, 0, 0), 0);
 	say_is("the kernel finds a hole", kernel_writes(at + PAGE), -EFAULT);
-	say_is("neighbours stay", (int64_t)(*word(at) & 0xff) + (int64_t)(*word(at + 3 * PAGE) & 0xff), 0x2f + 0x32);
+	say_is("neighbours stay",
+	       (int64_t)(*word(at) & 0xff) + (int64_t)(*word(at + 3 * PAGE) & 0xff), 0x2f + 0x32);
 	say_is("unmapping a hole is no error", call(SYS_munmap, at, 4 * PAGE, 0, 0), 0);
 }
 
@@ -67,13 +70,15 @@ static void places(void)
 	got = (uint64_t)call(SYS_mmap, at, PAGE, RW, ANON | MAP_FIXED);
 	say_is("fixed: where it was asked", (int64_t)(got - at), 0);
 	say_is("and empty", (int64_t)*word(at), 0);
-	say_is("not over something", call(SYS_mmap, at + PAGE, PAGE, RW, ANON | MAP_FIXED_NOREPLACE), -EEXIST);
+	say_is("not over something",
+	       call(SYS_mmap, at + PAGE, PAGE, RW, ANON | MAP_FIXED_NOREPLACE), -EEXIST);
 	call(SYS_munmap, at + 4 * PAGE, PAGE, 0, 0);
 	got = (uint64_t)call(SYS_mmap, at + 4 * PAGE, PAGE, RW, ANON);
 	say_is("a hint is taken when it fits", (int64_t)(got - at), 4 * PAGE);
 	got = (uint64_t)call(SYS_mmap, at + 4 * PAGE, PAGE, RW, ANON);
 	say_true("and goes elsewhere when it does not", got != at + 4 * PAGE && got < 1ull << 40);
-	say_is("a part of a page is a page", call(SYS_mmap, at, 1, RW, ANON | MAP_FIXED) == (int64_t)at, 1);
+	say_is("a part of a page is a page",
+	       call(SYS_mmap, at, 1, RW, ANON | MAP_FIXED) == (int64_t)at, 1);
 	*word(at + 8) = 5;
 	call(SYS_munmap, at, 8 * PAGE, 0, 0);
 	call(SYS_munmap, got, PAGE, 0, 0);
@@ -93,9 +98,11 @@ static void advice(void)
 	for (uint64_t off = 0; off < 1 << 20; off += PAGE)
 		sum += *word(at + off);
 	say_is("and it is zero again", (int64_t)sum, 0);
-	say_is("advice that changes nothing", call(SYS_madvise, at, 1 << 20, MADV_SEQUENTIAL, 0), 0);
+	say_is("advice that changes nothing", call(SYS_madvise, at, 1 << 20, MADV_SEQUENTIAL, 0),
+	       0);
 	say_is("the ring's pages cannot be thrown away",
-	       call(SYS_madvise, (uint64_t)(uintptr_t)ring_native.sqes & ~(PAGE - 1), PAGE, MADV_DONTNEED, 0),
+	       call(SYS_madvise, (uint64_t)(uintptr_t)ring_native.sqes & ~(PAGE - 1), PAGE,
+		    MADV_DONTNEED, 0),
 	       -EINVAL);
 	call(SYS_munmap, at, 1 << 20, 0, 0);
 }

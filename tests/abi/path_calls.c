@@ -1,5 +1,6 @@
 /*
- * Do openat, close, statx and fallocate answer as on Linux, with descriptors, direct slots and directories?
+ * Do openat, close, statx and fallocate answer as on Linux, with descriptors, direct slots and
+ * directories?
  */
 #include "tests/abi/lib/say.h"
 #include "uapi/fs.h"
@@ -60,7 +61,8 @@ static void opening(void)
 	say_is("an empty path", open_at(AT_FDCWD, "", O_RDONLY), -ENOENT);
 	say_is("the archive is read-only", open_at(AT_FDCWD, "/bin/t_path_calls", O_RDWR), -EROFS);
 	say_is("a file as a folder", open_at(AT_FDCWD, "/bin/t_path_calls/x", O_RDONLY), -ENOTDIR);
-	say_is("a file, but a folder wanted", open_at(AT_FDCWD, "/bin/t_path_calls", O_DIRECTORY), -ENOTDIR);
+	say_is("a file, but a folder wanted", open_at(AT_FDCWD, "/bin/t_path_calls", O_DIRECTORY),
+	       -ENOTDIR);
 	dir = open_at(AT_FDCWD, "/bin", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	say_true("open a folder", dir >= 3);
 	again = open_at((int)dir, "t_path_calls", O_RDONLY);
@@ -81,13 +83,17 @@ static void slots(void)
 	char byte = 1;
 
 	say_is("no table, no slot", open_slot(AT_FDCWD, "/dev/zero", O_RDONLY, 1), -ENXIO);
-	say_is("make a table", ring_syscall(&ring_native, SYS_io_uring_register, (uint64_t)ring_native.fd,
-					    IORING_REGISTER_FILES, (uint64_t)(uintptr_t)none, 4, 0, 0), 0);
+	say_is("make a table",
+	       ring_syscall(&ring_native, SYS_io_uring_register, (uint64_t)ring_native.fd,
+			    IORING_REGISTER_FILES, (uint64_t)(uintptr_t)none, 4, 0, 0),
+	       0);
 	say_is("open into the second slot", open_slot(AT_FDCWD, "/dev/zero", O_RDONLY, 2), 0);
 	say_is("read it there", read_at(1, &byte, 1, 0, IOSQE_FIXED_FILE), 1);
 	say_is("zero", byte, 0);
-	say_is("any slot: the first", open_slot(AT_FDCWD, "/dev/zero", O_RDONLY, IORING_FILE_INDEX_ALLOC), 0);
-	say_is("a slot has no close-on-exec", open_slot(AT_FDCWD, "/dev/zero", O_CLOEXEC, 3), -EINVAL);
+	say_is("any slot: the first",
+	       open_slot(AT_FDCWD, "/dev/zero", O_RDONLY, IORING_FILE_INDEX_ALLOC), 0);
+	say_is("a slot has no close-on-exec", open_slot(AT_FDCWD, "/dev/zero", O_CLOEXEC, 3),
+	       -EINVAL);
 	say_is("past the table", open_slot(AT_FDCWD, "/dev/zero", O_RDONLY, 5), -EINVAL);
 	say_is("close the second slot", close_slot(0, 2), 0);
 	say_is("it is empty", read_at(1, &byte, 1, 0, IOSQE_FIXED_FILE), -EBADF);
@@ -136,8 +142,8 @@ static void punching(void)
 	}
 	for (unsigned i = 0; i < sizeof(block); i++)
 		block[i] = 'x';
-	ring_fill(ring_sqe(&ring_native), IORING_OP_WRITE, (int)fd, 8192, (uint64_t)(uintptr_t)block,
-		  sizeof(block), 0, 0);
+	ring_fill(ring_sqe(&ring_native), IORING_OP_WRITE, (int)fd, 8192,
+		  (uint64_t)(uintptr_t)block, sizeof(block), 0, 0);
 	say_is("write a block", say_wait(), sizeof(block));
 	say_is("zero it", punch((int)fd, 8192, 4096, FALLOC_FL_ZERO_RANGE), 0);
 	say_is("read it back", read_at((int)fd, block, sizeof(block), 8192, 0), sizeof(block));

@@ -1,5 +1,6 @@
 /*
- * Does every submitted entry come back as exactly one completion, whoever sleeps, whoever is late, and however the cores interleave?
+ * Does every submitted entry come back as exactly one completion, whoever sleeps, whoever is late,
+ * and however the cores interleave?
  */
 #include "lib/prog.h"
 
@@ -7,7 +8,8 @@
 
 #define ENTRIES 600u
 
-/* Random batches of NOPs, never more outstanding than the CQ holds; each answers once with its own number. */
+/* Random batches of NOPs, never more outstanding than the CQ holds; each answers once with its own
+ * number. */
 static void nops(struct sim_prog *p)
 {
 	uint8_t seen[ENTRIES] = { 0 };
@@ -89,10 +91,12 @@ static void doorbells(void)
 	sim_check(!sim_failed_programs());
 }
 
-/* Submits far more than the CQ holds before it looks: nothing may be lost, and the order of NOPs is theirs. */
+/* Submits far more than the CQ holds before it looks: nothing may be lost, and the order of NOPs is
+ * theirs. */
 static void overflow(struct sim_prog *p)
 {
-	uint32_t sent = 0, got = 0, total = p->start.params.cq_entries + 3 * p->start.params.sq_entries;
+	uint32_t sent = 0, got = 0,
+		 total = p->start.params.cq_entries + 3 * p->start.params.sq_entries;
 	struct io_uring_cqe cqe;
 
 	while (sent < total) {

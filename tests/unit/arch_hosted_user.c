@@ -1,6 +1,7 @@
 /*
- * Does a program that is interrupted, faults or calls the kernel go on with every register as it was, and does no
- * doorbell get lost on the way in or out? (kernel/arch/hosted: enter.S, user.c, window.c)
+ * Does a program that is interrupted, faults or calls the kernel go on with every register as it
+ * was, and does no doorbell get lost on the way in or out? (kernel/arch/hosted: enter.S, user.c,
+ * window.c)
  */
 #include "lib/unit.h"
 
@@ -10,9 +11,11 @@
 
 #include "arch/hosted/hosted.h"
 
-/* Programs, copied into a page of their own. They find the kernel's door in rdi, their first argument. */
+/* Programs, copied into a page of their own. They find the kernel's door in rdi, their first
+ * argument. */
 __asm__(".pushsection .rodata\n"
-	/* calls (1000+i, i, 1, 2, 3, 4, 5) for ever; i counts in rbx, which the call must keep; the result must be i + 7 */
+	/* calls (1000+i, i, 1, 2, 3, 4, 5) for ever; i counts in rbx, which the call must keep; the
+	 * result must be i + 7 */
 	"user_calls:\n"
 	"	mov %rdi, %r12\n"
 	"	xor %ebx, %ebx\n"
@@ -34,7 +37,8 @@ __asm__(".pushsection .rodata\n"
 	"	jmp 1b\n"
 	"2:	ud2\n"
 	"user_calls_end:\n"
-	/* keeps a sum in integer and vector registers that any lost bit spoils; every 2^16 rounds it tells */
+	/* keeps a sum in integer and vector registers that any lost bit spoils; every 2^16 rounds
+	 * it tells */
 	"user_spins:\n"
 	"	mov %rdi, %r12\n"
 	"	and $-16, %rsp\n"
@@ -71,7 +75,8 @@ __asm__(".pushsection .rodata\n"
 	"	jmp 1b\n"
 	"3:	ud2\n"
 	"user_spins_end:\n"
-	/* stores 0x1122334455667788 at rdi + 4 GiB - 8 of its own window given in rdi: faults until mapped; then reads it back and divides by 0 */
+	/* stores 0x1122334455667788 at rdi + 4 GiB - 8 of its own window given in rdi: faults until
+	 * mapped; then reads it back and divides by 0 */
 	"user_faults:\n"
 	"	movabs $0x1122334455667788, %rax\n"
 	"	mov $0x51, %ebx\n"
@@ -87,9 +92,11 @@ __asm__(".pushsection .rodata\n"
 	"4:	ud2\n"
 	"user_faults_end:\n"
 	".popsection\n");
-extern const char user_calls[], user_calls_end[], user_spins[], user_spins_end[], user_faults[], user_faults_end[];
+extern const char user_calls[], user_calls_end[], user_spins[], user_spins_end[], user_faults[],
+	user_faults_end[];
 
-/* A hand-made address space of 16 data pages, so that this test needs nothing of mm. RAM page n is at n * 4 KiB. */
+/* A hand-made address space of 16 data pages, so that this test needs nothing of mm. RAM page n is
+ * at n * 4 KiB. */
 enum { P_ROOT, P_MID, P_LEAVES, P_CODE, P_STACK, P_DATA, P_COUNT };
 #define TEXT 0x10000u
 #define STACK 0x20000u
@@ -129,7 +136,8 @@ static struct world *world_make(const char *code, const char *end)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
-	hosted_signals_init(); /* after the test framework's own handlers, which see what the machine passes on */
+	/* after the test framework's own handlers, which see what the machine passes on */
+	hosted_signals_init();
 	for (unsigned i = 0; i < P_COUNT; i++)
 		memset(arch_direct(page(i)), 0, PAGE_SIZE);
 	assert_int_equal(arch_aspace_init(as_of(w), &w->aa, page(P_ROOT)), 0);
@@ -211,7 +219,8 @@ static void *ringer(void *p)
 	return NULL;
 }
 
-/* Do interrupts at random places, the doors included, leave integer, flag and vector registers alone? */
+/* Do interrupts at random places, the doors included, leave integer, flag and vector registers
+ * alone? */
 static void interrupted(void **state)
 {
 	struct world *w = world_make(user_spins, user_spins_end);
@@ -236,12 +245,14 @@ static void interrupted(void **state)
 		assert_int_equal(kind, ARCH_EXIT_SYSCALL);
 		calls_seen++;
 		assert_int_equal(arch_user_nr(&w->user), calls_seen << 16);
-		assert_int_equal(arch_user_arg(&w->user, 0), (calls_seen << 16) * ((calls_seen << 16) + 1) / 2);
+		assert_int_equal(arch_user_arg(&w->user, 0),
+				 (calls_seen << 16) * ((calls_seen << 16) + 1) / 2);
 	}
 	pthread_join(t, NULL);
 	assert_true(interrupts > 0);
 	pthread_sigmask(SIG_UNBLOCK, &quit, &now);
-	assert_true(sigismember(&now, SIGTERM)); /* going on by rt_sigreturn must not open the core's signal mask */
+	/* going on by rt_sigreturn must not open the core's signal mask */
+	assert_true(sigismember(&now, SIGTERM));
 	world_free(w);
 }
 
@@ -267,7 +278,8 @@ static void deadline(void **state)
 	world_free(w);
 }
 
-/* Is a fault reported with address and access, retried after it was handled, and is a permitted page refilled without a word? */
+/* Is a fault reported with address and access, retried after it was handled, and is a permitted
+ * page refilled without a word? */
 static void faults(void **state)
 {
 	struct world *w = world_make(user_faults, user_faults_end);
@@ -282,7 +294,8 @@ static void faults(void **state)
 	assert_int_equal(run(w), ARCH_EXIT_FAULT);
 	assert_int_equal(w->exit.access, ACCESS_WRITE);
 	/* the table permits it now, and nobody told the host */
-	((uint64_t *)arch_direct(page(P_LEAVES)))[DATA >> 12 & 511] = leaf(page(P_DATA), 1 | 2 | 4 | 16);
+	((uint64_t *)arch_direct(page(P_LEAVES)))[DATA >> 12 & 511] =
+		leaf(page(P_DATA), 1 | 2 | 4 | 16);
 	assert_int_equal(run(w), ARCH_EXIT_BAD);
 	assert_int_equal(w->exit.cause, 0); /* #DE: it came as far as the division */
 	assert_int_equal(*(uint64_t *)((char *)arch_direct(page(P_DATA)) + 64), 0x1122334455667788);
@@ -292,7 +305,8 @@ static void faults(void **state)
 /* Does a jump to an address that cannot exist kill the program, not the machine? */
 static void wild_jumps(void **state)
 {
-	static const uint64_t wild[] = { 0, 0x1234, 0x8000000000000000ull, 0x7fffffffffffffffull, 0xffffffffffffffffull };
+	static const uint64_t wild[] = { 0, 0x1234, 0x8000000000000000ull, 0x7fffffffffffffffull,
+					 0xffffffffffffffffull };
 	struct world *w = world_make(user_faults, user_faults_end);
 
 	(void)state;
@@ -310,7 +324,8 @@ static void wild_jumps(void **state)
 /* Does a program's own host system call stay inside? */
 static void host_calls(void **state)
 {
-	static const char getpid_then_loop[] = "\xb8\x27\0\0\0\x0f\x05\xeb\xfe"; /* mov $39,%eax; syscall; jmp . */
+	/* mov $39,%eax; syscall; jmp . */
+	static const char getpid_then_loop[] = "\xb8\x27\0\0\0\x0f\x05\xeb\xfe";
 	struct world *w = world_make(getpid_then_loop, getpid_then_loop + sizeof(getpid_then_loop));
 
 	(void)state;
@@ -327,8 +342,9 @@ static void host_calls(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(calls),       cmocka_unit_test(bell_before), cmocka_unit_test(interrupted),
-		cmocka_unit_test(deadline),    cmocka_unit_test(faults),      cmocka_unit_test(wild_jumps),
+		cmocka_unit_test(calls),       cmocka_unit_test(bell_before),
+		cmocka_unit_test(interrupted), cmocka_unit_test(deadline),
+		cmocka_unit_test(faults),      cmocka_unit_test(wild_jumps),
 		cmocka_unit_test(host_calls),
 	};
 

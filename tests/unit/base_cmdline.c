@@ -1,5 +1,6 @@
 /*
- * Are boot arguments split as written, and is every malformed line refused as a whole? (kernel/base/cmdline.c)
+ * Are boot arguments split as written, and is every malformed line refused as a whole?
+ * (kernel/base/cmdline.c)
  */
 #include "lib/unit.h"
 
@@ -60,7 +61,9 @@ static void numbers(void **state)
 /* Does a refused line leave nothing behind of itself or of its predecessor? */
 static void refused(void **state)
 {
-	static const char *const lines[] = { "a=1 b", "=1", "a=\"open", "a=\"x\"y", "a=1 =", "word" };
+	static const char *const lines[] = {
+		"a=1 b", "=1", "a=\"open", "a=\"x\"y", "a=1 =", "word"
+	};
 	char lines_too_long[CMDLINE_MAX + 8];
 
 	(void)state;

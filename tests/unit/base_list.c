@@ -1,5 +1,6 @@
 /*
- * Does a list keep its order, and is a node that is on no list harmless to remove? (kernel/base/list.h)
+ * Does a list keep its order, and is a node that is on no list harmless to remove?
+ * (kernel/base/list.h)
  */
 #include "lib/unit.h"
 

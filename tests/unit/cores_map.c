@@ -1,6 +1,6 @@
 /*
- * Is every core map that makes sense taken as written, and every other refused? (kernel/cores/map.c)
- * Boot happens once per process, so each map gets a child of its own.
+ * Is every core map that makes sense taken as written, and every other refused?
+ * (kernel/cores/map.c) Boot happens once per process, so each map gets a child of its own.
  */
 #include "lib/unit.h"
 
@@ -19,7 +19,9 @@ static void describe(char *out, const struct core *c)
 	static const struct {
 		uint32_t role;
 		char letter;
-	} letters[] = { { ROLE_USER, 'u' }, { ROLE_KERNEL, 'k' }, { ROLE_IO, 'i' }, { ROLE_NET, 'n' } };
+	} letters[] = {
+		{ ROLE_USER, 'u' }, { ROLE_KERNEL, 'k' }, { ROLE_IO, 'i' }, { ROLE_NET, 'n' }
+	};
 
 	out += strlen(out);
 	for (size_t i = 0; c && i < array_count(letters); i++)
@@ -54,7 +56,8 @@ static void check(const struct row *rows, size_t count)
 		int status = unit_in_child(boot, &rows[i]);
 
 		if (status)
-			fail_msg("map \"%s\" on %u harts: %d", rows[i].cmdline, rows[i].harts, status);
+			fail_msg("map \"%s\" on %u harts: %d", rows[i].cmdline, rows[i].harts,
+				 status);
 	}
 }
 

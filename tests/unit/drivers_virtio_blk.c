@@ -1,8 +1,9 @@
 /*
  * What does the virtio disk driver do with a device that works, and with one that lies?
  *
- * The driver and its queue are the kernel's own sources; the transport below them is played by this file: a disk in
- * memory that walks the rings as a device does, answers in any order, and lies when told to.
+ * The driver and its queue are the kernel's own sources; the transport below them is played by this
+ * file: a disk in memory that walks the rings as a device does, answers in any order, and lies when
+ * told to.
  */
 #include "lib/unit.h"
 
@@ -13,7 +14,7 @@
 #define DISK_BYTES (1u << 20)
 #define REQUESTS 600
 
-/* ---- the device --------------------------------------------------------------------------------------- */
+/* ---- the device ------------------------------------------------------------------------------ */
 
 enum lie { HONEST, LIE_ID, LIE_ID_FAR, LIE_TWICE, LIE_LONG, LIE_SHORT, LIE_COUNT };
 
@@ -258,7 +259,7 @@ static void dev_answer_all(void)
 		dev_answer((unsigned)(unit_random() % dev.held_count));
 }
 
-/* ---- the driver's caller ---------------------------------------------------------------------------------- */
+/* ---- the driver's caller --------------------------------------------------------------------- */
 
 static struct vdev *slot;
 static struct blk_dev *disk;
@@ -279,7 +280,8 @@ static void request_done(struct blk_req *r)
 static void probe(uint64_t features, uint32_t queue_max, uint32_t seg_max)
 {
 	memset(&dev, 0, sizeof(dev));
-	dev.offers = features | VIRTIO_F_VERSION_1 | F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_DISCARD | F_WRITE_ZEROES;
+	dev.offers = features | VIRTIO_F_VERSION_1 | F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_DISCARD |
+		     F_WRITE_ZEROES;
 	dev.queue_max = queue_max;
 	dev.seg_max = seg_max;
 	dev.answer = -1;
@@ -298,7 +300,8 @@ static int probe_usual(void **state)
 }
 
 /* A request over frames of which `scattered` are not neighbours. */
-static struct request *request_make(unsigned i, uint8_t kind, uint64_t sector, uint32_t first, uint32_t len)
+static struct request *request_make(unsigned i, uint8_t kind, uint64_t sector, uint32_t first,
+				    uint32_t len)
 {
 	struct request *q = &requests[i];
 
@@ -306,7 +309,9 @@ static struct request *request_make(unsigned i, uint8_t kind, uint64_t sector, u
 	q->pin.first = (uint16_t)first;
 	q->pin.len = len;
 	q->pin.pages = (uint8_t)((first + len + PAGE_SIZE - 1) >> PAGE_SHIFT);
-	q->r = (struct blk_req){ .kind = kind, .sector = sector, .pin = &q->pin, .len = len, .done = request_done };
+	q->r = (struct blk_req){
+		.kind = kind, .sector = sector, .pin = &q->pin, .len = len, .done = request_done
+	};
 	return q;
 }
 
@@ -348,15 +353,17 @@ static struct request *small(unsigned i, uint8_t kind, uint64_t sector)
 	return q;
 }
 
-/* ---- tests ---------------------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
-/* Do the bytes of odd, scattered memory arrive, in both directions, with either kind of descriptor? */
+/* Do the bytes of odd, scattered memory arrive, in both directions, with either kind of
+ * descriptor? */
 static void round_trip(void)
 {
 	paddr_t out_block[9], in_block[9];
 
 	for (unsigned i = 0; i < 200; i++) {
-		uint32_t sectors = 1 + (uint32_t)(unit_random() % 127), first = (uint32_t)(unit_random() % 4096);
+		uint32_t sectors = 1 + (uint32_t)(unit_random() % 127),
+			 first = (uint32_t)(unit_random() % 4096);
 		uint64_t sector = unit_random() % (DISK_BYTES / 512 - sectors);
 		struct request *out, *in;
 
@@ -505,7 +512,8 @@ static void ranges(void **state)
 	assert_int_equal(driver->free_count, 256);
 }
 
-/* Does every lie fail what is in flight exactly once, start the device over, and leave it usable? */
+/* Does every lie fail what is in flight exactly once, start the device over, and leave it
+ * usable? */
 static void lies(void **state)
 {
 	for (enum lie lie = LIE_ID; lie <= LIE_COUNT; lie++) {
@@ -569,7 +577,8 @@ static void reset_on_request(void **state)
 	assert_int_equal(dev.starts, 2);
 }
 
-/* Is an answer that came before the interrupt was armed seen by arm itself, and is there no wish for interrupts while awake? */
+/* Is an answer that came before the interrupt was armed seen by arm itself, and is there no wish
+ * for interrupts while awake? */
 static void arming_looks_again(void **state)
 {
 	(void)state;

@@ -1,7 +1,8 @@
 /*
  * Is a disk byte-exact as a file, whatever is asked for at the same time?
  *
- * The disk below is played by this file: memory, a short queue that fills up, answers in any order, errors on demand.
+ * The disk below is played by this file: memory, a short queue that fills up, answers in any order,
+ * errors on demand.
  */
 #include "lib/unit.h"
 
@@ -15,7 +16,7 @@
 #define QUEUE_MAX 7
 #define OPS_MAX 256
 
-/* ---- the disk -------------------------------------------------------------------------------------------- */
+/* ---- the disk -------------------------------------------------------------------------------- */
 
 static struct {
 	struct blk_dev dev;
@@ -32,7 +33,8 @@ static int fake_submit(struct blk_dev *d, struct blk_req *r)
 	if (fake.count == QUEUE_MAX)
 		return -EAGAIN;
 	if (r->kind <= BLK_WRITE) {
-		assert_true(r->len && r->len % d->block_size == 0 && r->sector * 512 % d->block_size == 0);
+		assert_true(r->len && r->len % d->block_size == 0 &&
+			    r->sector * 512 % d->block_size == 0);
 		assert_true(r->pin_off + r->len <= r->pin->len || r->pin->pages);
 	}
 	if (r->kind != BLK_FLUSH)
@@ -85,7 +87,7 @@ static void fake_answer(unsigned n)
 	waitlist_wake_all(&fake.dev.room);
 }
 
-/* ---- operations on it -------------------------------------------------------------------------------------- */
+/* ---- operations on it ------------------------------------------------------------------------ */
 
 enum what { TRANSFER, FLUSH, DISCARD };
 
@@ -151,8 +153,10 @@ static void work_done(struct op *op)
 	op_free(this_core(), op);
 }
 
-/* Prepares work `i`; its memory is `len` bytes at `first` of a block of frames, its pages in reverse if `scatter`. */
-static struct body *work_make(unsigned i, bool write, uint64_t off, uint32_t first, uint32_t len, bool scatter)
+/* Prepares work `i`; its memory is `len` bytes at `first` of a block of frames, its pages in
+ * reverse if `scatter`. */
+static struct body *work_make(unsigned i, bool write, uint64_t off, uint32_t first, uint32_t len,
+			      bool scatter)
 {
 	struct work *w = &work[i];
 	struct op *op = op_alloc(this_core());
@@ -213,11 +217,12 @@ static int32_t work_alone(bool write, uint64_t off, uint32_t len)
 	return work[0].res;
 }
 
-/* ---- tests --------------------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static char model[DISK_BYTES];
 
-/* One round: the disk is cut at random places; every piece is read or written at once, with everything else. */
+/* One round: the disk is cut at random places; every piece is read or written at once, with
+ * everything else. */
 static void round_of(unsigned pieces, uint32_t max)
 {
 	static struct {
@@ -229,7 +234,8 @@ static void round_of(unsigned pieces, uint32_t max)
 	unsigned n = 0;
 
 	while (n < pieces && at < DISK_BYTES) {
-		uint32_t len = 1 + (uint32_t)(unit_random() % max), first = (uint32_t)(unit_random() % PAGE_SIZE);
+		uint32_t len = 1 + (uint32_t)(unit_random() % max),
+			 first = (uint32_t)(unit_random() % PAGE_SIZE);
 		struct body *b;
 
 		if (unit_random() % 4 == 0) { /* whole blocks now and then */
@@ -283,7 +289,8 @@ static void reads_are_byte_exact(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < 400; i++) {
-		uint32_t len = 1 + (uint32_t)(unit_random() % 60000), first = (uint32_t)(unit_random() % 4096);
+		uint32_t len = 1 + (uint32_t)(unit_random() % 60000),
+			 first = (uint32_t)(unit_random() % 4096);
 		uint64_t off = unit_random() % (DISK_BYTES - len);
 		struct pin pin;
 		struct body *b = work_make(0, false, off, first, len, true);
@@ -332,7 +339,8 @@ static void errors_arrive(void **state)
 	assert_int_equal(work_alone(true, 8200, 10), 10);
 }
 
-/* Is a full queue waited for, answered with EAGAIN when told not to wait, and left when cancelled? */
+/* Is a full queue waited for, answered with EAGAIN when told not to wait, and left when
+ * cancelled? */
 static void full_queue(void **state)
 {
 	(void)state;
@@ -415,7 +423,8 @@ static void ranges(void **state)
 	assert_int_equal(range(0, 4096, 0), -EOPNOTSUPP);
 	assert_int_equal(range(0, 4096, FALLOC_FL_INSERT_RANGE), -EOPNOTSUPP);
 	fake.dev.discard_sectors_max = 0;
-	assert_int_equal(range(0, 4096, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_NO_HIDE_STALE), -EOPNOTSUPP);
+	assert_int_equal(range(0, 4096, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_NO_HIDE_STALE),
+			 -EOPNOTSUPP);
 }
 
 static int setup(void **state)

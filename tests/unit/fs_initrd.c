@@ -10,8 +10,9 @@ static size_t archive_len;
 
 static void archive_add(const char *name, uint32_t mode, const char *data, uint32_t size)
 {
-	archive_len += (size_t)sprintf(archive + archive_len, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X",
-				       7, mode, 0, 0, 1, 1000, size, 0, 0, 0, 0, (unsigned)strlen(name) + 1, 0);
+	archive_len += (size_t)sprintf(
+		archive + archive_len, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X",
+		7, mode, 0, 0, 1, 1000, size, 0, 0, 0, 0, (unsigned)strlen(name) + 1, 0);
 	archive_len += (size_t)sprintf(archive + archive_len, "%s", name) + 1;
 	archive_len = align_up(archive_len, (size_t)4);
 	memcpy(archive + archive_len, data, size);
@@ -30,7 +31,8 @@ static void archive_make(void)
 	archive_add("TRAILER!!!", 0, "", 0);
 }
 
-/* Reads `len` bytes, from memory that ends right behind them: a look further is the sanitizer's to report. */
+/* Reads `len` bytes, from memory that ends right behind them: a look further is the sanitizer's to
+ * report. */
 static bool archive_load(const char *bytes, size_t len)
 {
 	char *copy = malloc(len);

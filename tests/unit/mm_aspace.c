@@ -1,6 +1,7 @@
 /*
- * Is what a program may touch exactly what was mapped for it, page by page, and does every frame come back? (kernel/mm/aspace.c,
- * region.c) Where it says "the host agrees", the program's own addresses are looked at through the host's mappings.
+ * Is what a program may touch exactly what was mapped for it, page by page, and does every frame
+ * come back? (kernel/mm/aspace.c, region.c) Where it says "the host agrees", the program's own
+ * addresses are looked at through the host's mappings.
  */
 #include "lib/unit.h"
 
@@ -116,7 +117,8 @@ static void split(void **state)
 		bool there = i < 2 || i >= 5;
 
 		assert_int_equal(host_writes(at + i * PAGE_SIZE), there);
-		assert_int_equal(aspace_fault(as, at + i * PAGE_SIZE, ACCESS_WRITE), there ? 0 : -EFAULT);
+		assert_int_equal(aspace_fault(as, at + i * PAGE_SIZE, ACCESS_WRITE),
+				 there ? 0 : -EFAULT);
 	}
 	assert_int_equal(aspace_unmap(as, at + 2 * PAGE_SIZE, 3 * PAGE_SIZE), 0);
 	assert_false(aspace_covers(as, at, 3 * PAGE_SIZE));
@@ -135,7 +137,9 @@ static void senseless(void **state)
 	assert_int_equal(aspace_map_anon(as, at + 1, PAGE_SIZE, RW, ASPACE_FIXED, &out), -EINVAL);
 	assert_int_equal(aspace_map_anon(as, at, PAGE_SIZE, RW, ASPACE_FIXED_NEW, &out), -EEXIST);
 	assert_int_equal(aspace_map_anon(as, as->top, PAGE_SIZE, RW, ASPACE_FIXED, &out), -ENOMEM);
-	assert_int_equal(aspace_map_anon(as, as->top - PAGE_SIZE, 2 * PAGE_SIZE, RW, ASPACE_FIXED, &out), -ENOMEM);
+	assert_int_equal(
+		aspace_map_anon(as, as->top - PAGE_SIZE, 2 * PAGE_SIZE, RW, ASPACE_FIXED, &out),
+		-ENOMEM);
 	assert_int_equal(aspace_map_anon(as, 0, PAGE_SIZE, RW, ASPACE_FIXED, &out), -ENOMEM);
 	assert_int_equal(aspace_unmap(as, at + 1, PAGE_SIZE), -EINVAL);
 	assert_int_equal(aspace_unmap(as, at, 0), -EINVAL);
@@ -184,7 +188,8 @@ static void shared_block(void **state)
 	assert_true(frames_free_count() >= free_with + 4);
 }
 
-/* What if many more pages are mapped one by one than the host has mappings for? (every other page, so that none can be merged) */
+/* What if many more pages are mapped one by one than the host has mappings for? (every other page,
+ * so that none can be merged) */
 static void more_than_the_host_has(void **state)
 {
 	enum { PAGES = 70000 };
@@ -219,7 +224,8 @@ static void *pinner(void *arg)
 	return (void *)pins;
 }
 
-/* Does a pin on one core against map and unmap on another ever keep or lose a frame? (the teardown counts them) */
+/* Does a pin on one core against map and unmap on another ever keep or lose a frame? (the teardown
+ * counts them) */
 static void pin_against_unmap(void **state)
 {
 	uaddr_t at = map(8, RW), out;
@@ -256,7 +262,8 @@ static void many_spaces(void **state)
 	for (int round = 0; round < 2; round++) {
 		for (n = 0; n < array_count(spaces) && (spaces[n] = aspace_create()); n++)
 			for (unsigned i = 0; i < n; i++)
-				assert_true(spaces[n]->top <= spaces[i]->low || spaces[i]->top <= spaces[n]->low);
+				assert_true(spaces[n]->top <= spaces[i]->low ||
+					    spaces[i]->top <= spaces[n]->low);
 		assert_true(n >= 32);
 		for (unsigned i = 0; i < n; i++)
 			aspace_put(spaces[i]);

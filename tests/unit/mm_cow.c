@@ -1,6 +1,7 @@
 /*
- * What if a page is shared copy-on-write: does the first write copy it, the last holder write in place, and a pin for writing get the
- * copy? And what if two cores fault, pin, protect and unmap the same few pages all the time? (kernel/mm/aspace.c, pin.c)
+ * What if a page is shared copy-on-write: does the first write copy it, the last holder write in
+ * place, and a pin for writing get the copy? And what if two cores fault, pin, protect and unmap
+ * the same few pages all the time? (kernel/mm/aspace.c, pin.c)
  */
 #include "lib/unit.h"
 
@@ -31,7 +32,8 @@ static int after(void **state)
 	return unit_frames_after(state);
 }
 
-/* Makes the leaf of `va` what fork will make it, as if another space shared the frame: that reference is the caller's. */
+/* Makes the leaf of `va` what fork will make it, as if another space shared the frame: that
+ * reference is the caller's. */
 static paddr_t share(uaddr_t va)
 {
 	paddr_t table = as->root;
@@ -39,7 +41,8 @@ static paddr_t share(uaddr_t va)
 	uint64_t was;
 
 	for (int level = 2; level > 0; level--)
-		table = pte_paddr(((_Atomic uint64_t *)arch_direct(table))[va >> (12 + 9 * level) & 511]);
+		table = pte_paddr(
+			((_Atomic uint64_t *)arch_direct(table))[va >> (12 + 9 * level) & 511]);
 	slot = &((_Atomic uint64_t *)arch_direct(table))[va >> 12 & 511];
 	was = atomic_load(slot);
 	frame_get(pte_paddr(was));
@@ -118,7 +121,7 @@ static void pins_hold_what_was(void **state)
 	frame_put(shared);
 }
 
-/* ---- two cores --------------------------------------------------------------------------------------- */
+/* ---- two cores ------------------------------------------------------------------------------- */
 
 static _Atomic bool stop;
 
@@ -173,7 +176,8 @@ static void everything_at_once(void **state)
 		switch (r >> 16 & 3) {
 		case 0:
 			assert_int_equal(aspace_unmap(as, at, len), 0);
-			assert_int_equal(aspace_map_anon(as, at, len, RW, ASPACE_FIXED, &placed), 0);
+			assert_int_equal(aspace_map_anon(as, at, len, RW, ASPACE_FIXED, &placed),
+					 0);
 			break;
 		case 1:
 			assert_int_equal(aspace_protect(as, at, len, r >> 20 & RW), 0);
@@ -182,7 +186,8 @@ static void everything_at_once(void **state)
 			assert_int_equal(aspace_discard(as, at, len), 0);
 			break;
 		case 3:
-			assert_int_equal(aspace_map_anon(as, at, len, RW, ASPACE_FIXED, &placed), 0);
+			assert_int_equal(aspace_map_anon(as, at, len, RW, ASPACE_FIXED, &placed),
+					 0);
 			break;
 		}
 	}

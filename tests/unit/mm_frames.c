@@ -80,7 +80,8 @@ static void merges(void **state)
 	assert_true(large_after + 2 >= large_before);
 }
 
-/* Is a frame free only when the last reference is gone, and does an address inside a block name the block? */
+/* Is a frame free only when the last reference is gone, and does an address inside a block name the
+ * block? */
 static void references(void **state)
 {
 	paddr_t pa = frame_alloc(3);
@@ -180,8 +181,9 @@ static void many_cores(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		unit_test_frames(until_empty), unit_test_frames(merges),  unit_test_frames(references),
-		unit_test_frames(zeroed),      unit_test_frames(reserve), unit_test_frames(many_cores),
+		unit_test_frames(until_empty), unit_test_frames(merges),
+		unit_test_frames(references),  unit_test_frames(zeroed),
+		unit_test_frames(reserve),     unit_test_frames(many_cores),
 	};
 
 	unit_kernel(64, 5, "");

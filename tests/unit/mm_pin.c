@@ -62,7 +62,8 @@ static void lengths(void **state)
 /* Do addresses that wrap, or belong to the kernel, fail like any other that is not mapped? */
 static void bad_claims(void **state)
 {
-	static const uint64_t claims[] = { 0, UINT64_MAX, UINT64_MAX - 4095, 1ull << 63, HOSTED_DIRECT + HOSTED_RAM_BASE };
+	static const uint64_t claims[] = { 0, UINT64_MAX, UINT64_MAX - 4095, 1ull << 63,
+					   HOSTED_DIRECT + HOSTED_RAM_BASE };
 
 	(void)state;
 	for (size_t i = 0; i < array_count(claims); i++) {
@@ -160,7 +161,8 @@ static void strings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		pin_test(lengths), pin_test(bad_claims), pin_test(copies), pin_test(outlives), pin_test(strings),
+		pin_test(lengths),  pin_test(bad_claims), pin_test(copies),
+		pin_test(outlives), pin_test(strings),
 	};
 
 	unit_kernel(64, 1, "");

@@ -1,5 +1,6 @@
 /*
- * Does a pool hand out each object once, end where it was told to, and remember its lowest point? (kernel/mm/pool.c)
+ * Does a pool hand out each object once, end where it was told to, and remember its lowest point?
+ * (kernel/mm/pool.c)
  */
 #include "lib/unit.h"
 
@@ -53,7 +54,8 @@ static void newest_first(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(bounded), cmocka_unit_test(newest_first) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(bounded),
+					    cmocka_unit_test(newest_first) };
 
 	unit_kernel(16, 1, "");
 	return cmocka_run_group_tests(tests, NULL, NULL);

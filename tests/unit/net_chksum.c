@@ -1,5 +1,6 @@
 /*
- * Is the wide checksum the one RFC 1071 describes, at every alignment and length, and does copying with it copy? (kernel/net/chksum.c)
+ * Is the wide checksum the one RFC 1071 describes, at every alignment and length, and does copying
+ * with it copy? (kernel/net/chksum.c)
  */
 #include "unit/lib/unit.h"
 
@@ -40,7 +41,8 @@ static void test_sum(void **state)
 		for (unsigned at = 0; at < 16; at++)
 			for (unsigned n = 0; n < 300; n++) {
 				fill(buf, sizeof(buf), kind);
-				assert_int_equal(canonical(net_chksum(buf + at, (int)n)), canonical(reference(buf + at, n)));
+				assert_int_equal(canonical(net_chksum(buf + at, (int)n)),
+						 canonical(reference(buf + at, n)));
 			}
 	fill(buf, sizeof(buf), 2);
 	assert_int_equal(canonical(net_chksum(buf + 1, 4095)), canonical(reference(buf + 1, 4095)));

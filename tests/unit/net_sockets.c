@@ -1,6 +1,7 @@
 /*
- * Do two sockets of one stack talk to each other as POSIX says: data whole and in order, back-pressure, half-close, reset, refusal, datagrams with their
- * senders, and nothing left over? (kernel/net/, over lwIP's loopback)
+ * Do two sockets of one stack talk to each other as POSIX says: data whole and in order,
+ * back-pressure, half-close, reset, refusal, datagrams with their senders, and nothing left over?
+ * (kernel/net/, over lwIP's loopback)
  */
 #include "unit/lib/unit.h"
 
@@ -99,7 +100,8 @@ static struct pair connected(uint16_t port)
 	struct file *f;
 
 	assert_int_equal(sock_option_set(p.listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
-	/* Without it Nagle's rule would hold the second small write until the peer's acknowledgement, a quarter of a second later. */
+	/* Without it Nagle's rule would hold the second small write until the peer's
+	 * acknowledgement, a quarter of a second later. */
 	assert_int_equal(sock_option_set(p.client, SOL_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
 	assert_int_equal(sock_option_set(p.listener, SOL_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
 	assert_int_equal(sock_bind(p.listener, &any), 0);
@@ -141,7 +143,8 @@ static void test_echo(void **state)
 	assert_int_equal(sock_name_peer(p.server, &a), 0);
 	assert_int_equal(sock_name_local(p.client, &b), 0);
 	assert_memory_equal(&a.in4, &b.in4, sizeof(a.in4));
-	assert_int_equal(recv_to(p.server, PROGRAM_BYTES, 10, 0), -EAGAIN); /* nothing there: the address is not looked at */
+	/* nothing there: the address is not looked at */
+	assert_int_equal(recv_to(p.server, PROGRAM_BYTES, 10, 0), -EAGAIN);
 	assert_int_equal(send_from(p.client, PROGRAM_BYTES, 10), -EFAULT);
 	assert_int_equal(send_from(p.client, 0, 10), 10);
 	turns(4);
@@ -150,7 +153,8 @@ static void test_echo(void **state)
 	finish(&p);
 }
 
-/* A reader that does not read stops the writer; what was taken arrives whole when it reads again. */
+/* A reader that does not read stops the writer; what was taken arrives whole when it reads
+ * again. */
 static void test_backpressure(void **state)
 {
 	struct pair p = connected(7002);
@@ -259,7 +263,8 @@ static void test_unread_and_refused(void **state)
 static void test_backlog(void **state)
 {
 	struct sock *l = make(AF_INET6, SOCK_STREAM), *c[6];
-	struct sock_name any = { .len = sizeof(struct sockaddr_in6), .in6 = { .sin6_family = AF_INET6 } };
+	struct sock_name any = { .len = sizeof(struct sockaddr_in6),
+				 .in6 = { .sin6_family = AF_INET6 } };
 	struct sock_name to = v4(INADDR_LOOPBACK, 7006), peer;
 	unsigned up = 0;
 	struct file *f;

@@ -1,6 +1,6 @@
 /*
- * Is a program image loaded as it says, and a truncated, foreign or hostile one refused with one sentence that names the file and
- * the place? (kernel/proc/elf.c)
+ * Is a program image loaded as it says, and a truncated, foreign or hostile one refused with one
+ * sentence that names the file and the place? (kernel/proc/elf.c)
  */
 #include "lib/unit.h"
 
@@ -57,10 +57,16 @@ static void make_good(void)
 		.phentsize = sizeof(struct segment),
 		.phnum = 3,
 	};
-	good.seg[0] = (struct segment){ .type = 6, .flags = 4, .offset = 64, .vaddr = 64, .filesz = 168,
-					.memsz = 168 };
-	good.seg[1] = (struct segment){ .type = 1, .flags = 5, .offset = 0, .vaddr = 0, .filesz = 0x2100,
-					.memsz = 0x2100, .align = 4096 };
+	good.seg[0] = (struct segment){
+		.type = 6, .flags = 4, .offset = 64, .vaddr = 64, .filesz = 168, .memsz = 168
+	};
+	good.seg[1] = (struct segment){ .type = 1,
+					.flags = 5,
+					.offset = 0,
+					.vaddr = 0,
+					.filesz = 0x2100,
+					.memsz = 0x2100,
+					.align = 4096 };
 	good.seg[2] = (struct segment){ .type = 1, .flags = 6, .offset = 0x3200, .vaddr = 0x5200,
 					.filesz = 0x1000, .memsz = 0x3000, .align = 4096 };
 	for (size_t i = 0; i < sizeof(good.rest); i++)
@@ -217,11 +223,14 @@ static void random_headers(void **state)
 
 		image = good;
 		while (spoiled--) {
-			size_t at = unit_random() % (sizeof(struct header) + 3 * sizeof(struct segment));
+			size_t at = unit_random() %
+				    (sizeof(struct header) + 3 * sizeof(struct segment));
 
-			bytes[at] = unit_random() & 1 ? (uint8_t)unit_random() : bytes[at] ^ 1 << unit_random() % 8;
+			bytes[at] = unit_random() & 1 ? (uint8_t)unit_random()
+						      : bytes[at] ^ 1 << unit_random() % 8;
 		}
-		err = load_bytes(&image, unit_random() & 3 ? sizeof(image) : unit_random() % sizeof(image));
+		err = load_bytes(&image,
+				 unit_random() & 3 ? sizeof(image) : unit_random() % sizeof(image));
 		assert_true(err == 0 || err == -ENOEXEC || err == -ENOMEM);
 		assert_int_equal(sentences, err ? 1 : 0);
 		taken += !err;

@@ -1,6 +1,6 @@
 /*
- * Does a descriptor table give the lowest free number, drop a file with its last handle, and survive a look-up from another core while
- * it is closed? (kernel/proc/fd.c)
+ * Does a descriptor table give the lowest free number, drop a file with its last handle, and
+ * survive a look-up from another core while it is closed? (kernel/proc/fd.c)
  */
 #include "lib/unit.h"
 
@@ -159,7 +159,8 @@ static void looked_up_elsewhere(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		fd_test(lowest), fd_test(bad_numbers), fd_test(last_handle), fd_test(full), fd_test(looked_up_elsewhere),
+		fd_test(lowest), fd_test(bad_numbers),         fd_test(last_handle),
+		fd_test(full),   fd_test(looked_up_elsewhere),
 	};
 
 	unit_kernel(64, 2, "");

@@ -1,6 +1,6 @@
 /*
- * Does the executor run each verdict as promised: again, parked, done, on a fiber; and are wakes idempotent and never lost?
- * (kernel/sched/executor.c, fiber.c)
+ * Does the executor run each verdict as promised: again, parked, done, on a fiber; and are wakes
+ * idempotent and never lost? (kernel/sched/executor.c, fiber.c)
  */
 #include "lib/unit.h"
 
@@ -77,7 +77,12 @@ static void fiber(struct op *op)
 }
 
 static const struct op_row row = {
-	.name = "test", .body_size = 8, .step = step, .cancel = cancel, .fiber = fiber, .state_count = 4,
+	.name = "test",
+	.body_size = 8,
+	.step = step,
+	.cancel = cancel,
+	.fiber = fiber,
+	.state_count = 4,
 };
 
 static struct op *make(uint8_t state, uint64_t left)
@@ -132,7 +137,8 @@ static void again(void **state)
 	assert_false(executor_has_work(cores[0]));
 }
 
-/* Does a parked op stay parked until woken, do more wakes than parks do no harm, and does wake_one take the oldest? */
+/* Does a parked op stay parked until woken, do more wakes than parks do no harm, and does wake_one
+ * take the oldest? */
 static void parked(void **state)
 {
 	struct op *a = make(WAITING, 1), *b = make(WAITING, 1);
@@ -182,7 +188,8 @@ static void cancelled(void **state)
 	assert_int_equal(done_res, -ECANCELED);
 }
 
-/* Does the more urgent of two run first, and the less urgent one at all while urgent work never ends? */
+/* Does the more urgent of two run first, and the less urgent one at all while urgent work never
+ * ends? */
 static void priorities(void **state)
 {
 	struct op *low = make(WAITING, 1), *high = make(WAITING, 1), *busy[3];
@@ -276,7 +283,9 @@ static enum step travel(struct op *op)
 	return op_park_alone(op);
 }
 
-static const struct op_row travel_row = { .name = "travel", .body_size = 8, .step = travel, .state_count = 1 };
+static const struct op_row travel_row = {
+	.name = "travel", .body_size = 8, .step = travel, .state_count = 1
+};
 
 static void travel_done(struct op *op)
 {
@@ -288,7 +297,8 @@ static void travel_done(struct op *op)
 	atomic_store((_Atomic unsigned *)&done_count, done_count + 1);
 }
 
-/* Does an op that was sent to another core run there and nowhere else, and do wakes from afar reach it? */
+/* Does an op that was sent to another core run there and nowhere else, and do wakes from afar reach
+ * it? */
 static void sent_away(void **state)
 {
 	pthread_t t;
@@ -321,8 +331,9 @@ static void sent_away(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		exec_test(again),      exec_test(parked), exec_test(woken_while_stepping), exec_test(cancelled),
-		exec_test(priorities), exec_test(fibers), exec_test(pool_ends),		   exec_test(sent_away),
+		exec_test(again),     exec_test(parked),     exec_test(woken_while_stepping),
+		exec_test(cancelled), exec_test(priorities), exec_test(fibers),
+		exec_test(pool_ends), exec_test(sent_away),
 	};
 
 	unit_kernel(64, 2, "map=0:kernel,1:mixed");

@@ -1,5 +1,6 @@
 /*
- * Do timers fire once, in order, not early, and not after they were disarmed? (kernel/sched/timer.c)
+ * Do timers fire once, in order, not early, and not after they were disarmed?
+ * (kernel/sched/timer.c)
  */
 #include "lib/unit.h"
 

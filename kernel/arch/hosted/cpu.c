@@ -1,8 +1,10 @@
 /*
- * cpu: cores as POSIX threads: their start, their sleep, their doorbells, the clock, the end of the machine.
+ * cpu: cores as POSIX threads: their start, their sleep, their doorbells, the clock, the end of the
+ * machine.
  *
- * Doorbell: the ringer stores bell, fences, looks at the state; the core stores its state, fences, looks at bell.
- * So either the ringer sees IDLE or USER and interrupts, or the core sees the bell and does not leave the kernel.
+ * Doorbell: the ringer stores bell, fences, looks at the state; the core stores its state, fences,
+ * looks at bell. So either the ringer sees IDLE or USER and interrupts, or the core sees the bell
+ * and does not leave the kernel.
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -31,7 +33,7 @@ struct arch_boot arch_boot;
 static void (*poweroff_hooks[4])(void);
 static unsigned poweroff_hook_count;
 
-/* ---- time ---------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 /* ticks * scale >> 32 = nanoseconds; scale 0: no usable counter, ask the host each time */
 static uint64_t tsc_start, tsc_scale, tsc_hz;
@@ -45,7 +47,8 @@ static nsec_t host_ns(void)
 	return (nsec_t)t.tv_sec * 1000000000u + (nsec_t)t.tv_nsec;
 }
 
-/* Is the counter the same on all cores and in all sleep states? Intel SDM volume 3, 17.17.1: CPUID 80000007H, EDX bit 8. */
+/* Is the counter the same on all cores and in all sleep states? Intel SDM volume 3, 17.17.1: CPUID
+ * 80000007H, EDX bit 8. */
 static bool tsc_is_invariant(void)
 {
 	uint32_t a = 0x80000007u, b, c = 0, d;
@@ -119,17 +122,19 @@ void hosted_clock_init(void)
 	wall_boot = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* ---- cores ---------------------------------------------------------------------------------------- */
+/* ---- cores ----------------------------------------------------------------------------------- */
 
 #define DEVICE_THREADS 2u /* the disk's and the network's want a processor too */
 
-/* One core per host processor when there are enough; otherwise the host's scheduler knows better. */
+/* One core per host processor when there are enough; otherwise the host's scheduler knows
+ * better. */
 static void cpu_bind(unsigned index)
 {
 	cpu_set_t have, one;
 	unsigned seen = 0;
 
-	if (sched_getaffinity(0, sizeof(have), &have) || (unsigned)CPU_COUNT(&have) < arch_boot.cores + DEVICE_THREADS)
+	if (sched_getaffinity(0, sizeof(have), &have) ||
+	    (unsigned)CPU_COUNT(&have) < arch_boot.cores + DEVICE_THREADS)
 		return;
 	for (unsigned i = 0; i < CPU_SETSIZE; i++) {
 		if (!CPU_ISSET(i, &have) || seen++ != index)
@@ -199,7 +204,7 @@ int arch_core_start(unsigned index, void (*entry)(struct core *), struct core *a
 	return 0;
 }
 
-/* ---- sleeping and waking ------------------------------------------------------------------------------ */
+/* ---- sleeping and waking --------------------------------------------------------------------- */
 
 void arch_idle_wait(nsec_t deadline)
 {
@@ -240,7 +245,8 @@ void arch_doorbell(unsigned index)
 		syscall(SYS_futex, &cpu->bell, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 		break;
 	case CPU_USER:
-		syscall(SYS_tgkill, getpid(), atomic_load_explicit(&cpu->tid, memory_order_acquire), SIGUSR1);
+		syscall(SYS_tgkill, getpid(), atomic_load_explicit(&cpu->tid, memory_order_acquire),
+			SIGUSR1);
 		break;
 	}
 }
@@ -253,7 +259,7 @@ int arch_irq_route(unsigned irq, unsigned index)
 	return -ENODEV;
 }
 
-/* ---- the end -------------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 void hosted_at_poweroff(void (*fn)(void))
 {
@@ -293,7 +299,7 @@ void arch_stop_others(void)
 	}
 }
 
-/* ---- console of last resort and randomness ------------------------------------------------------------------ */
+/* ---- console of last resort and randomness --------------------------------------------------- */
 
 void arch_console_write(const char *text, size_t len)
 {

@@ -1,6 +1,7 @@
 /*
- * fiber: kernel contexts on this machine: a stack pointer with the callee-saved registers below it (enter.S), and
- * what AddressSanitizer wants to hear about a change of stacks. A fiber is switched to on one thread only at a time.
+ * fiber: kernel contexts on this machine: a stack pointer with the callee-saved registers below it
+ * (enter.S), and what AddressSanitizer wants to hear about a change of stacks. A fiber is switched
+ * to on one thread only at a time.
  */
 #include <string.h>
 
@@ -50,7 +51,8 @@ static void fiber_begin(void)
 	panic("a fiber returned from its entry");
 }
 
-void arch_fiber_init(struct arch_fiber *f, void *base, size_t size, void (*entry)(void *), void *arg)
+void arch_fiber_init(struct arch_fiber *f, void *base, size_t size, void (*entry)(void *),
+		     void *arg)
 {
 	uint64_t *top = (uint64_t *)align_down((uintptr_t)base + size, 16ul);
 
@@ -59,11 +61,11 @@ void arch_fiber_init(struct arch_fiber *f, void *base, size_t size, void (*entry
 	ASAN_UNPOISON_MEMORY_REGION(base, size);
 #endif
 	*f = (struct arch_fiber){ .stack = base, .size = size, .entry = entry, .arg = arg };
-	*--top = 0;			      /* keeps the ABI's alignment at fiber_begin, and ends backtraces */
+	*--top = 0; /* keeps the ABI's alignment at fiber_begin, and ends backtraces */
 	*--top = (uintptr_t)fiber_begin;      /* what hosted_fiber_jump returns to */
 	top -= 6;			      /* rbp rbx r12 r13 r14 r15 */
 	memset(top, 0, 6 * sizeof(*top));
-	*--top = 0x1f80ull | 0x37full << 32;  /* mxcsr, x87 control word: the ABI's initial values */
+	*--top = 0x1f80ull | 0x37full << 32; /* mxcsr, x87 control word: the ABI's initial values */
 	f->sp = top;
 }
 

@@ -1,5 +1,6 @@
 /*
- * machine: RAM, the boot record and the initrd of the hosted machine, made before the first core runs.
+ * machine: RAM, the boot record and the initrd of the hosted machine, made before the first core
+ * runs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,8 @@ struct hosted_options hosted_options;
 
 static int machine_refuse(const char *what, const char *name, int err)
 {
-	fprintf(stderr, "sluice: %s%s%s: %s\n", what, name ? " " : "", name ? name : "", strerror(err));
+	fprintf(stderr, "sluice: %s%s%s: %s\n", what, name ? " " : "", name ? name : "",
+		strerror(err));
 	return -err;
 }
 
@@ -27,7 +29,8 @@ static int machine_make_ram(uint64_t bytes)
 	hosted_ram_fd = memfd_create("sluice-ram", MFD_CLOEXEC);
 	if (hosted_ram_fd < 0 || ftruncate(hosted_ram_fd, (off_t)bytes))
 		return machine_refuse("cannot make RAM", NULL, errno);
-	if (mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, hosted_ram_fd, 0) != at)
+	if (mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, hosted_ram_fd,
+		 0) != at)
 		return machine_refuse("cannot map RAM", NULL, errno);
 	hosted_ram_bytes = bytes;
 	return 0;

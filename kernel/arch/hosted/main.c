@@ -1,5 +1,6 @@
 /*
- * main: the Linux process that is the hosted machine: reads its options, makes the machine, becomes core 0.
+ * main: the Linux process that is the hosted machine: reads its options, makes the machine, becomes
+ * core 0.
  */
 #include <errno.h>
 #include <signal.h>
@@ -20,15 +21,16 @@ static noreturn_fn void refuse(const char *option, const char *value, const char
 }
 
 /* A whole number in [least, most], ended by `end`; the rest through *rest. */
-static bool number(const char *text, char end, unsigned long least, unsigned long most, unsigned long *out,
-		   const char **rest)
+static bool number(const char *text, char end, unsigned long least, unsigned long most,
+		   unsigned long *out, const char **rest)
 {
 	char *stop;
 
 	errno = 0;
 	*out = strtoul(text, &stop, 10);
 	*rest = stop + 1;
-	return *text >= '0' && *text <= '9' && !errno && *stop == end && *out >= least && *out <= most;
+	return *text >= '0' && *text <= '9' && !errno && *stop == end && *out >= least &&
+	       *out <= most;
 }
 
 static void parse(struct hosted_options *o, char **argv)
@@ -54,11 +56,13 @@ static void parse(struct hosted_options *o, char **argv)
 		} else if (!strcmp(name, "-disk")) {
 			o->disk = value;
 		} else if (!strcmp(name, "-hostfwd")) {
-			if (!number(value, ':', 1, 65535, &n, &rest) || !number(rest, 0, 1, 65535, &m, &rest))
+			if (!number(value, ':', 1, 65535, &n, &rest) ||
+			    !number(rest, 0, 1, 65535, &m, &rest))
 				refuse(name, value, "wants HOSTPORT:GUESTPORT");
 			if (o->forward_count == HOSTED_FORWARDS_MAX)
 				refuse(name, value, "is one forwarded port too many");
-			o->forward[o->forward_count++] = (struct hosted_forward){ (uint16_t)n, (uint16_t)m };
+			o->forward[o->forward_count++] =
+				(struct hosted_forward){ (uint16_t)n, (uint16_t)m };
 		} else {
 			refuse(name, value, "is not known");
 		}

@@ -5,12 +5,13 @@
  *   KERNEL -------------------> USER (program) --- fault, trap: SIGSEGV ... -> FAULT or BAD
  *                                              --- doorbell, tick: SIGUSR1  -> IRQ
  *
- * A program that is interrupted between two instructions leaves its whole signal context in user->frame and goes on by
- * rt_sigreturn from it, so that every register survives. The handler runs on the core's alternate stack, copies the context, and
- * returns into hosted_user_left on the kernel's stack.
+ * A program that is interrupted between two instructions leaves its whole signal context in
+ * user->frame and goes on by rt_sigreturn from it, so that every register survives. The handler
+ * runs on the core's alternate stack, copies the context, and returns into hosted_user_left on the
+ * kernel's stack.
  *
- * A program's own `syscall` instruction would reach the host's kernel; where the host offers system-call dispatch it is
- * caught and answered as a bad instruction.
+ * A program's own `syscall` instruction would reach the host's kernel; where the host offers
+ * system-call dispatch it is caught and answered as a bad instruction.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,23 +32,31 @@
 
 /* enter.S */
 int hosted_user_enter(struct hosted_cpu *cpu, struct arch_user *user);
-int64_t hosted_enter_fn(int64_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
-extern char hosted_enter_begin[], hosted_enter_end[], hosted_enter_fn_end[], hosted_user_abort[], hosted_user_left[];
+int64_t hosted_enter_fn(int64_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+			uint64_t a5);
+extern char hosted_enter_begin[], hosted_enter_end[], hosted_enter_fn_end[], hosted_user_abort[],
+	hosted_user_left[];
 
-_Static_assert(offsetof(struct hosted_cpu, kernel_sp) == 0 && offsetof(struct hosted_cpu, user) == 8 &&
-		       offsetof(struct hosted_cpu, state) == 16 && offsetof(struct hosted_cpu, bell) == 20,
+_Static_assert(offsetof(struct hosted_cpu, kernel_sp) == 0 &&
+		       offsetof(struct hosted_cpu, user) == 8 &&
+		       offsetof(struct hosted_cpu, state) == 16 &&
+		       offsetof(struct hosted_cpu, bell) == 20,
 	       "enter.S knows struct hosted_cpu");
 _Static_assert(offsetof(struct arch_user, result) == 56 && offsetof(struct arch_user, sp) == 72 &&
-		       offsetof(struct arch_user, r15) == 120 && offsetof(struct arch_user, first_arg) == 128 &&
-		       offsetof(struct arch_user, mxcsr) == 136 && offsetof(struct arch_user, fcw) == 140 &&
-		       offsetof(struct arch_user, has_frame) == 142 && offsetof(struct arch_user, frame) == 144,
+		       offsetof(struct arch_user, r15) == 120 &&
+		       offsetof(struct arch_user, first_arg) == 128 &&
+		       offsetof(struct arch_user, mxcsr) == 136 &&
+		       offsetof(struct arch_user, fcw) == 140 &&
+		       offsetof(struct arch_user, has_frame) == 142 &&
+		       offsetof(struct arch_user, frame) == 144,
 	       "enter.S knows struct arch_user");
 _Static_assert(ARCH_EXIT_SYSCALL == 0 && ARCH_EXIT_IRQ == 2 && CPU_KERNEL == 0 && CPU_USER == 1,
 	       "enter.S knows these numbers");
 
 /*
- * user->frame: the head of the host's signal frame as rt_sigreturn reads it (Linux, asm/ucontext.h: flags, link, stack,
- * mcontext, 8-byte mask), and behind it the FP state, whose size is in its software-reserved bytes (asm/sigcontext.h).
+ * user->frame: the head of the host's signal frame as rt_sigreturn reads it (Linux, asm/ucontext.h:
+ * flags, link, stack, mcontext, 8-byte mask), and behind it the FP state, whose size is in its
+ * software-reserved bytes (asm/sigcontext.h).
  */
 #define FRAME_HEAD 304u
 #define FRAME_FP 512u
@@ -68,7 +77,7 @@ static bool has_fsgsbase;
 static const int traps[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS };
 static struct sigaction traps_before[array_count(traps)];
 
-/* ---- the handler ------------------------------------------------------------------------------ */
+/* ---- the handler ----------------------------------------------------------------------------- */
 
 static void user_frame_save(struct hosted_cpu *cpu, const ucontext_t *uc)
 {
@@ -97,7 +106,8 @@ static void user_frame_save(struct hosted_cpu *cpu, const ucontext_t *uc)
 	u->has_frame = 1;
 }
 
-static void user_leave(struct hosted_cpu *cpu, ucontext_t *uc, enum arch_exit_kind kind, const char *to)
+static void user_leave(struct hosted_cpu *cpu, ucontext_t *uc, enum arch_exit_kind kind,
+		       const char *to)
 {
 	greg_t *regs = uc->uc_mcontext.gregs;
 
@@ -108,7 +118,8 @@ static void user_leave(struct hosted_cpu *cpu, ucontext_t *uc, enum arch_exit_ki
 	regs[REG_EFL] &= ~(greg_t)0x40500; /* AC, DF, TF: the kernel's code expects them clear */
 }
 
-/* A signal that says something about the running program: keeps its context and goes back to the kernel. */
+/* A signal that says something about the running program: keeps its context and goes back to the
+ * kernel. */
 static void user_stop(struct hosted_cpu *cpu, ucontext_t *uc, enum arch_exit_kind kind)
 {
 	uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
@@ -152,10 +163,12 @@ static void on_trap(int sig, siginfo_t *info, void *context)
 	ucontext_t *uc = context;
 	const greg_t *regs = uc->uc_mcontext.gregs;
 	bool page_fault = sig == SIGSEGV && regs[REG_TRAPNO] == TRAP_PAGE_FAULT;
-	uint32_t err = (uint32_t)regs[REG_ERR]; /* Intel SDM volume 3, 4.7: bit 1 write, bit 4 instruction fetch */
+	/* Intel SDM volume 3, 4.7: bit 1 write, bit 4 instruction fetch */
+	uint32_t err = (uint32_t)regs[REG_ERR];
 
 	if (!cpu || atomic_load_explicit(&cpu->state, memory_order_relaxed) != CPU_USER) {
-		/* The kernel's own fault: back to whoever had the signal before us, who will see it again. */
+		/* The kernel's own fault: back to whoever had the signal before us, who will see it
+		 * again. */
 		static const char words[] = "hosted: a fault inside the kernel\n";
 
 		if (write(STDERR_FILENO, words, sizeof(words) - 1) < 0)
@@ -182,7 +195,8 @@ static void on_trap(int sig, siginfo_t *info, void *context)
 
 void hosted_signals_init(void)
 {
-	struct sigaction sa = { .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART, .sa_sigaction = on_doorbell };
+	struct sigaction sa = { .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART,
+				.sa_sigaction = on_doorbell };
 	unsigned long least = getauxval(AT_MINSIGSTKSZ);
 
 	frame_bytes = FRAME_FP + max_of(least, 4096ul);
@@ -199,13 +213,14 @@ void hosted_signals_init(void)
 void hosted_signals_thread(struct hosted_cpu *cpu)
 {
 	cpu->alt_size = align_up(64 * 1024 + frame_bytes, PAGE_SIZE);
-	cpu->alt_stack = mmap(NULL, cpu->alt_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	cpu->alt_stack = mmap(NULL, cpu->alt_size, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (cpu->alt_stack == MAP_FAILED ||
 	    sigaltstack(&(stack_t){ .ss_sp = cpu->alt_stack, .ss_size = cpu->alt_size }, NULL))
 		panic("no memory for a signal stack");
 }
 
-/* ---- arch.h -------------------------------------------------------------------------------------- */
+/* ---- arch.h ---------------------------------------------------------------------------------- */
 
 static uint64_t gs_read(void)
 {
@@ -244,7 +259,8 @@ static void deadline_arm(struct hosted_cpu *cpu)
 	timer_settime(cpu->timer, 0, &at, NULL);
 }
 
-/* From now on a host call from outside enter.S while this thread says USER is a SIGSYS. Asked only where programs run: it slows the thread's own calls. */
+/* From now on a host call from outside enter.S while this thread says USER is a SIGSYS. Asked only
+ * where programs run: it slows the thread's own calls. */
 static void dispatch_ask(struct hosted_cpu *cpu)
 {
 	cpu->dispatch_asked = true;
@@ -285,7 +301,8 @@ enum arch_exit_kind arch_user_run(struct arch_user *u, struct aspace *as, struct
 		u->gs = gs_read();
 		if (kind == ARCH_EXIT_SYSCALL)
 			u->has_frame = 0;
-	} while (kind == ARCH_EXIT_FAULT && hosted_window_refill(cpu->aa, cpu->exit.addr, cpu->exit.access));
+	} while (kind == ARCH_EXIT_FAULT &&
+		 hosted_window_refill(cpu->aa, cpu->exit.addr, cpu->exit.access));
 
 	if (kind == ARCH_EXIT_IRQ)
 		atomic_store_explicit(&cpu->bell, 0, memory_order_seq_cst);

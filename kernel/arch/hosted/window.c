@@ -1,16 +1,18 @@
 /*
- * window: the programs' own addresses. All programs live in this one process, so every address space gets a window of
- * 4 GiB between 4 GiB and 256 GiB of host addresses; window n is [n * 4 GiB, (n + 1) * 4 GiB) without its last page, so that no
- * mapping of the host ever reaches from one window into the next. The host puts nothing of its own there: it places from the top of
- * its addresses downwards.
+ * window: the programs' own addresses. All programs live in this one process, so every address
+ * space gets a window of 4 GiB between 4 GiB and 256 GiB of host addresses; window n is [n * 4 GiB,
+ * (n + 1) * 4 GiB) without its last page, so that no mapping of the host ever reaches from one
+ * window into the next. The host puts nothing of its own there: it places from the top of its
+ * addresses downwards.
  *
- * The Sv39 tables that mm keeps are the truth. Host mappings are a translation cache: a page's mapping is made when its leaf
- * changes (window_mirror) or when a program faults on a page that its table permits (hosted_window_refill). When the host has
- * no room for another mapping (Linux counts them: vm.max_map_count) the whole window is forgotten, which always works since no
- * mapping is split by it, and comes back fault by fault.
+ * The Sv39 tables that mm keeps are the truth. Host mappings are a translation cache: a page's
+ * mapping is made when its leaf changes (window_mirror) or when a program faults on a page that its
+ * table permits (hosted_window_refill). When the host has no room for another mapping (Linux counts
+ * them: vm.max_map_count) the whole window is forgotten, which always works since no mapping is
+ * split by it, and comes back fault by fault.
  *
- * window_mirror reads the leaf and maps under one lock, and mm calls it after every change, so whoever comes last maps
- * what is true. Any core.
+ * window_mirror reads the leaf and maps under one lock, and mm calls it after every change, so
+ * whoever comes last maps what is true. Any core.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -23,7 +25,8 @@
 #include "uapi/errno.h"
 
 #define WINDOW_BYTES (1ull << 32)
-#define WINDOW_COUNT (ARCH_USER_TOP / WINDOW_BYTES) /* slot 0 stays empty: the host may live there */
+#define WINDOW_COUNT                                                                               \
+	(ARCH_USER_TOP / WINDOW_BYTES) /* slot 0 stays empty: the host may live there */
 
 /* Leaf bits, Privileged Architecture 20211203, section 4.4.1; mm/aspace.h has the full list. */
 #define LEAF_V 1ull
@@ -38,7 +41,8 @@ uint64_t hosted_ram_bytes;
 
 static pthread_mutex_t window_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
-	/* under window_lock; read without it by the core that runs the space, which keeps it alive */
+	/* under window_lock; read without it by the core that runs the space, which keeps it
+	 * alive */
 	struct aspace *_Atomic as;
 	struct arch_aspace *aa;
 } windows[WINDOW_COUNT];
@@ -58,12 +62,14 @@ static void window_forget(const struct arch_aspace *aa)
 static void window_forget_page(const struct arch_aspace *aa, uaddr_t va)
 {
 	if (syscall(SYS_munmap, va, PAGE_SIZE))
-		window_forget(aa); /* the hole would have split a mapping, and there may be no more of them */
+		/* the hole would have split a mapping, and there may be no more of them */
+		window_forget(aa);
 }
 
 int hosted_windows_init(void)
 {
-	/* AddressSanitizer keeps its shadow's gap, which this is, mapped without rights: it is ours now. */
+	/* AddressSanitizer keeps its shadow's gap, which this is, mapped without rights: it is ours
+	 * now. */
 	return syscall(SYS_munmap, WINDOW_BYTES, (WINDOW_COUNT - 1) * WINDOW_BYTES) ? -errno : 0;
 }
 
@@ -115,8 +121,8 @@ static uint64_t window_leaf(const struct arch_aspace *aa, uaddr_t va)
 
 	for (int level = 2;; level--) {
 		const _Atomic uint64_t *entries = arch_direct(table);
-		uint64_t pte =
-			atomic_load_explicit(&entries[va >> (PAGE_SHIFT + 9 * level) & 511], memory_order_acquire);
+		uint64_t pte = atomic_load_explicit(&entries[va >> (PAGE_SHIFT + 9 * level) & 511],
+						    memory_order_acquire);
 
 		if (!(pte & LEAF_V))
 			return 0;
@@ -131,13 +137,14 @@ static uint64_t window_leaf(const struct arch_aspace *aa, uaddr_t va)
 static int window_map(uaddr_t va, uint64_t leaf)
 {
 	paddr_t pa = leaf_paddr(leaf);
-	int prot = (leaf & LEAF_R ? PROT_READ : 0) | (leaf & LEAF_W ? PROT_WRITE : 0) | (leaf & LEAF_X ? PROT_EXEC : 0);
+	int prot = (leaf & LEAF_R ? PROT_READ : 0) | (leaf & LEAF_W ? PROT_WRITE : 0) |
+		   (leaf & LEAF_X ? PROT_EXEC : 0);
 
 	kassert(pa >= HOSTED_RAM_BASE && pa - HOSTED_RAM_BASE < hosted_ram_bytes);
-	return window_mmap(va, PAGE_SIZE, prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, hosted_ram_fd,
-			   (off_t)(pa - HOSTED_RAM_BASE)) == MAP_FAILED ?
-		       -errno :
-		       0;
+	return window_mmap(va, PAGE_SIZE, prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE,
+			   hosted_ram_fd, (off_t)(pa - HOSTED_RAM_BASE)) == MAP_FAILED
+		       ? -errno
+		       : 0;
 }
 
 /* Makes the host's mapping of one page what the table says now. */
@@ -159,8 +166,8 @@ static void window_mirror(struct arch_aspace *aa, uaddr_t va)
 
 bool hosted_window_refill(struct arch_aspace *aa, uaddr_t va, uint32_t access)
 {
-	uint64_t need = LEAF_V | LEAF_U | (access & ACCESS_READ ? LEAF_R : 0) | (access & ACCESS_WRITE ? LEAF_W : 0) |
-			(access & ACCESS_EXEC ? LEAF_X : 0);
+	uint64_t need = LEAF_V | LEAF_U | (access & ACCESS_READ ? LEAF_R : 0) |
+			(access & ACCESS_WRITE ? LEAF_W : 0) | (access & ACCESS_EXEC ? LEAF_X : 0);
 
 	if (va < aa->low || va >= aa->top || (window_leaf(aa, va) & need) != need)
 		return false;
@@ -168,7 +175,8 @@ bool hosted_window_refill(struct arch_aspace *aa, uaddr_t va, uint32_t access)
 	return true;
 }
 
-void arch_pte_changed(struct aspace *as, struct arch_aspace *aa, uaddr_t va, uint64_t was, uint64_t now)
+void arch_pte_changed(struct aspace *as, struct arch_aspace *aa, uaddr_t va, uint64_t was,
+		      uint64_t now)
 {
 	(void)as;
 	if (!(was & LEAF_V) && !(now & LEAF_V))

@@ -1,11 +1,11 @@
 /*
- * blk: a host file as disk "vda". One thread does the host's calls, oldest request first, so a flush covers every write that
- * was done before it.
+ * blk: a host file as disk "vda". One thread does the host's calls, oldest request first, so a
+ * flush covers every write that was done before it.
  *
  *   submit --> batch (owner core only) --flush--> todo (atomic stack) --> the disk's thread --> done (atomic stack) --> poll
  *
- * A request's driver[0] links it in either stack. At most BLK_DEPTH requests are out; then submit answers -EAGAIN and `room` is woken
- * when one comes back.
+ * A request's driver[0] links it in either stack. At most BLK_DEPTH requests are out; then submit
+ * answers -EAGAIN and `room` is woken when one comes back.
  */
 #include "drivers/blk.h"
 
@@ -43,7 +43,7 @@ struct hosted_blk {
 
 static struct hosted_blk disk;
 
-/* ---- stacks of requests -------------------------------------------------------------------------- */
+/* ---- stacks of requests ---------------------------------------------------------------------- */
 
 static struct blk_req *req_next(const struct blk_req *r)
 {
@@ -56,7 +56,8 @@ static void req_link(struct blk_req *r, struct blk_req *next)
 }
 
 /* Pushes the chain newest..oldest. */
-static void stack_push(struct blk_req *_Atomic *stack, struct blk_req *newest, struct blk_req *oldest)
+static void stack_push(struct blk_req *_Atomic *stack, struct blk_req *newest,
+		       struct blk_req *oldest)
 {
 	struct blk_req *top = atomic_load_explicit(stack, memory_order_relaxed);
 
@@ -69,7 +70,8 @@ static void stack_push(struct blk_req *_Atomic *stack, struct blk_req *newest, s
 /* Everything on it, oldest first. */
 static struct blk_req *stack_take(struct blk_req *_Atomic *stack)
 {
-	struct blk_req *r = atomic_exchange_explicit(stack, NULL, memory_order_acquire), *oldest = NULL;
+	struct blk_req *r = atomic_exchange_explicit(stack, NULL, memory_order_acquire),
+		       *oldest = NULL;
 
 	while (r) {
 		struct blk_req *next = req_next(r);
@@ -81,7 +83,7 @@ static struct blk_req *stack_take(struct blk_req *_Atomic *stack)
 	return oldest;
 }
 
-/* ---- the disk's thread -------------------------------------------------------------------------------- */
+/* ---- the disk's thread ----------------------------------------------------------------------- */
 
 static int32_t status_of(int err)
 {
@@ -108,7 +110,8 @@ static int32_t do_transfer(const struct blk_req *r)
 			piece[count++] = (struct iovec){ p, run };
 			off += run;
 		}
-		n = r->kind == BLK_READ ? preadv(disk.fd, piece, count, at) : pwritev(disk.fd, piece, count, at);
+		n = r->kind == BLK_READ ? preadv(disk.fd, piece, count, at)
+					: pwritev(disk.fd, piece, count, at);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
@@ -144,7 +147,8 @@ static int32_t do_write_zeroes(const struct blk_req *r)
 
 static int32_t do_zeroes(const struct blk_req *r)
 {
-	int32_t status = do_fallocate(r, r->unmap ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE : FALLOC_FL_ZERO_RANGE);
+	int32_t status = do_fallocate(r, r->unmap ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+						  : FALLOC_FL_ZERO_RANGE);
 
 	return status == -EOPNOTSUPP ? do_write_zeroes(r) : status;
 }
@@ -188,7 +192,7 @@ static void *blk_thread(void *arg)
 	return NULL;
 }
 
-/* ---- owner core -------------------------------------------------------------------------------------------- */
+/* ---- owner core ------------------------------------------------------------------------------ */
 
 static int blk_check(const struct blk_dev *d, const struct blk_req *r)
 {
@@ -230,7 +234,8 @@ static void blk_flush(struct device_poller *p)
 	stack_push(&disk.todo, disk.batch, oldest);
 	disk.batch = NULL;
 	atomic_thread_fence(memory_order_seq_cst); /* pairs with blk_thread: idle, then todo */
-	if (atomic_load_explicit(&disk.idle, memory_order_relaxed) && atomic_exchange(&disk.idle, 0)) {
+	if (atomic_load_explicit(&disk.idle, memory_order_relaxed) &&
+	    atomic_exchange(&disk.idle, 0)) {
 		this_core()->count->blk_kicks++;
 		hosted_word_wake(&disk.idle);
 	}
@@ -261,7 +266,7 @@ static bool blk_arm(struct device_poller *p)
 	return atomic_load_explicit(&disk.done, memory_order_relaxed) != NULL;
 }
 
-/* ---- start ----------------------------------------------------------------------------------------------------- */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 static noreturn_fn void blk_refuse(const char *name, const char *why)
 {
@@ -294,10 +299,11 @@ void hosted_blk_init(unsigned core)
 	disk.dev.has_flush = true;
 	disk.dev.submit = blk_submit;
 	disk.dev.driver = &disk;
-	disk.poller = (struct device_poller){ .poll = blk_poll, .flush = blk_flush, .arm = blk_arm };
+	disk.poller =
+		(struct device_poller){ .poll = blk_poll, .flush = blk_flush, .arm = blk_arm };
 	blk_add(&disk.dev);
 	device_poller_add(core, &disk.poller);
 	hosted_thread_start("disk", blk_thread, NULL);
-	kprint("vda: host file %s, %llu sectors%s, core %u\n", name, (unsigned long long)disk.dev.sectors,
-	       disk.dev.read_only ? ", read-only" : "", core);
+	kprint("vda: host file %s, %llu sectors%s, core %u\n", name,
+	       (unsigned long long)disk.dev.sectors, disk.dev.read_only ? ", read-only" : "", core);
 }

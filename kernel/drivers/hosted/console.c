@@ -4,8 +4,9 @@
  *   stdin, SIGINT/SIGTERM --> the console's thread --> ring of bytes, attention --> owner core's poller --> console_take
  *   console_write --> (drivers/console.c) --> console_dev.write --> stdout, never more than it takes without waiting
  *
- * The first SIGINT, SIGTERM or SIGHUP asks for an orderly end, as Ctrl-X does; the second ends the process at once. A full ring stops
- * reading stdin until the owner core has made room, so nothing that was typed or piped is lost.
+ * The first SIGINT, SIGTERM or SIGHUP asks for an orderly end, as Ctrl-X does; the second ends the
+ * process at once. A full ring stops reading stdin until the owner core has made room, so nothing
+ * that was typed or piped is lost.
  */
 #include <errno.h>
 #include <poll.h>
@@ -24,7 +25,8 @@
 #define INPUT_BYTES 4096u /* power of two */
 
 static struct {
-	/* the console's thread stores, the owner core loads (tail), and the other way round (head) */
+	/* the console's thread stores, the owner core loads (tail), and the other way round
+	 * (head) */
 	_Atomic uint32_t head, tail;
 	_Atomic uint32_t full;	    /* the thread waits for room */
 	_Atomic uint32_t attention; /* asked for an orderly end */
@@ -33,7 +35,7 @@ static struct {
 
 static struct termios tty_before;
 
-/* ---- owner core ------------------------------------------------------------------------------- */
+/* ---- owner core ------------------------------------------------------------------------------ */
 
 static size_t hosted_console_write(struct console_dev *d, const char *text, size_t len)
 {
@@ -53,7 +55,8 @@ static size_t hosted_console_write(struct console_dev *d, const char *text, size
 static unsigned console_poll(struct device_poller *p)
 {
 	uint32_t head = atomic_load_explicit(&input.head, memory_order_relaxed);
-	uint32_t tail = atomic_load_explicit(&input.tail, memory_order_acquire); /* pairs with input_push */
+	/* pairs with input_push */
+	uint32_t tail = atomic_load_explicit(&input.tail, memory_order_acquire);
 	unsigned done = 0;
 
 	(void)p;
@@ -85,14 +88,15 @@ static bool console_arm(struct device_poller *p)
 static struct device_poller console_poller = { .poll = console_poll, .arm = console_arm };
 static struct console_dev hosted_console = { .name = "hosted", .write = hosted_console_write };
 
-/* ---- the console's thread ------------------------------------------------------------------------- */
+/* ---- the console's thread -------------------------------------------------------------------- */
 
 /* Pairs with console_poll. Waits for room. */
 static void input_push(const char *text, size_t len)
 {
 	while (len) {
 		uint32_t tail = atomic_load_explicit(&input.tail, memory_order_relaxed);
-		uint32_t room = INPUT_BYTES - (tail - atomic_load_explicit(&input.head, memory_order_acquire));
+		uint32_t room = INPUT_BYTES -
+				(tail - atomic_load_explicit(&input.head, memory_order_acquire));
 		uint32_t at = tail & (INPUT_BYTES - 1), piece = min_of(room, INPUT_BYTES - at);
 
 		if (!room) {
@@ -141,14 +145,15 @@ static void *console_thread(void *arg)
 	}
 }
 
-/* ---- start -------------------------------------------------------------------------------------------- */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 static void tty_restore(void)
 {
 	tcsetattr(STDIN_FILENO, TCSANOW, &tty_before);
 }
 
-/* Keys arrive one by one and unseen; Ctrl-C stays a signal. Not when we are a background job, which the terminal would stop. */
+/* Keys arrive one by one and unseen; Ctrl-C stays a signal. Not when we are a background job, which
+ * the terminal would stop. */
 static void tty_prepare(void)
 {
 	struct termios t;

@@ -1,14 +1,14 @@
 /*
- * nic: a network interface whose other end is libslirp, the user-mode network that QEMU has too: gateway 10.0.2.2,
- * name server 10.0.2.3, this machine 10.0.2.15 by DHCP; fec0::/64 by router advertisement. Host ports forwarded with -hostfwd
- * listen on 127.0.0.1.
+ * nic: a network interface whose other end is libslirp, the user-mode network that QEMU has too:
+ * gateway 10.0.2.2, name server 10.0.2.3, this machine 10.0.2.15 by DHCP; fec0::/64 by router
+ * advertisement. Host ports forwarded with -hostfwd listen on 127.0.0.1.
  *
  *   owner core: tx_reserve, tx_commit, tx_kick --> tx ring --> the network's thread: slirp_input
  *   owner core: poll, rx --------------------- <-- rx ring <-- send_packet
  *                    rx_return, or at once --> free ring --> (next send_packet)
  *
- * Each ring has one producer and one consumer; indices only grow. The thread sleeps in poll(2) and is woken by an eventfd; the core by its
- * doorbell.
+ * Each ring has one producer and one consumer; indices only grow. The thread sleeps in poll(2) and
+ * is woken by an eventfd; the core by its doorbell.
  */
 #include "drivers/nic.h"
 
@@ -74,7 +74,7 @@ static struct {
 
 #define slot(i) ((i) & (NIC_SLOTS - 1))
 
-/* ---- owner core ------------------------------------------------------------------------------- */
+/* ---- owner core ------------------------------------------------------------------------------ */
 
 static void *nic_tx_reserve(struct nic *n)
 {
@@ -108,8 +108,10 @@ static void nic_tx_kick(struct nic *n)
 	(void)n;
 	if (net.tx_next == atomic_load_explicit(&net.tx_tail, memory_order_relaxed))
 		return;
-	atomic_store_explicit(&net.tx_tail, net.tx_next, memory_order_release); /* pairs with net_send_all */
-	atomic_thread_fence(memory_order_seq_cst);				/* our tail, then its `asleep` */
+	/* pairs with net_send_all */
+	atomic_store_explicit(&net.tx_tail, net.tx_next, memory_order_release);
+	/* our tail, then its `asleep` */
+	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&net.asleep, memory_order_relaxed)) {
 		this_core()->count->nic_kicks++;
 		net_wake();
@@ -121,7 +123,8 @@ static void rx_free_push(uint16_t index)
 	uint32_t tail = atomic_load_explicit(&net.free_tail, memory_order_relaxed);
 
 	net.free_ring[slot(tail)] = index;
-	atomic_store_explicit(&net.free_tail, tail + 1, memory_order_release); /* pairs with net_send_packet */
+	/* pairs with net_send_packet */
+	atomic_store_explicit(&net.free_tail, tail + 1, memory_order_release);
 }
 
 static void nic_rx_return(struct nic *n, void *buf)
@@ -139,7 +142,8 @@ static uint32_t nic_rx_free(struct nic *n)
 
 static unsigned nic_poll(struct nic *n, unsigned budget)
 {
-	uint32_t tail = atomic_load_explicit(&net.rx_tail, memory_order_acquire); /* pairs with net_send_packet */
+	/* pairs with net_send_packet */
+	uint32_t tail = atomic_load_explicit(&net.rx_tail, memory_order_acquire);
 	uint32_t head = atomic_load_explicit(&net.rx_head, memory_order_relaxed);
 	uint32_t drops = atomic_load_explicit(&net.drops, memory_order_relaxed);
 	struct counters *count = this_core()->count;
@@ -213,7 +217,7 @@ static bool nic_poller_arm(struct device_poller *p)
 	return nic_arm(&net.nic);
 }
 
-/* ---- what libslirp calls, on the network's thread ---------------------------------------------------- */
+/* ---- what libslirp calls, on the network's thread -------------------------------------------- */
 
 static ssize_t net_send_packet(const void *buf, size_t len, void *opaque)
 {
@@ -222,7 +226,8 @@ static ssize_t net_send_packet(const void *buf, size_t len, void *opaque)
 	uint16_t index;
 
 	(void)opaque;
-	if (len > sizeof(net.rx[0].bytes) || head == atomic_load_explicit(&net.free_tail, memory_order_acquire)) {
+	if (len > sizeof(net.rx[0].bytes) ||
+	    head == atomic_load_explicit(&net.free_tail, memory_order_acquire)) {
 		atomic_fetch_add_explicit(&net.drops, 1, memory_order_relaxed);
 		return (ssize_t)len; /* as a wire would: TCP sends it again */
 	}
@@ -280,7 +285,8 @@ static void net_poll_fd(int fd, void *opaque)
 
 static void net_notify(void *opaque)
 {
-	(void)opaque; /* only ever called on this thread, which looks at everything before it sleeps */
+	/* only ever called on this thread, which looks at everything before it sleeps */
+	(void)opaque;
 }
 
 static const SlirpCb net_callbacks = {
@@ -295,7 +301,7 @@ static const SlirpCb net_callbacks = {
 	.timer_new_opaque = net_timer_new,
 };
 
-/* ---- the network's thread ------------------------------------------------------------------------------- */
+/* ---- the network's thread -------------------------------------------------------------------- */
 
 static const struct {
 	int slirp;
@@ -363,7 +369,9 @@ static void net_wait(void)
 	int n;
 
 	if (net.ra_expire_ms != INT64_MAX)
-		wait_ms = net.ra_expire_ms > now_ms ? (uint32_t)min_of(net.ra_expire_ms - now_ms, 60000) : 0;
+		wait_ms = net.ra_expire_ms > now_ms
+				  ? (uint32_t)min_of(net.ra_expire_ms - now_ms, 60000)
+				  : 0;
 	net.fds[0] = (struct pollfd){ .fd = net.wake_fd, .events = POLLIN };
 	net.fd_count = 1;
 	slirp_pollfds_fill(net.slirp, &wait_ms, net_add_poll, NULL);
@@ -373,7 +381,8 @@ static void net_wait(void)
 		wait_ms = 0;
 	n = poll(net.fds, net.fd_count, (int)wait_ms);
 	atomic_store(&net.asleep, 0);
-	if (n > 0 && net.fds[0].revents && read(net.wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+	if (n > 0 && net.fds[0].revents && read(net.wake_fd, &count, sizeof(count)) < 0 &&
+	    errno != EAGAIN)
 		panic("nic: eventfd: errno %d", errno);
 	slirp_pollfds_poll(net.slirp, n < 0, net_get_revents, NULL);
 	if (net.ra_expire_ms <= net_clock_ns(NULL) / 1000000) {
@@ -394,7 +403,7 @@ static void *net_thread(void *arg)
 	return NULL;
 }
 
-/* ---- start -------------------------------------------------------------------------------------------------- */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 static void net_forward(const struct hosted_forward *f)
 {
@@ -404,14 +413,20 @@ static void net_forward(const struct hosted_forward *f)
 	inet_pton(AF_INET, "10.0.2.15", &guest);
 	if (!slirp_add_hostfwd(net.slirp, 0, host, f->host_port, guest, f->guest_port))
 		return;
-	fprintf(stderr, "sluice: port %u of 127.0.0.1 cannot be used: %s\n", f->host_port, strerror(errno));
+	fprintf(stderr, "sluice: port %u of 127.0.0.1 cannot be used: %s\n", f->host_port,
+		strerror(errno));
 	arch_poweroff(2);
 }
 
 void hosted_nic_init(unsigned core)
 {
-	/* the addresses of QEMU's user network, so that nothing else need know which machine this is */
-	SlirpConfig c = { .version = 4, .in_enabled = true, .in6_enabled = true, .vprefix_len = 64, .vhostname = "sluice" };
+	/* the addresses of QEMU's user network, so that nothing else need know which machine this
+	 * is */
+	SlirpConfig c = { .version = 4,
+			  .in_enabled = true,
+			  .in6_enabled = true,
+			  .vprefix_len = 64,
+			  .vhostname = "sluice" };
 
 	inet_pton(AF_INET, "10.0.2.0", &c.vnetwork);
 	inet_pton(AF_INET, "255.255.255.0", &c.vnetmask);
@@ -437,13 +452,17 @@ void hosted_nic_init(unsigned core)
 		.mac = { 0x52, 0x54, 0x00, 0x12, 0x34, 0x56 },
 		.mtu = NIC_MTU,
 		.core = core,
-		.rx_csum_done = true, /* frames come through memory, from a sender that computes them */
+		/* frames come through memory, from a sender that computes them */
+		.rx_csum_done = true,
 		.driver = &net,
 	};
-	net.poller = (struct device_poller){ .poll = nic_poller_poll, .flush = nic_poller_flush, .arm = nic_poller_arm };
+	net.poller = (struct device_poller){ .poll = nic_poller_poll,
+					     .flush = nic_poller_flush,
+					     .arm = nic_poller_arm };
 	nic_add(&net.nic);
 	device_poller_add(core, &net.poller);
 	hosted_thread_start("network", net_thread, NULL);
-	kprint("nic0: user-mode network (libslirp %s), %u forwarded port%s, core %u\n", slirp_version_string(),
-	       hosted_options.forward_count, hosted_options.forward_count == 1 ? "" : "s", core);
+	kprint("nic0: user-mode network (libslirp %s), %u forwarded port%s, core %u\n",
+	       slirp_version_string(), hosted_options.forward_count,
+	       hosted_options.forward_count == 1 ? "" : "s", core);
 }

@@ -1,5 +1,6 @@
 /*
- * probe: which devices this process has, and the little they share: threads and words to wait on. Boot core.
+ * probe: which devices this process has, and the little they share: threads and words to wait on.
+ * Boot core.
  */
 #include <linux/futex.h>
 #include <pthread.h>
@@ -29,7 +30,8 @@ void hosted_thread_start(const char *name, void *(*run)(void *), void *arg)
 	pthread_attr_destroy(&attr);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (err) {
-		fprintf(stderr, "sluice: cannot start the thread of the %s: %s\n", name, strerror(err));
+		fprintf(stderr, "sluice: cannot start the thread of the %s: %s\n", name,
+			strerror(err));
 		arch_poweroff(2);
 	}
 	pthread_setname_np(thread, name);

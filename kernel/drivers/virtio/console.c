@@ -1,9 +1,11 @@
 /*
- * console (virtio): a console behind two virtqueues (VIRTIO 1.1, section 5.3), without the multiport extension: port 0 only.
+ * console (virtio): a console behind two virtqueues (VIRTIO 1.1, section 5.3), without the
+ * multiport extension: port 0 only.
  *
- * Output runs under the console's lock, on any core: text is copied into the one send buffer as soon as the device has given it
- * back. Input belongs to the owner core. A device that gives back what it does not have is given up as a console; the serial port, if there
- * is one, stays what the panic path uses anyway.
+ * Output runs under the console's lock, on any core: text is copied into the one send buffer as
+ * soon as the device has given it back. Input belongs to the owner core. A device that gives back
+ * what it does not have is given up as a console; the serial port, if there is one, stays what the
+ * panic path uses anyway.
  */
 #include "drivers/console.h"
 
@@ -162,7 +164,8 @@ int vcon_probe(struct vdev *v, uint32_t core)
 		vdev_fail(v);
 		return -ENODEV;
 	}
-	c->poller = (struct device_poller){.poll = vcon_poll, .arm = vcon_arm, .disarm = vcon_disarm};
+	c->poller =
+		(struct device_poller){ .poll = vcon_poll, .arm = vcon_arm, .disarm = vcon_disarm };
 	c->console = (struct console_dev){.name = "virtio", .core = core, .write = vcon_output};
 	device_poller_add(core, &c->poller);
 	kprint("console: virtio, core %u\n", core);

@@ -1,5 +1,6 @@
 /*
- * mmio: the registers of virtio-mmio version 2 (VIRTIO 1.1, section 4.2.2) and the start sequence (3.1.1).
+ * mmio: the registers of virtio-mmio version 2 (VIRTIO 1.1, section 4.2.2) and the start sequence
+ * (3.1.1).
  *
  * Boot core at boot, the device's owner core afterwards. No state but the device's own.
  */

@@ -1,7 +1,8 @@
 /*
  * mmio: virtio devices behind memory-mapped registers (VIRTIO 1.1, section 4.2), version 2 only.
  *
- * A device belongs to one core, which makes every call below once the system runs; at boot the boot core does.
+ * A device belongs to one core, which makes every call below once the system runs; at boot the boot
+ * core does.
  */
 #ifndef DRIVERS_VIRTIO_MMIO_H
 #define DRIVERS_VIRTIO_MMIO_H
@@ -41,15 +42,16 @@ struct vdev {
 	uint64_t features; /* negotiated */
 };
 
-/* Looks at the slot: fills v->id (0: nothing there). A slot that is not virtio, or a version-1 ("legacy") device, is refused
- * with a printed sentence and -ENODEV. */
+/* Looks at the slot: fills v->id (0: nothing there). A slot that is not virtio, or a version-1
+ * ("legacy") device, is refused with a printed sentence and -ENODEV. */
 must_use int vdev_open(struct vdev *v, paddr_t base, uint32_t irq);
 
 /* Gives the device to `core` and routes its interrupt there. 0, or the machine's refusal. */
 must_use int vdev_route(struct vdev *v, uint32_t core);
 
-/* Resets the device and negotiates (3.1.1, steps 1 to 6): takes of `wanted` what it offers; VERSION_1 and `needed` it must
- * offer. 0, or -ENODEV after a printed sentence. After the reset the device touches no memory of ours. */
+/* Resets the device and negotiates (3.1.1, steps 1 to 6): takes of `wanted` what it offers;
+ * VERSION_1 and `needed` it must offer. 0, or -ENODEV after a printed sentence. After the reset the
+ * device touches no memory of ours. */
 must_use int vdev_negotiate(struct vdev *v, uint64_t wanted, uint64_t needed);
 
 /* Largest size of queue `index`, 0 if the device has no such queue. */
@@ -65,7 +67,8 @@ void vdev_fail(struct vdev *v);
 uint32_t vdev_status(struct vdev *v);
 /* Why the device interrupts (VDEV_IRQ_*), acknowledged. */
 uint32_t vdev_interrupts(struct vdev *v);
-/* Copies `len` bytes of the configuration space as one consistent state (2.4.1). `off` and `len` as the fields are aligned. */
+/* Copies `len` bytes of the configuration space as one consistent state (2.4.1). `off` and `len` as
+ * the fields are aligned. */
 void vdev_config(struct vdev *v, uint32_t off, void *dst, uint32_t len);
 
 /* `size` limited to what the device can, rounded down to a power of two; 0: no such queue. */
@@ -78,7 +81,8 @@ static inline uint16_t vdev_queue_size(struct vdev *v, uint16_t index, uint32_t 
 	return (uint16_t)size;
 }
 
-/* Drivers: take a routed-to-be device, or refuse it with a sentence. Boot core. 0 or -errno (already printed). */
+/* Drivers: take a routed-to-be device, or refuse it with a sentence. Boot core. 0 or -errno
+ * (already printed). */
 int vblk_probe(struct vdev *v, uint32_t core);
 int vnet_probe(struct vdev *v, uint32_t core);
 int vrng_probe(struct vdev *v, uint32_t core);

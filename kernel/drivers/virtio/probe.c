@@ -1,7 +1,9 @@
 /*
- * probe: finds the devices of the machine in the device tree and gives each to its driver and its core (drivers.h).
+ * probe: finds the devices of the machine in the device tree and gives each to its driver and its
+ * core (drivers.h).
  *
- * Devices are recognised by what they say they are, never by their slot. Boot core, once, before the other cores run.
+ * Devices are recognised by what they say they are, never by their slot. Boot core, once, before
+ * the other cores run.
  */
 #include <libfdt.h>
 
@@ -16,8 +18,8 @@ struct node {
 	uint32_t irq; /* 0: none */
 };
 
-/* `reg` with the parent's cell counts; the first cell of `interrupts` is the source number for APLIC and PLIC alike
- * (RISC-V AIA 1.0, and the PLIC's and APLIC's device-tree bindings). */
+/* `reg` with the parent's cell counts; the first cell of `interrupts` is the source number for
+ * APLIC and PLIC alike (RISC-V AIA 1.0, and the PLIC's and APLIC's device-tree bindings). */
 static bool node_read(const void *fdt, int at, struct node *n)
 {
 	int parent = fdt_parent_offset(fdt, at), len;

@@ -1,5 +1,6 @@
 /*
- * queue: the cold half of split virtqueues; layout, doorbells and interrupt suppression. See queue.h.
+ * queue: the cold half of split virtqueues; layout, doorbells and interrupt suppression. See
+ * queue.h.
  *
  * Owner core only.
  */

@@ -1,10 +1,12 @@
 /*
- * queue: a split virtqueue as its driver sees it (VIRTIO 1.1, section 2.6). Knows no device and no transport.
+ * queue: a split virtqueue as its driver sees it (VIRTIO 1.1, section 2.6). Knows no device and no
+ * transport.
  *
  *   vq_push* --> vq_flush (index, one doorbell) --> device --> vq_pending --> vq_take*
  *
- * A queue belongs to one core, like its device. The device writes the used ring whenever it likes and may lie: what is
- * read there is a claim, and vq_pending is the only number the driver loops by. Nothing here trusts it with an address.
+ * A queue belongs to one core, like its device. The device writes the used ring whenever it likes
+ * and may lie: what is read there is a claim, and vq_pending is the only number the driver loops
+ * by. Nothing here trusts it with an address.
  */
 #ifndef DRIVERS_VIRTIO_QUEUE_H
 #define DRIVERS_VIRTIO_QUEUE_H
@@ -23,7 +25,8 @@ struct vq_desc {
 #define VQ_NEXT 1ull
 #define VQ_WRITE 2ull
 #define VQ_INDIRECT 4ull
-#define vq_rest(len, flags, next) ((uint64_t)(len) | (uint64_t)(flags) << 32 | (uint64_t)(next) << 48)
+#define vq_rest(len, flags, next)                                                                  \
+	((uint64_t)(len) | (uint64_t)(flags) << 32 | (uint64_t)(next) << 48)
 
 /* 2.6.6; used_event stands behind the ring (2.6.7) */
 struct vq_avail {
@@ -63,10 +66,12 @@ struct vq {
 size_t vq_bytes(uint16_t size);
 /* Lays a queue out in zeroed, page-aligned memory that lives for ever. */
 void vq_init(struct vq *q, void *mem, uint16_t size);
-/* Forgets everything; the device must not know the queue at this moment. Descriptors are zeroed too. */
+/* Forgets everything; the device must not know the queue at this moment. Descriptors are zeroed
+ * too. */
 void vq_reset(struct vq *q);
 
-/* Offers the chain that begins at `head`; the device sees it after vq_flush. At most `size` at a time. */
+/* Offers the chain that begins at `head`; the device sees it after vq_flush. At most `size` at a
+ * time. */
 static inline void vq_push(struct vq *q, uint16_t head)
 {
 	q->avail->ring[q->pushed++ & q->mask] = head;
@@ -87,8 +92,8 @@ static inline uint16_t vq_outstanding(const struct vq *q)
 	return (uint16_t)(q->pushed - q->taken);
 }
 
-/* Entries the device says it has given back since the last vq_take. More than vq_outstanding is a lie. Before reading them:
- * arch_after_dma (once per batch). */
+/* Entries the device says it has given back since the last vq_take. More than vq_outstanding is a
+ * lie. Before reading them: arch_after_dma (once per batch). */
 static inline uint16_t vq_pending(const struct vq *q)
 {
 	return (uint16_t)(__atomic_load_n(&q->used->idx, __ATOMIC_RELAXED) - q->taken);
@@ -99,9 +104,11 @@ static inline struct vq_used_elem vq_take(struct vq *q)
 	return q->used->ring[q->taken++ & q->mask];
 }
 
-/* Asks for an interrupt on the next used entry; then look: returns true if there is one already (2.6.7, 2.6.8). */
+/* Asks for an interrupt on the next used entry; then look: returns true if there is one already
+ * (2.6.7, 2.6.8). */
 bool vq_irq_on(struct vq *q);
-/* No interrupts, please. A hint: the device may raise one nevertheless, and does after 65,536 entries. */
+/* No interrupts, please. A hint: the device may raise one nevertheless, and does after 65,536
+ * entries. */
 void vq_irq_off(struct vq *q);
 
 #endif

@@ -6,8 +6,8 @@
 
 #include "base/types.h"
 
-/* Takes the port at `base` (registers 2^shift bytes apart), interrupt source `irq` (0: none), for `core`, and attaches it as the
- * console. Boot core. */
+/* Takes the port at `base` (registers 2^shift bytes apart), interrupt source `irq` (0: none), for
+ * `core`, and attaches it as the console. Boot core. */
 void uart_probe(paddr_t base, unsigned shift, uint32_t irq, uint32_t core);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * lwipopts: lwIP as Sluice uses it: no operating system beneath it (NO_SYS), the raw API only, everything on the one
- * net core, all memory in pools that exist from boot.
+ * lwipopts: lwIP as Sluice uses it: no operating system beneath it (NO_SYS), the raw API only,
+ * everything on the one net core, all memory in pools that exist from boot.
  *
  * Set once, no state. Numbers that depend on each other are checked by lwIP's own init.c.
  */
@@ -12,7 +12,8 @@
 #define SYS_LIGHTWEIGHT_PROT 0
 #define LWIP_SOCKET 0
 #define LWIP_NETCONN 0
-#define LWIP_TIMERS_CUSTOM 1 /* net/timers.c drives the cyclic timers from the core's own timer heap */
+#define LWIP_TIMERS_CUSTOM                                                                         \
+	1 /* net/timers.c drives the cyclic timers from the core's own timer heap */
 #define LWIP_STATS 0
 
 /* ---- memory: fixed-size pools (lwippools.h), nothing grows ---- */
@@ -34,14 +35,15 @@
 #define MEMP_NUM_ARP_QUEUE 64
 #define PBUF_POOL_SIZE 256
 #define PBUF_POOL_BUFSIZE 1536
-/* The receive window lives in the device's buffers and the pools of lwippools.h, not in PBUF_POOL alone; net/netif.c drops
- * large frames early when both run low. */
+/* The receive window lives in the device's buffers and the pools of lwippools.h, not in PBUF_POOL
+ * alone; net/netif.c drops large frames early when both run low. */
 #define LWIP_DISABLE_TCP_SANITY_CHECKS 1
 
 /* ---- Ethernet and IP ---- */
 #define LWIP_IPV4 1
 #define LWIP_IPV6 1
-#define IPV6_FRAG_COPYHEADER 1 /* two pointers do not fit the fragment header that they would replace */
+#define IPV6_FRAG_COPYHEADER                                                                       \
+	1 /* two pointers do not fit the fragment header that they would replace */
 #define LWIP_RAW 0
 #define ARP_TABLE_SIZE 16
 #define ARP_QUEUEING 1
@@ -51,7 +53,8 @@
 #define IP_FRAG 1
 #define IP_DEFAULT_TTL 64
 #define IP_SOF_BROADCAST 1
-#define LWIP_IPV6_MLD 0 /* its 100 ms timer would wake an idle core; no switch that snoops is in our way */
+#define LWIP_IPV6_MLD                                                                              \
+	0 /* its 100 ms timer would wake an idle core; no switch that snoops is in our way */
 #define LWIP_IPV6_AUTOCONFIG 1
 #define LWIP_IPV6_NUM_ADDRESSES 4
 #define LWIP_ND6_QUEUEING 1
@@ -87,7 +90,7 @@
 /* ---- UDP ---- */
 #define LWIP_UDP 1
 
-/* ---- checksums: in software, with data summed while it is copied; off per interface when the device does them ---- */
+/* ---- checksums: in software, with data summed while it is copied; off per interface when the device does them --- */
 #define LWIP_CHECKSUM_ON_COPY 1
 #define LWIP_CHECKSUM_CTRL_PER_NETIF 1
 

@@ -1,6 +1,7 @@
 /*
- * unity: lwIP as one translation unit, so that the compiler sees through the many small functions between a frame and a
- * connection. The sources are the fetched ones, unchanged; being found through the system include path they bring no warnings of ours.
+ * unity: lwIP as one translation unit, so that the compiler sees through the many small functions
+ * between a frame and a connection. The sources are the fetched ones, unchanged; being found
+ * through the system include path they bring no warnings of ours.
  *
  * Net core only, like everything in lwIP.
  */

@@ -20,7 +20,8 @@ void say_true(const char *name, bool good);
 /* Failures so far: what ring_main returns (0 or 1). */
 int say_verdict(void);
 
-/* One entry, filled by the caller through ring_sqe; submitted, awaited: its result (64 bits for a SYSCALL). */
+/* One entry, filled by the caller through ring_sqe; submitted, awaited: its result (64 bits for a
+ * SYSCALL). */
 int64_t say_wait(void);
 
 #endif

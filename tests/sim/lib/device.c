@@ -1,8 +1,9 @@
 /*
  * device: the simulator's disk and console.
  *
- * The disk takes up to `depth` requests, finishes each after a random delay, so in any order, and fails some. Data moves at the moment of
- * completion, straight to or from the frames of the pin: a frame that was freed meanwhile would be seen.
+ * The disk takes up to `depth` requests, finishes each after a random delay, so in any order, and
+ * fails some. Data moves at the moment of completion, straight to or from the frames of the pin: a
+ * frame that was freed meanwhile would be seen.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,11 +29,12 @@ static struct blk_req *finished[DEPTH_MAX];
 static unsigned slots_used, finished_count;
 static struct blk_dev disk_dev;
 
-/* ---- owner core --------------------------------------------------------------------------------- */
+/* ---- owner core ------------------------------------------------------------------------------ */
 
 static int disk_submit(struct blk_dev *d, struct blk_req *r)
 {
-	if (r->kind != BLK_FLUSH && (r->len % SECTOR || r->sector > d->sectors || r->len / SECTOR > d->sectors - r->sector))
+	if (r->kind != BLK_FLUSH &&
+	    (r->len % SECTOR || r->sector > d->sectors || r->len / SECTOR > d->sectors - r->sector))
 		return -EINVAL;
 	if (slots_used + finished_count >= sim_disk.depth)
 		return -EAGAIN;
@@ -74,7 +76,7 @@ static bool disk_arm(struct device_poller *p)
 
 static struct device_poller disk_poller = { .poll = disk_poll, .arm = disk_arm };
 
-/* ---- the device's side ------------------------------------------------------------------------------ */
+/* ---- the device's side ----------------------------------------------------------------------- */
 
 static void disk_move(const struct blk_req *r, uint32_t len)
 {
@@ -156,7 +158,7 @@ void sim_disk_make(unsigned sectors)
 	};
 }
 
-/* ---- console ---------------------------------------------------------------------------------------------- */
+/* ---- console --------------------------------------------------------------------------------- */
 
 void sim_console(const char *text, size_t len)
 {

@@ -11,7 +11,8 @@
 
 struct sim_core {
 	struct arch_fiber fiber;    /* the core's kernel context */
-	struct arch_fiber *current; /* what the stepper resumes: the kernel, or the program it runs */
+	/* what the stepper resumes: the kernel, or the program it runs */
+	struct arch_fiber *current;
 	bool started, idle, bell;
 	nsec_t deadline;
 	nsec_t tick; /* as given to arch_user_deadline */

@@ -1,15 +1,16 @@
 /*
- * sim: the whole kernel on one thread, by seed. Cores are fibers that a stepper runs one turn at a time in random order; time
- * is a number; the disk is memory with random delays, reordering and errors; programs are C functions that run where the
- * kernel believes a user thread runs.
+ * sim: the whole kernel on one thread, by seed. Cores are fibers that a stepper runs one turn at a
+ * time in random order; time is a number; the disk is memory with random delays, reordering and
+ * errors; programs are C functions that run where the kernel believes a user thread runs.
  *
  *   stepper --(random core that can run)--> core_turn ... arch_user_run --> program (prog.h) --door, fault, tick--> back
  *      ^                                        |
  *      +-- sim_yield: end of each turn, sleep, and wherever a program touches memory
  *
- * Each test runs once per seed in a process of its own, since a machine boots once. A test fails by sim_check, by a kernel
- * panic, by memory or ops not given back, when nothing can ever run again, or when it takes more steps than SIM_STEPS_MAX.
- * The same seed gives the same history, step by step; a failing run prints it.
+ * Each test runs once per seed in a process of its own, since a machine boots once. A test fails by
+ * sim_check, by a kernel panic, by memory or ops not given back, when nothing can ever run again,
+ * or when it takes more steps than SIM_STEPS_MAX. The same seed gives the same history, step by
+ * step; a failing run prints it.
  */
 #ifndef TESTS_SIM_H
 #define TESTS_SIM_H
@@ -33,8 +34,9 @@ struct sim_test {
 	unsigned disk_sectors; /* 0: no disk */
 };
 
-/* Runs every test with every seed (SEED=n: that one; SEEDS=n: the first n) and prints `ok NAME` or `FAIL NAME: why (seed N)`.
- * SIM_VERBOSE=1 shows the kernel's console. Returns the exit status of the program. */
+/* Runs every test with every seed (SEED=n: that one; SEEDS=n: the first n) and prints `ok NAME` or
+ * `FAIL NAME: why (seed N)`. SIM_VERBOSE=1 shows the kernel's console. Returns the exit status of
+ * the program. */
 int sim_main(const struct sim_test *tests, unsigned count);
 
 /* ---- for tests ------------------------------------------------------------------------------ */
@@ -64,13 +66,16 @@ void sim_until(bool (*done)(void *arg), void *arg);
 void sim_for(nsec_t ns);
 /* Calls fn(arg) as core `index`, between two of its turns. */
 void sim_on_core(unsigned index, void (*fn)(void *arg), void *arg);
-/* In the middle of what a core does: others may run. From programs and from fn of sim_on_core's callees only where a core could be
- * interrupted anyway. */
+/* In the middle of what a core does: others may run. From programs and from fn of sim_on_core's
+ * callees only where a core could be interrupted anyway. */
 void sim_yield(void);
 
-/* Starts a program, which is main(prog) on core `user_core` with its ring on core `home`. The process. */
-struct process *sim_spawn(void (*main)(struct sim_prog *p), void *arg, unsigned user_core, unsigned home);
-/* Steps until every spawned process is gone. Then the kernel must have as many free frames and ops as before the first. */
+/* Starts a program, which is main(prog) on core `user_core` with its ring on core `home`. The
+ * process. */
+struct process *sim_spawn(void (*main)(struct sim_prog *p), void *arg, unsigned user_core,
+			  unsigned home);
+/* Steps until every spawned process is gone. Then the kernel must have as many free frames and ops
+ * as before the first. */
 void sim_finish(void);
 /* Programs that are not gone yet; how many ended with a status other than 0. */
 unsigned sim_alive(void);
@@ -78,7 +83,7 @@ unsigned sim_failed_programs(void);
 /* Kills a process at once, whatever it does. */
 void sim_kill(struct process *p);
 
-/* ---- the disk --------------------------------------------------------------------------------------------- */
+/* ---- the disk -------------------------------------------------------------------------------- */
 
 struct sim_disk {
 	uint8_t *bytes;

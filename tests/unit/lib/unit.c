@@ -54,8 +54,8 @@ int unit_frames_after(void **state)
 
 	(void)state;
 	if (now != frames_before)
-		fprintf(stderr, "frames free: %llu before, %llu after\n", (unsigned long long)frames_before,
-			(unsigned long long)now);
+		fprintf(stderr, "frames free: %llu before, %llu after\n",
+			(unsigned long long)frames_before, (unsigned long long)now);
 	return now == frames_before ? 0 : -1;
 }
 

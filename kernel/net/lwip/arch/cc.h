@@ -3,9 +3,9 @@
  *
  * Set once, no state. Included by every lwIP file through lwip/arch.h.
  *
- * Protocol headers are not declared packed on riscv64: each of them has its natural layout (port.c asserts the
- * sizes), network drivers place frames so that the IP header is aligned, and without the attribute the
- * compiler reads a word with one load instead of four byte loads and shifts.
+ * Protocol headers are not declared packed on riscv64: each of them has its natural layout (port.c
+ * asserts the sizes), network drivers place frames so that the IP header is aligned, and without
+ * the attribute the compiler reads a word with one load instead of four byte loads and shifts.
  */
 #ifndef NET_LWIP_ARCH_CC_H
 #define NET_LWIP_ARCH_CC_H
@@ -15,7 +15,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* lwIP takes a C library that knows SSIZE_MAX to have the type as well, but looks for it in unistd.h. */
+/* lwIP takes a C library that knows SSIZE_MAX to have the type as well, but looks for it in
+ * unistd.h. */
 #ifdef SSIZE_MAX
 #include <sys/types.h>
 #endif
@@ -37,9 +38,11 @@ uint32_t net_port_random(void);
 
 /* Initial sequence numbers nobody outside can foresee (RFC 6528 asks for no more than that). */
 #define LWIP_HOOK_TCP_ISN(local_ip, local_port, remote_ip, remote_port)                            \
-	((void)(local_ip), (void)(local_port), (void)(remote_ip), (void)(remote_port), net_port_random())
+	((void)(local_ip), (void)(local_port), (void)(remote_ip), (void)(remote_port),             \
+	 net_port_random())
 
-/* The checksum of len bytes, not inverted, in the byte order of memory; and the same while copying. chksum.c */
+/* The checksum of len bytes, not inverted, in the byte order of memory; and the same while copying.
+ * chksum.c */
 uint16_t net_chksum(const void *data, int len);
 uint16_t net_chksum_copy(void *dst, const void *src, uint16_t len);
 #define LWIP_CHKSUM net_chksum
@@ -60,7 +63,8 @@ static inline uint32_t net_swap32(uint32_t v)
 #define lwip_htonl(v) net_swap32(v)
 #define lwip_ntohl(v) net_swap32(v)
 
-/* A freestanding compiler calls these even for six bytes; the builtins are the same functions, inlined where the size is known and small. */
+/* A freestanding compiler calls these even for six bytes; the builtins are the same functions,
+ * inlined where the size is known and small. */
 #define MEMCPY(dst, src, len) __builtin_memcpy(dst, src, len)
 #define SMEMCPY(dst, src, len) __builtin_memcpy(dst, src, len)
 #define memset(dst, v, len) __builtin_memset(dst, v, len)
