@@ -86,11 +86,12 @@ void *async_alloc(size_t bytes)
 
 void async_free(void *ptr)
 {
-	struct alloc_head *head = (struct alloc_head *)ptr - 1;
+	struct alloc_head *head;
 	struct io_uring_sqe *sqe;
 
 	if (!ptr)
 		return;
+	head = (struct alloc_head *)ptr - 1;
 	if (head->bytes <= 1ull << ALLOC_SHIFT_MAX) {
 		unsigned shift = alloc_shift(head->bytes);
 
@@ -103,5 +104,5 @@ void async_free(void *ptr)
 		ring_fill_syscall(sqe, SYS_munmap, (uint64_t)(uintptr_t)head, head->bytes, 0, 0, 0,
 				  0, ASYNC_TAG_NONE);
 	else
-		async_pages_free(head, head->bytes); /* the queue is full: the one case that waits */
+		async_pages_free(head, head->bytes); /* queue full: the one case that waits */
 }

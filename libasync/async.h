@@ -83,7 +83,7 @@ void async_cancel(struct async_co *co);
 int async_wait_any(struct async_co *const *cos, unsigned count);
 int async_wait_all(struct async_co *const *cos, unsigned count);
 
-/* ---- Groups: coroutines that do not outlive the block that started them ------------------------ */
+/* ---- Groups: coroutines that do not outlive the block that started them ---------------------- */
 
 /* struct async_group lives in the caller's frame: init, spawn any number, wait. */
 void async_group_init(struct async_group *group);
@@ -123,7 +123,7 @@ bool async_deadline_end(struct async_scope *scope);
 void async_shield_begin(struct async_scope *scope);
 void async_shield_end(struct async_scope *scope);
 
-/* ---- Coroutines among themselves --------------------------------------------------------------- */
+/* ---- Coroutines among themselves ------------------------------------------------------------- */
 
 /* All are plain structs, zero-initialised ones are ready for use; owned by whoever declares them;
  * nobody may wait on one that goes away. Waiters are woken in order of arrival. Calls answer 0, or
@@ -143,9 +143,9 @@ int async_event_wait(struct async_event *event);
 void async_event_set(struct async_event *event);
 void async_event_clear(struct async_event *event);
 
-/* A queue of values of one size, in an array of the caller's: `slots` holds `capacity` (at least 1) values of `size`
- * bytes. Sending waits while it is full, receiving while it is empty. After close, send answers -EPIPE, and
- * receive hands out what is left, then -EPIPE. */
+/* A queue of values of one size, in an array of the caller's: `slots` holds `capacity` (at least 1)
+ * values of `size` bytes. Sending waits while it is full, receiving while it is empty. After close,
+ * send answers -EPIPE, and receive hands out what is left, then -EPIPE. */
 void async_chan_init(struct async_chan *chan, void *slots, uint32_t size, uint32_t capacity);
 int async_chan_send(struct async_chan *chan, const void *value);
 int async_chan_recv(struct async_chan *chan, void *value);
@@ -154,7 +154,7 @@ int async_chan_trysend(struct async_chan *chan, const void *value);
 int async_chan_tryrecv(struct async_chan *chan, void *value);
 void async_chan_close(struct async_chan *chan);
 
-/* ---- Files and devices --------------------------------------------------------------------------- */
+/* ---- Files and devices ----------------------------------------------------------------------- */
 
 /* As their POSIX namesakes. read and write use the file's own position. Inline, in async_core.h: */
 /* int64_t async_read(int fd, void *buf, size_t len); */
@@ -165,7 +165,7 @@ void async_chan_close(struct async_chan *chan);
 /* off ~0 = the file's own position; rw_flags: RWF_* (uapi/fs.h). */
 int64_t async_readv(int fd, const struct iovec *iov, unsigned count, uint64_t off, int rw_flags);
 int64_t async_writev(int fd, const struct iovec *iov, unsigned count, uint64_t off, int rw_flags);
-/* Writes everything, however many pieces it takes: len, or -errno (then an unknown part is written). */
+/* Writes everything, however many pieces it takes: len, or -errno (and some part is written). */
 int64_t async_write_all(int fd, const void *buf, size_t len);
 
 int async_fsync(int fd);
@@ -183,12 +183,12 @@ int async_statx(int dir, const char *path, int flags, unsigned mask, struct stat
 /* Poll bits of which at least one is or becomes true (uapi/socket.h: POLLIN, ...). */
 int async_poll(int fd, uint32_t events);
 
-/* ---- Sockets ---------------------------------------------------------------------------------------- */
+/* ---- Sockets --------------------------------------------------------------------------------- */
 
 int async_socket(int domain, int type, int protocol);
 int async_bind(int fd, const void *addr, socklen_t addr_len);
 int async_listen(int fd, int backlog);
-/* addr and *addr_len may be NULL; they must stay valid, as everywhere, only until the call returns. */
+/* addr and addr_len may be NULL. */
 int async_accept(int fd, void *addr, socklen_t *addr_len, int flags);
 int async_connect(int fd, const void *addr, socklen_t addr_len);
 /* Inline, in async_core.h: */
@@ -208,20 +208,21 @@ int async_getsockname(int fd, void *addr, socklen_t *addr_len);
 int async_getpeername(int fd, void *addr, socklen_t *addr_len);
 
 /* Sends all of out[0..out_len), then receives into in: one linked pair of entries, one switch, and
- * the receive does not start before the peer took the data. `in` may be `out`: nothing is received before everything is
- * sent. Result as async_recv; an error of either half. out_len may be 0. Inline, in async_core.h: */
+ * the receive does not start before the peer took the data, so `in` may be `out`. Result as
+ * async_recv; an error of either half. out_len may be 0. Inline, in async_core.h: */
 /* int64_t async_exchange(int fd, const void *out, size_t out_len, void *in, size_t in_len); */
 
-/* A listening TCP socket on `port`, all addresses: IPv6 with IPv4 mapped into it, or IPv4 alone where there is no
- * IPv6. A descriptor or -errno. */
+/* A listening TCP socket on `port`, all addresses: IPv6 with IPv4 mapped into it, or IPv4 alone
+ * where there is no IPv6. A descriptor or -errno. */
 int async_listen_tcp(uint16_t port, int backlog);
 
-/* ---- Streams: one request, many answers ------------------------------------------------------------- */
+/* ---- Streams: one request, many answers ------------------------------------------------------ */
 
 /*
- * A multishot operation as an iterator. The stream lives in the caller's frame; exactly one coroutine calls next
- * and end. Answers that arrive while nobody asks are kept. When the kernel ends a multishot by itself (it ran out of
- * buffers or queue), next starts it again once what was kept is handed out.
+ * A multishot operation as an iterator. The stream lives in the caller's frame; exactly one
+ * coroutine calls next and end. Answers that arrive while nobody asks are kept. When the kernel
+ * ends a multishot by itself (it ran out of buffers or queue), next starts it again once what was
+ * kept is handed out.
  *
  *	struct async_stream conns;
  *	async_accept_each(&conns, listener, 0);
@@ -233,27 +234,29 @@ int async_listen_tcp(uint16_t port, int backlog);
 void async_accept_each(struct async_stream *stream, int fd, int flags);
 /* Received bytes arrive in buffers of `pool`. */
 void async_recv_each(struct async_stream *stream, int fd, struct async_bufs *pool);
-/* The next answer: descriptor or count (*buf: where the bytes are, if it is not NULL; give it back with async_bufs_put),
- * 0 at the end of a connection, or -errno. */
+/* The next answer: a descriptor; or a count, *buf being where the bytes are (give it back with
+ * async_bufs_put); 0 at the end of a connection; or -errno. buf may be NULL for descriptors. */
 int64_t async_stream_next(struct async_stream *stream, void **buf);
-/* Always: withdraws the request, waits until the kernel has let go; closes or gives back what was kept. */
+/* Always: withdraws the request and waits until the kernel has let go; closes or gives back what
+ * was kept. */
 void async_stream_end(struct async_stream *stream);
 
-/* A ring of `count` (power of two, at most 32768) buffers of `size` bytes that the kernel picks from. 0 or -errno; the
- * group number is chosen by the library. fini: no stream may use it any more. */
+/* A ring of `count` (power of two, at most 32768) buffers of `size` bytes that the kernel picks
+ * from. 0 or -errno; the library chooses the group's number. fini: no stream uses it any more. */
 int async_bufs_init(struct async_bufs *bufs, uint32_t count, uint32_t size);
 void async_bufs_put(struct async_bufs *bufs, void *buf);
 void async_bufs_fini(struct async_bufs *bufs);
 
-/* ---- Any system call ---------------------------------------------------------------------------------- */
+/* ---- Any system call ------------------------------------------------------------------------- */
 
 /* nr: SYS_* (uapi/syscall.h). The full 64-bit result, or -errno. */
 int64_t async_syscall(uint16_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
 		      uint64_t a5);
 
-/* ---- Memory --------------------------------------------------------------------------------------------- */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
-/* Fresh zeroed pages, or NULL. populate: touched now, so that no page fault happens later. Unmapping is "always". */
+/* Fresh zeroed pages, or NULL. populate: touched now, so that no page fault happens later.
+ * Unmapping: always. */
 void *async_pages_alloc(size_t bytes, bool populate);
 void async_pages_free(void *pages, size_t bytes);
 /* Small objects, 16-byte aligned, not zeroed; NULL when memory ends. alloc may wait; free does only
@@ -261,26 +264,26 @@ void async_pages_free(void *pages, size_t bytes);
 void *async_alloc(size_t bytes);
 void async_free(void *ptr);
 
-/* ---- Text -------------------------------------------------------------------------------------------------- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 /* To descriptor 1, up to 1,000 bytes per call, in one write. The count written or -errno. */
 int async_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- The executor --------------------------------------------------------------------------------------------- */
+/* ---- The executor ---------------------------------------------------------------------------- */
 
-/* Makes stacks for `count` more coroutines now and touches them, so that later spawns neither wait nor fault.
- * 0 or -ENOMEM. */
-int async_prepare(unsigned count);
+/* Makes stacks for `count` coroutines now and touches their first `depth` bytes, so that later
+ * spawns neither wait nor fault. 0 or -ENOMEM. */
+int async_prepare(unsigned count, uint32_t depth);
 
 /* Always: ends the process with `status`. Returning from main does the same. */
 _Noreturn void async_exit(int status);
 
 /* Counts since start, for tests and benches. */
-/* struct async_stats { switches, parks, signals, ...}; const struct async_stats *async_stats(void); in async_core.h */
+/* const struct async_stats *async_stats(void); in async_core.h */
 
 /* Settings. A program may change them at any time; they hold from then on. */
 struct async_config {
-	uint32_t stack_bytes; /* of coroutines made from now on; a multiple of the page; default 32 KiB */
+	uint32_t stack_bytes; /* of coroutines made from now on; default 32 KiB */
 	uint64_t spin_ns;     /* idle: look at the completion queue for so long before parking */
 };
 extern struct async_config async_config;

@@ -25,7 +25,7 @@ struct async_co;
 enum async_tag {
 	ASYNC_TAG_IO = 0,     /* struct async_io: one answer */
 	ASYNC_TAG_STREAM = 1, /* struct async_stream: many answers */
-	ASYNC_TAG_LINK = 2,   /* struct async_co: first half of an exchange, answers only when it fails */
+	ASYNC_TAG_LINK = 2,   /* struct async_co: first half of an exchange: answers if it fails */
 	ASYNC_TAG_CANCEL = 3, /* struct async_io: a cancel of it was carried out */
 	ASYNC_TAG_CANCEL_STREAM = 4,
 	ASYNC_TAG_NONE = 5, /* nobody waits */
@@ -45,7 +45,7 @@ struct async_io {
 	uint8_t cancel_wanted; /* the waiter was told to stop; a cancel is or will be submitted */
 	uint8_t always;	      /* not to be cancelled */
 	uint8_t linked;	      /* second half of an exchange */
-	uint8_t cancels;      /* cancels submitted and not yet answered: the record stays till then */
+	uint8_t cancels;      /* submitted and not yet answered: the record stays till then */
 	struct async_io *cancel_next; /* list of cancels waiting for a free SQE */
 };
 
@@ -125,7 +125,7 @@ struct async_answer {
 struct async_stream {
 	struct async_co *waiter;   /* in next or end */
 	struct async_bufs *bufs;   /* NULL: answers are descriptors */
-	struct async_answer *kept; /* ring of `kept_size` (power of two) answers; made by the first next */
+	struct async_answer *kept; /* ring of `kept_size` (power of two) answers */
 	uint32_t kept_size, kept_head, kept_count;
 	int32_t fd;
 	int32_t flags;
@@ -178,7 +178,7 @@ struct async_exec {
 	struct async_co *run_head;
 	struct async_co **run_tail;
 	int32_t turns_left; /* switches until the slow path is visited anyway */
-	uint32_t answers_extra; /* CQEs beyond one per SQE; SQEs answered by silence count negative */
+	uint32_t answers_extra; /* CQEs beyond one per SQE; silent SQEs count negative */
 	struct async_io *cancels, **cancels_tail;
 	struct async_timer *timers;
 	struct async_co *free_stacks;
@@ -359,7 +359,9 @@ static inline int64_t async_send(int fd, const void *buf, size_t len, int flags)
 /* Second half only when the first failed: why. */
 int64_t async_exchange_failed(struct async_io *io, int64_t res);
 
-static inline int64_t async_exchange(int fd, const void *out, size_t out_len, void *in, size_t in_len)
+static inline __attribute__((always_inline)) int64_t async_exchange(int fd, const void *out,
+								    size_t out_len, void *in,
+								    size_t in_len)
 {
 	struct async_exec *x = &async_exec;
 	struct async_co *me = x->self;

@@ -51,7 +51,8 @@ static void exec_complete(struct async_exec *x, const struct io_uring_cqe *cqe)
 		((struct async_co *)record)->link_error = cqe->res;
 		return;
 	case ASYNC_TAG_CANCEL:
-		if (--io->cancels == 0 && io->done && io->co->state == ASYNC_IN_IO && io->co->io == io)
+		if (--io->cancels == 0 && io->done && io->co->state == ASYNC_IN_IO &&
+		    io->co->io == io)
 			async_ready(io->co);
 		return;
 	case ASYNC_TAG_CANCEL_STREAM:
@@ -269,7 +270,7 @@ static void exec_park(struct async_exec *x)
 	exec_check(x, n);
 }
 
-/* Nobody is runnable: makes sure the kernel works on what it was given, looks for a while, parks. */
+/* Nobody is runnable: makes sure the kernel has what it was given, looks for a while, parks. */
 static void exec_idle(struct async_exec *x)
 {
 	struct ring *r = &x->ring;

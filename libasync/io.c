@@ -182,8 +182,8 @@ static int io_sockname(int fd, void *addr, socklen_t *addr_len, uint32_t peer)
 	struct io_uring_sqe *sqe = async_io_begin(&io);
 
 	if (sqe) {
-		ring_fill(sqe, IORING_OP_URING_CMD, fd, SOCKET_URING_OP_GETSOCKNAME, io_addr(addr), 0,
-			  0, io_addr(&io));
+		ring_fill(sqe, IORING_OP_URING_CMD, fd, SOCKET_URING_OP_GETSOCKNAME, io_addr(addr),
+			  0, 0, io_addr(&io));
 		sqe->optlen = peer;
 		sqe->addr3 = io_addr(addr_len);
 	}

@@ -62,7 +62,7 @@ struct ring {
 
 /* The ring this process was born with; valid from the first line of ring_main. */
 extern struct ring ring_native;
-/* What a program without coroutines defines; libasync's own (weak) starts the coroutines and calls main. */
+/* What a program without coroutines defines; libasync's own (weak) starts them and calls main. */
 int ring_main(struct ring *ring, int argc, char **argv);
 /* What the kernel told about it (uapi/sluice.h). */
 extern const struct sluice_start *ring_start_info;
@@ -120,9 +120,9 @@ static inline void ring_fill(struct io_uring_sqe *sqe, uint8_t opcode, int32_t f
 }
 
 /* Fills a system call (uapi/sluice.h); the answer is sluice_wide_result of its CQE. */
-static inline void ring_fill_syscall(struct io_uring_sqe *sqe, uint16_t nr, uint64_t a0, uint64_t a1,
-				     uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
-				     uint64_t user_data)
+static inline void ring_fill_syscall(struct io_uring_sqe *sqe, uint16_t nr, uint64_t a0,
+				     uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+				     uint64_t a5, uint64_t user_data)
 {
 	ring_word *w = (ring_word *)sqe;
 
@@ -223,8 +223,8 @@ static inline void ring_advance(struct ring *ring, uint32_t n)
  * 0, or -errno of the enter; returns early for no other reason. */
 int ring_wait(struct ring *ring, uint32_t n);
 
-/* Spins until `n` CQEs are ready, at most `ticks` of the clock; true when they are. On a polled ring
- * only. The loop is bracketed by marks and is the whole of this function, so that instruction
+/* Spins until `n` CQEs are ready, at most `ticks` of the clock; true when they are. On a polled
+ * ring only. The loop is bracketed by marks and is the whole of this function, so that instruction
  * counts can leave it out. */
 bool ring_spin(struct ring *ring, uint32_t n, uint64_t ticks);
 #define RING_MARK_SPIN_BEGIN 0x20

@@ -6,8 +6,8 @@
  *   | guard page (no access) | ... grows down ... | struct async_co |
  *
  * Pages below the first are committed when they are first touched. The free list is last in,
- * first out, so that warm pages are used first. Stacks are never unmapped: the most that were alive at
- * once stay mapped. A coroutine puts its own stack back while it still runs on it for its very last
+ * first out, so that warm pages are used first. Stacks are never unmapped: the most that were
+ * alive at once stay mapped. A coroutine puts its own stack back while it still runs on it for its very last
  * steps; that is sound because nobody takes one in between (one thread, no wait).
  */
 #include "internal.h"
@@ -90,29 +90,20 @@ void async_stack_put(struct async_co *co)
 	async_exec.free_stacks = co;
 }
 
-int async_prepare(unsigned count)
+int async_prepare(unsigned count, uint32_t depth)
 {
-	struct async_co *taken = NULL;
-	int err = 0;
+	struct async_co *taken = NULL, *co;
+	unsigned made;
 
-	while (!err && count) {
-		struct async_co *co = async_stack_get();
-
-		if (!co) {
-			err = -ENOMEM;
-			break;
-		}
-		/* the page with the control block is touched; now the one below it */
-		*(volatile char *)((char *)co - 4096) = 0;
+	for (made = 0; made < count && (co = async_stack_get()) != NULL; made++) {
+		for (uint32_t at = 0; at < depth && at < co->stack_bytes; at += 4096)
+			((volatile char *)co)[-(int64_t)at - 1] = 0;
 		co->next = taken;
 		taken = co;
-		count--;
 	}
-	while (taken) {
-		struct async_co *co = taken;
-
+	while ((co = taken) != NULL) {
 		taken = co->next;
 		async_stack_put(co);
 	}
-	return err;
+	return made == count ? 0 : -ENOMEM;
 }

@@ -47,7 +47,8 @@ _Static_assert(sizeof(struct sluice_syscall_sqe) == sizeof(struct io_uring_sqe),
 _Static_assert(offsetof(struct sluice_syscall_sqe, nr) == offsetof(struct io_uring_sqe, fd),
 	       "the number is in the low half of fd");
 _Static_assert(offsetof(struct sluice_syscall_sqe, a0) == offsetof(struct io_uring_sqe, off), "a0");
-_Static_assert(offsetof(struct sluice_syscall_sqe, a1) == offsetof(struct io_uring_sqe, addr), "a1");
+_Static_assert(offsetof(struct sluice_syscall_sqe, a1) == offsetof(struct io_uring_sqe, addr),
+	       "a1");
 _Static_assert(offsetof(struct sluice_syscall_sqe, a2) == offsetof(struct io_uring_sqe, len), "a2");
 _Static_assert(offsetof(struct sluice_syscall_sqe, user_data) ==
 		       offsetof(struct io_uring_sqe, user_data),

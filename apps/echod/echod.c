@@ -16,8 +16,8 @@
 
 static struct async_sem echo_room = { .count = ECHO_CONNS_MAX };
 
-/* `n` bytes fill `small`: goes on with a larger buffer until a receive leaves that partly empty. What the next
- * one brings is in `small` again: as async_recv. */
+/* `n` bytes fill `small`: goes on with a larger buffer until a receive leaves that partly empty.
+ * What the next one brings is in `small` again: as async_recv. */
 static int64_t echo_large(int fd, char *large, char *small, int64_t n)
 {
 	__builtin_memcpy(large, small, (size_t)n);
@@ -79,7 +79,7 @@ int main(int argc, char **argv)
 		async_printf("echod: cannot listen on port %u: error %d\n", port, -listener);
 		return 1;
 	}
-	if (async_prepare(ECHO_CONNS_READY))
+	if (async_prepare(ECHO_CONNS_READY, ECHO_SMALL + 1024))
 		async_printf("echod: little memory: connections will be slower to start\n");
 	async_group_init(&group);
 	async_accept_each(&conns, listener, 0);

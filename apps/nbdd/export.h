@@ -23,11 +23,12 @@ struct export {
 	bool read_only;
 	int fd;	   /* disk; -1: memory */
 	char *ram; /* memory */
-	/* memory: one bit per EXPORT_RAM_BLOCK bytes, set while the block is known to be all zero */
+	/* memory: one bit per EXPORT_RAM_BLOCK bytes, set while they are known to be all zero */
 	uint64_t *zero_map;
 };
 
-/* Opens "/path" (name "disk") or "ram:SIZE[K|M|G]" (name "ram", touched whole). 0, or -errno after a printed sentence. */
+/* Opens "/path" (name "disk") or "ram:SIZE[K|M|G]" (name "ram", touched whole). 0, or -errno after
+ * a printed sentence. */
 int export_open(struct export *ex, const char *what);
 
 /* All: [off, off + len) lies inside the export. 0 or -errno. May wait. */

@@ -3,7 +3,8 @@
  * leaves.
  *
  * An option that makes no sense gets the protocol's error and the client may go on; a message
- * that cannot be parsed at all, or one longer than any option of ours could be, ends the connection. Export "" is the first one.
+ * that cannot be parsed at all, or one past all measure, ends the connection. Export "" is the
+ * first one.
  */
 #include <string.h>
 

@@ -163,7 +163,7 @@ int main(int argc, char **argv)
 		async_printf("nbdd: cannot listen on port %s: error %d\n", argv[1], -listener);
 		return 1;
 	}
-	if (pool_prepare(POOLS_READY) || async_prepare(WORKERS_READY))
+	if (pool_prepare(POOLS_READY) || async_prepare(WORKERS_READY, 2048))
 		async_printf("nbdd: little memory: connections will be slower to start\n");
 	async_group_init(&group);
 	nbdd_say_ready();

@@ -1,6 +1,5 @@
 /*
- * What if a coroutine is told to stop, wherever it waits: in the kernel, in a queue, asleep, joining?
- * What if the canceller and the completion come in the same turn? Does clean-up run, do
+ * What if a coroutine is told to stop, wherever it waits: in the kernel, in a queue, asleep? What if the canceller and the completion come in the same turn? Does clean-up run, do
  * shields hold, does the kernel let go before the call returns?
  */
 #include "lib/async_check.h"
@@ -110,7 +109,7 @@ static void test_race(void)
 	int64_t in_time = 0;
 
 	for (int i = 0; i < 400; i++) {
-		struct async_co *co = async_spawn(short_wait, (void *)(intptr_t)(i * 500));
+		struct async_co *co = async_spawn(short_wait, (void *)(intptr_t)(i * 1000));
 		uint64_t end = async_now_ns() + 100000;
 		int64_t result;
 

