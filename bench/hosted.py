@@ -2,11 +2,12 @@
 own io_uring and beside a bare pair of rings that only copies?
 
 All take N entries per store of the tail (per enter) and have at most 256 under way. One round runs
-each of them once, so that a neighbour's noise meets all; medians are compared.
+each of them once, so that a neighbour's noise meets all; medians are compared. These are seconds, not
+instructions: a busy host makes the pairs of threads (ours, the copy ring, sqpoll) slow first.
 """
 import statistics
 
-from measure import run_host
+from measure import AHEAD, run_host
 
 BATCHES = (32, 128)
 FLAGS = ("enter", "regfd", "defer", "defer+regfd", "sqpoll")
@@ -15,7 +16,7 @@ MS = 100
 
 
 def sluice(bench, batch):
-    (line,), _ = bench.results(smp=2, machine="hosted", run=f"/bin/b_nop pipe {MS} {batch}")
+    (line,), _ = bench.results(smp=2, machine="hosted", prefix=AHEAD, run=f"/bin/b_nop pipe {MS} {batch}")
     return int(line["ops"]) * 1e6 / int(line["us"])
 
 
@@ -24,9 +25,9 @@ def measure(bench):
         rates = {name: [] for name in ("sluice", "copy") + FLAGS}
         for _ in range(ROUNDS):
             rates["sluice"].append(sluice(bench, batch))
-            rates["copy"].append(float(run_host("copy_ring", batch, MS)))
+            rates["copy"].append(float(run_host("copy_ring", batch, MS, prefix=AHEAD)))
             for flags in FLAGS:
-                rates[flags].append(float(run_host("uring_nop", flags, batch, MS)))
+                rates[flags].append(float(run_host("uring_nop", flags, batch, MS, prefix=AHEAD)))
         median = {name: statistics.median(values) for name, values in rates.items()}
         best = max(FLAGS, key=lambda name: median[name])
         note = f"{median['sluice'] / 1e6:.1f} M/s against {best} {median[best] / 1e6:.1f} M/s"

@@ -24,7 +24,9 @@ static uint64_t asked, answered; /* sums of user_data */
 static void nop_fill(struct ring *ring, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
-		ring_fill(ring_sqe(ring), IORING_OP_NOP, -1, 0, 0, 0, 0, ring->sq_next);
+		struct io_uring_sqe *sqe = ring_sqe(ring);
+
+		ring_fill(sqe, IORING_OP_NOP, -1, 0, 0, 0, 0, ring->sq_next);
 		asked += ring->sq_next;
 	}
 	ring_publish(ring);

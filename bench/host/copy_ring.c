@@ -85,9 +85,9 @@ int main(int argc, char **argv)
 	if (argc != 3)
 		die("usage: copy_ring BATCH MS");
 	batch = (uint32_t)number(argv[1], 1, ENTRIES);
-	pin_to(0);
 	if (pthread_create(&server, NULL, serve, NULL))
 		die("no second thread");
+	pin_to(0);
 	for (unsigned n = 0; !stop || head != tail; n++) {
 		uint32_t ready = atomic_load_explicit(&answered.value, memory_order_acquire);
 		uint32_t free = ENTRIES -
