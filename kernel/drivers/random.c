@@ -2,7 +2,8 @@
  * random: unpredictable bytes: ChaCha20 (RFC 8439, section 2.3) with a key that is replaced at
  * every use, so that what was given out cannot be computed from what is kept.
  *
- *   arch_entropy, devices --> root generator (one, under a spinlock) --new key whenever the root was fed--> one generator per core
+ *   arch_entropy, devices --> root generator (one, under a spinlock) --new key whenever the
+ *   root was fed--> one generator per core
  *
  * Any core, never parks. A core's generator is touched by that core only.
  */

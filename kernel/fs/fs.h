@@ -2,7 +2,8 @@
  * fs: names that lead to files: the devices below /dev, and what the initrd archive holds. There is
  * no other file system.
  *
- *   /dev/vda ...    block devices, byte by byte; whole blocks go between the program's frames and the device (blkfile.c)
+ *   /dev/vda ...    block devices, byte by byte; whole blocks go between the program's frames and the
+ *                   device (blkfile.c)
  *   /dev/null, zero, random, urandom, console, counters
  *   everything else the initrd, read-only
  */

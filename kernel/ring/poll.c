@@ -3,7 +3,8 @@
  * Runs on the file's core; removal looks for its target in the ring's own table and so on the
  * ring's core.
  *
- *   LOOK --no bit--> parked on file->pollers --file_poll_wake--> LOOK --bits--> done with the bits; multishot: one more CQE and back
+ *   LOOK --no bit--> parked on file->pollers --file_poll_wake--> LOOK --bits--> done with the
+ *   bits; multishot: one more CQE and back
  *
  * A multishot is edge-like: it reports again after the next wake, not while the bits merely stay.
  */

@@ -2,7 +2,8 @@
  * blk: a host file as disk "vda". One thread does the host's calls, oldest request first, so a
  * flush covers every write that was done before it.
  *
- *   submit --> batch (owner core only) --flush--> todo (atomic stack) --> the disk's thread --> done (atomic stack) --> poll
+ *   submit --> batch (owner core only) --flush--> todo (atomic stack) -->
+ *   the disk's thread --> done (atomic stack) --> poll
  *
  * A request's driver[0] links it in either stack. At most BLK_DEPTH requests are out; then submit
  * answers -EAGAIN and `room` is woken when one comes back.

@@ -1,7 +1,8 @@
 /*
  * console: stdin and stdout of this process as the console device.
  *
- *   stdin, SIGINT/SIGTERM --> the console's thread --> ring of bytes, attention --> owner core's poller --> console_take
+ *   stdin, SIGINT/SIGTERM --> the console's thread --> ring of bytes, attention -->
+ *   owner core's poller --> console_take
  *   console_write --> (drivers/console.c) --> console_dev.write --> stdout, never more than it takes without waiting
  *
  * The first SIGINT, SIGTERM or SIGHUP asks for an orderly end, as Ctrl-X does; the second ends the

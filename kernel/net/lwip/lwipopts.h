@@ -90,7 +90,8 @@
 /* ---- UDP ---- */
 #define LWIP_UDP 1
 
-/* ---- checksums: in software, with data summed while it is copied; off per interface when the device does them --- */
+/* ---- checksums: in software, with data summed while it is copied; off per interface when the
+ * device does them ---- */
 #define LWIP_CHECKSUM_ON_COPY 1
 #define LWIP_CHECKSUM_CTRL_PER_NETIF 1
 

@@ -3,7 +3,8 @@
  * time in random order; time is a number; the disk is memory with random delays, reordering and
  * errors; programs are C functions that run where the kernel believes a user thread runs.
  *
- *   stepper --(random core that can run)--> core_turn ... arch_user_run --> program (prog.h) --door, fault, tick--> back
+ *   stepper --(random core that can run)--> core_turn ... arch_user_run --> program (prog.h)
+ *      --door, fault, tick--> back
  *      ^                                        |
  *      +-- sim_yield: end of each turn, sleep, and wherever a program touches memory
  *
