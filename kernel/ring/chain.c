@@ -232,6 +232,7 @@ void ring_accept_careful(struct core *c, struct ring *r, const struct io_uring_s
 	int err;
 
 	c->hand = NULL;
+	r->ops_held++;
 	op->ring = r;
 	op->row = row;
 	op->user_data = sqe->user_data;

@@ -56,8 +56,10 @@ struct door {
 unsigned ring_take(struct core *c, struct ring *r, unsigned max);
 /* One SQE, already copied, goes into the core's hand (which must not be NULL). */
 void ring_accept(struct core *c, struct ring *r, const struct io_uring_sqe *sqe);
-/* The core's hand, from the pool if it has none. NULL: the pool is empty. */
-struct op *ring_refill_hand(struct core *c);
+/* The core's hand, from the pool if it has none. NULL: `r` holds its share of the pool. */
+struct op *ring_refill_hand(struct core *c, const struct ring *r);
+/* Gives a finished op back to the pool it came from. */
+void op_release(struct core *c, struct op *op);
 /* The same for a trap: takes from the ops kept back for doors too. */
 struct op *ring_door_hand(struct core *c);
 /* The op's terminal CQE, and what hangs on it: chain, drain, timeouts. Ring's core; op->life is OP_DONE. */

@@ -83,7 +83,7 @@ static void ring_strip(struct core *c, struct ring *r)
 			container_of(t->slot, struct door, slot)->quick_fd = QUICK_NONE;
 	}
 	while ((held = list_pop_front(&r->overflow)))
-		op_free(c, list_item(held, struct op, link));
+		op_release(c, list_item(held, struct op, link));
 	ring_groups_drop(r);
 	ring_bufs_drop(r);
 	ring_files_drop(r);

@@ -112,8 +112,10 @@ static void op_go_home(struct mail *m)
 	op_free(this_core(), container_of(m, struct op, mail));
 }
 
-static void op_release(struct core *c, struct op *op)
+void op_release(struct core *c, struct op *op)
 {
+	if (op->ring && op->home == op->ring->core)
+		op->ring->ops_held--;
 	if (op->home == c->index) {
 		op_free(c, op);
 		return;
@@ -242,6 +244,8 @@ static struct op *more_carrier(struct core *c, const struct op *op, int32_t res,
 	if (!held)
 		return NULL;
 	held->ring = op->ring;
+	if (op->ring->core == c->index)
+		op->ring->ops_held++;
 	held->user_data = op->user_data;
 	held->res = res;
 	held->cqe_flags = flags;
@@ -280,10 +284,24 @@ bool op_post_more(struct op *op, int32_t res, uint32_t cqe_flags)
 
 /* ---- submissions ----------------------------------------------------------------------------------------- */
 
-struct op *ring_refill_hand(struct core *c)
+/*
+ * A ring may hold as many ops as are still free: a single greedy ring gets half of the pool, two a third each, and there is always
+ * something left for the next one. The last ops are the doors': a program that holds its share must still be able to leave.
+ */
+static inline bool ring_may_take(const struct core *c, const struct ring *r)
 {
-	/* the last ops are the doors': a program that fills the pool must still be able to leave, and so must its neighbours */
-	if (!c->hand && ops_free_count(c) > c->rings->door_ops)
+	uint32_t free = ops_free_count((struct core *)c);
+
+	return free > c->rings->door_ops && r->ops_held <= free;
+}
+
+struct op *ring_refill_hand(struct core *c, const struct ring *r)
+{
+	if (likely(c->hand && !r->ops_held))
+		return c->hand;
+	if (unlikely(!ring_may_take(c, r)))
+		return NULL;
+	if (!c->hand)
 		c->hand = op_alloc(c);
 	return c->hand;
 }
@@ -305,6 +323,7 @@ struct list *ring_bucket(struct ring *r, uint64_t user_data)
 static void hand_leave(struct core *c, struct ring *r, struct op *op)
 {
 	c->hand = NULL;
+	r->ops_held++;
 	list_push_back(ring_bucket(r, op->user_data), &op->inflight);
 	r->inflight_count++;
 }
@@ -325,6 +344,7 @@ static void hand_finish(struct core *c, struct ring *r, struct op *op)
 	}
 	op->life = OP_DONE;
 	c->hand = NULL;
+	r->ops_held++;
 }
 
 /*
@@ -485,7 +505,7 @@ static struct op *take_again(struct core *c, struct ring *r, uint64_t avail, uin
 		*left += avail - *want; /* a chain is not cut where our batch ends */
 		*want = avail;
 	}
-	hand = ring_refill_hand(c);
+	hand = ring_refill_hand(c, r);
 	if (hand)
 		hand->ring = r;
 	return hand;
@@ -509,7 +529,7 @@ static inline __attribute__((always_inline)) uint64_t take(struct core *c, struc
 	struct io_uring_sqe *const ring_end = r->sqes_end;
 	const bool array = r->sq_array;
 	struct io_uring_sqe sqe __attribute__((aligned(8)));
-	struct op *hand = ring_refill_hand(c);
+	struct op *hand = ring_refill_hand(c, r);
 	uint64_t want, left;
 	bool quick = true;
 	uint32_t tail;
@@ -611,7 +631,7 @@ static unsigned rings_run(struct core *c)
 			unsigned n = ring_take(c, r, BATCH_MAX);
 
 			if (!n)
-				break; /* the op pool is empty: back-pressure */
+				break; /* it holds its share of the pool: back-pressure */
 			done += n;
 		}
 	}
@@ -631,10 +651,13 @@ static bool rings_arm(struct core *c)
 	}
 	/* Our flags, then the tails; a program stores its tail, then loads the flags. */
 	atomic_thread_fence(memory_order_seq_cst);
-	list_for_each(pos, &rc->rings)
-		work |= ring_has_sqes(list_item(pos, struct ring, link));
-	/* With the pool empty only a completion can help, and that will wake us. */
-	return (work && ops_free_count(c)) || executor_has_work(c);
+	list_for_each(pos, &rc->rings) {
+		struct ring *r = list_item(pos, struct ring, link);
+
+		/* A ring that holds its share waits for a completion, and that will wake us. */
+		work |= ring_has_sqes(r) && ring_may_take(c, r);
+	}
+	return work || executor_has_work(c);
 }
 
 static void rings_disarm(struct core *c)

@@ -77,6 +77,7 @@ struct ring {
 	uint8_t kind;	       /* enum ring_kind */
 	uint8_t slow;	       /* RING_SLOW_* */
 	uint8_t result64;      /* opted in to 64-bit results in 16-byte CQEs */
+	uint32_t ops_held;     /* ops of this core's pool that left the hand for this ring and are not back: its share */
 	uint32_t watchers;     /* entries on waiters, counted and overflow together: 0 is the quick answer */
 	uint8_t batch_failed;  /* an entry of this batch was refused: without SUBMIT_ALL the batch ends behind it */
 	uint8_t native;	       /* the last close of a file cancels its operations */
