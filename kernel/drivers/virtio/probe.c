@@ -6,6 +6,7 @@
  * the other cores run.
  */
 #include <libfdt.h>
+#include <string.h>
 
 #include "base/print.h"
 #include "drivers/virtio/mmio.h"
@@ -13,17 +14,19 @@
 #include "mm/frames.h"
 #include "uapi/errno.h"
 
+#define DEPTH_MAX 8
+#define SLOTS_MAX 32
+
 struct node {
 	paddr_t base;
 	uint32_t irq; /* 0: none */
 };
 
-/* `reg` with the parent's cell counts; the first cell of `interrupts` is the source number for
- * APLIC and PLIC alike (RISC-V AIA 1.0, and the PLIC's and APLIC's device-tree bindings). */
-static bool node_read(const void *fdt, int at, struct node *n)
+/* `reg` with the parent's cell count; the first cell of `interrupts` is the source number for APLIC
+ * and PLIC alike (RISC-V AIA 1.0, and the PLIC's and APLIC's device-tree bindings). */
+static bool node_read(const void *fdt, int at, int cells, struct node *n)
 {
-	int parent = fdt_parent_offset(fdt, at), len;
-	int cells = parent < 0 ? 2 : fdt_address_cells(fdt, parent);
+	int len;
 	const fdt32_t *reg = fdt_getprop(fdt, at, "reg", &len);
 	const fdt32_t *irq;
 
@@ -55,15 +58,6 @@ static uint32_t owner(uint32_t role)
 	return c ? c->index : 0;
 }
 
-static void probe_uart(const void *fdt)
-{
-	int at = fdt_node_offset_by_compatible(fdt, -1, "ns16550a");
-	struct node n;
-
-	if (at >= 0 && node_read(fdt, at, &n))
-		uart_probe(n.base, node_u32(fdt, at, "reg-shift", 0), n.irq, owner(ROLE_SERVES));
-}
-
 static int probe_virtio(struct vdev *v)
 {
 	switch (v->id) {
@@ -81,30 +75,59 @@ static int probe_virtio(struct vdev *v)
 	return -ENODEV;
 }
 
-static void probe_slots(const void *fdt)
+static void probe_slot(const struct node *n)
 {
-	int at = fdt_node_offset_by_compatible(fdt, -1, "virtio,mmio");
+	struct vdev found = {0}, *v;
 
-	for (; at >= 0; at = fdt_node_offset_by_compatible(fdt, at, "virtio,mmio")) {
-		struct vdev found = {0}, *v;
+	if (vdev_open(&found, n->base, n->irq) || !found.id)
+		return;
+	v = frames_boot_alloc(sizeof(*v));
+	*v = found;
+	(void)!probe_virtio(v); /* refusals have been printed */
+}
+
+/* One walk over the tree, remembering the nodes above: libfdt would look for a node's parent by
+ * walking from the root each time. The serial port is probed at once, so that the devices behind it
+ * are announced on it; slots are kept in their order. */
+static unsigned probe_walk(const void *fdt, struct node slots[SLOTS_MAX])
+{
+	int above[DEPTH_MAX + 1] = {0};
+	unsigned count = 0;
+	int depth = 0;
+
+	for (int at = 0; at >= 0 && depth >= 0; at = fdt_next_node(fdt, at, &depth)) {
+		const char *kind = fdt_getprop(fdt, at, "compatible", NULL);
 		struct node n;
+		bool uart;
 
-		if (!node_read(fdt, at, &n) || vdev_open(&found, n.base, n.irq) || !found.id)
+		if (depth <= DEPTH_MAX)
+			above[depth] = at;
+		if (!kind || !depth || depth > DEPTH_MAX)
 			continue;
-		v = frames_boot_alloc(sizeof(*v));
-		*v = found;
-		(void)!probe_virtio(v); /* refusals have been printed */
+		uart = !fdt_node_check_compatible(fdt, at, "ns16550a");
+		if (!uart && strcmp(kind, "virtio,mmio"))
+			continue;
+		if (!node_read(fdt, at, fdt_address_cells(fdt, above[depth - 1]), &n))
+			continue;
+		if (uart)
+			uart_probe(n.base, node_u32(fdt, at, "reg-shift", 0), n.irq, owner(ROLE_SERVES));
+		else if (count < SLOTS_MAX)
+			slots[count++] = n;
 	}
+	return count;
 }
 
 void drivers_init(void)
 {
 	const void *fdt = arch_boot.fdt;
+	struct node slots[SLOTS_MAX];
+	unsigned count;
 
 	if (!fdt) {
 		kprint("drivers: no device tree, no devices\n");
 		return;
 	}
-	probe_uart(fdt);
-	probe_slots(fdt);
+	count = probe_walk(fdt, slots);
+	for (unsigned i = 0; i < count; i++)
+		probe_slot(&slots[i]);
 }
