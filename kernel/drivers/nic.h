@@ -3,7 +3,8 @@
  * drivers/hosted/nic.c.
  *
  * Owned by one core (a net core); every function here is called on it. Frames are whole Ethernet
- * frames without FCS.
+ * frames without FCS. They lie, in both directions, two bytes behind a multiple of eight: an IPv4
+ * header is then aligned to eight bytes, and so is the payload behind it and a TCP header.
  */
 #ifndef DRIVERS_NIC_H
 #define DRIVERS_NIC_H

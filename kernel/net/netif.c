@@ -1,16 +1,18 @@
 /*
  * netif: frames between a network card and lwIP.
  *
- * Net core only. A received frame is lent to lwIP in the device's own buffer (a custom pbuf around it), so an acknowledgement costs no copy and data
- * is copied once, into the program's pages. Whoever drops the last reference gives the buffer back; when that happens
- * before rx() returns, the driver is simply told to use it again.
+ * Net core only. A received frame is lent to lwIP in the device's own buffer (a custom pbuf around
+ * it), so an acknowledgement costs no copy and data is copied once, into the program's pages.
+ * Whoever drops the last reference gives the buffer back; when that happens before rx() returns,
+ * the driver is simply told to use it again.
  *
  *   rx() --lent--> lwIP --freed inside rx()--> driver reuses the buffer at once
  *                    |
  *                    +--kept: queued on a socket, out of order, a fragment--> freed later --> rx_return
  *
- * When the device runs low on buffers, frames are copied instead; when memory for copies is out too, large frames are dropped (their sender
- * repeats them) and small ones, which are mostly acknowledgements that free memory, are still lent.
+ * When the device runs low on buffers, frames are copied instead; when memory for copies is out
+ * too, large frames are dropped (their sender repeats them) and small ones, which are mostly
+ * acknowledgements that free memory, are still lent.
  */
 #include "net/netif.h"
 
@@ -68,7 +70,8 @@ static struct pbuf *rx_lend(struct nic *nic, void *buf, uint8_t *from, uint32_t 
 	l->nic = nic;
 	l->buf = buf;
 	lent_now = l;
-	return pbuf_alloced_custom(PBUF_RAW, (uint16_t)len, PBUF_REF, &l->pbuf, from, (uint16_t)len);
+	return pbuf_alloced_custom(PBUF_RAW, (uint16_t)len, PBUF_REF, &l->pbuf, from,
+				   (uint16_t)len);
 }
 
 static bool rx(struct nic *nic, void *buf, uint8_t *frame, uint32_t len)
@@ -143,6 +146,17 @@ static err_t tx(struct netif *netif, struct pbuf *p)
 	return ERR_OK;
 }
 
+const uint8_t *net_if_next_hop(struct net_if *n, uint32_t ip)
+{
+	ip4_addr_t next = { ip };
+	struct eth_addr *mac;
+	const ip4_addr_t *at;
+
+	if (!ip4_addr_netcmp(&next, netif_ip4_addr(&n->netif), netif_ip4_netmask(&n->netif)))
+		next = *netif_ip4_gw(&n->netif);
+	return etharp_find_addr(&n->netif, &next, &mac, &at) < 0 ? NULL : mac->addr;
+}
+
 void net_if_kick(struct net_if *n)
 {
 	if (!n->kick)
@@ -163,10 +177,12 @@ static err_t netif_setup(struct netif *netif)
 	netif->mtu = n->nic->mtu;
 	netif->hwaddr_len = sizeof(n->nic->mac);
 	memcpy(netif->hwaddr, n->nic->mac, sizeof(n->nic->mac));
-	netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_LINK_UP;
+	netif->flags =
+		NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_LINK_UP;
 	if (n->nic->rx_csum_done)
-		NETIF_SET_CHECKSUM_CTRL(netif, NETIF_CHECKSUM_ENABLE_ALL & ~(NETIF_CHECKSUM_CHECK_TCP |
-									     NETIF_CHECKSUM_CHECK_UDP));
+		NETIF_SET_CHECKSUM_CTRL(netif,
+					NETIF_CHECKSUM_ENABLE_ALL & ~(NETIF_CHECKSUM_CHECK_TCP |
+								      NETIF_CHECKSUM_CHECK_UDP));
 	return ERR_OK;
 }
 

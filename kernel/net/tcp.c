@@ -1,12 +1,14 @@
 /*
  * tcp: TCP sockets over lwIP's raw API.
  *
- * Net core only. The connection block (pcb) belongs to lwIP, which may free it inside any of its callbacks after telling us through
- * on_error; from then on the socket is GONE and only what was received already can still be read. A callback never runs a program's
- * operation: it queues, notes and wakes.
+ * Net core only. The connection block (pcb) belongs to lwIP, which may free it inside any of its
+ * callbacks after telling us through on_error; from then on the socket is GONE and only what was
+ * received already can still be read. A callback never runs a program's operation: it queues, notes
+ * and wakes.
  *
- * A child of a listener becomes a socket when its handshake is complete; it counts against the listener's backlog until it is accepted.
- * What close() leaves behind (data not yet acknowledged, the closing handshake) is lwIP's alone: the pcb goes on without a socket.
+ * A child of a listener becomes a socket when its handshake is complete; it counts against the
+ * listener's backlog until it is accepted. What close() leaves behind (data not yet acknowledged,
+ * the closing handshake) is lwIP's alone: the pcb goes on without a socket.
  */
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/tcp.h"
@@ -14,9 +16,10 @@
 #include "net/sock_impl.h"
 #include "uapi/errno.h"
 
-#define POLL_HALF_SECONDS 1 /* how often lwIP looks whether memory has come back for a writer that waits */
+#define POLL_HALF_SECONDS                                                                          \
+	1 /* how often lwIP looks whether memory has come back for a writer that waits */
 
-/* ---- the receive queue --------------------------------------------------------------------------- */
+/* ---- the receive queue ----------------------------------------------------------------------- */
 
 static void queue_push(struct sock *s, struct pbuf *p)
 {
@@ -66,7 +69,7 @@ static void queue_free(struct sock *s)
 	s->queued = 0;
 }
 
-/* ---- what lwIP tells us ----------------------------------------------------------------------------- */
+/* ---- what lwIP tells us ---------------------------------------------------------------------- */
 
 static void forget(struct tcp_pcb *pcb)
 {
@@ -78,8 +81,8 @@ static void forget(struct tcp_pcb *pcb)
 }
 
 /*
- * Both directions have ended while the program still holds the socket: lwIP finishes the connection (CLOSING, TIME_WAIT) and frees
- * the pcb without a word, so it is let go now.
+ * Both directions have ended while the program still holds the socket: lwIP finishes the connection
+ * (CLOSING, TIME_WAIT) and frees the pcb without a word, so it is let go now.
  */
 static void let_go(struct sock *s, struct tcp_pcb *pcb)
 {
@@ -245,12 +248,15 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 	return ERR_OK;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------ */
+/* ---- life ------------------------------------------------------------------------------------ */
 
-/* A TCP socket gets its pcb when it first needs one: options given before that are kept in the socket. */
+/* A TCP socket gets its pcb when it first needs one: options given before that are kept in the
+ * socket. */
 static int pcb_make(struct sock *s)
 {
-	uint8_t type = s->domain == AF_INET ? IPADDR_TYPE_V4 : s->v6only ? IPADDR_TYPE_V6 : IPADDR_TYPE_ANY;
+	uint8_t type = s->domain == AF_INET ? IPADDR_TYPE_V4
+		       : s->v6only          ? IPADDR_TYPE_V6
+					    : IPADDR_TYPE_ANY;
 	struct tcp_pcb *pcb;
 
 	if (s->tcp)
@@ -295,7 +301,8 @@ int sock_listen(struct sock *s, int backlog)
 			return ret;
 		s->bound = true;
 	}
-	/* lwIP replaces the pcb by a smaller one; a listener has no connection to lose, so no error callback. */
+	/* lwIP replaces the pcb by a smaller one; a listener has no connection to lose, so no error
+	 * callback. */
 	pcb = tcp_listen_with_backlog_and_err(s->tcp, limit, &err);
 	if (!pcb)
 		return sock_errno(err);
@@ -378,7 +385,8 @@ int sock_shutdown(struct sock *s, int how)
 	return 0;
 }
 
-/* lwIP had no memory for the FIN: it is asked again twice a second, the socket being gone already. */
+/* lwIP had no memory for the FIN: it is asked again twice a second, the socket being gone
+ * already. */
 static err_t close_again(void *arg, struct tcp_pcb *pcb)
 {
 	(void)arg;
@@ -393,7 +401,8 @@ static void close_listener(struct sock *s)
 		struct sock *child = list_item(list_pop_front(&s->accepted), struct sock, sibling);
 
 		child->listener = NULL;
-		child->linger = (struct linger){ .l_onoff = 1 }; /* nobody will ever read it: reset */
+		/* nobody will ever read it: reset */
+		child->linger = (struct linger){ .l_onoff = 1 };
 		file_put(&child->file);
 	}
 	tcp_arg(s->tcp, NULL);
@@ -414,8 +423,10 @@ void tcp_sock_close(struct sock *s)
 		close_listener(s);
 	} else if (pcb) {
 		forget(pcb);
-		/* Data that was never read: the peer must learn that it was lost (RFC 2525, section 2.17). */
-		if (s->state == SOCK_CONNECTED && (unread || (s->linger.l_onoff && !s->linger.l_linger)))
+		/* Data that was never read: the peer must learn that it was lost (RFC 2525, section
+		 * 2.17). */
+		if (s->state == SOCK_CONNECTED &&
+		    (unread || (s->linger.l_onoff && !s->linger.l_linger)))
 			tcp_abort(pcb);
 		else if (tcp_close(pcb) != ERR_OK)
 			tcp_poll(pcb, close_again, POLL_HALF_SECONDS);
@@ -424,7 +435,7 @@ void tcp_sock_close(struct sock *s)
 	queue_free(s);
 }
 
-/* ---- data --------------------------------------------------------------------------------------------------- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 uint32_t tcp_sock_room(const struct sock *s)
 {
@@ -514,9 +525,15 @@ int64_t sock_send_span(struct sock *s, struct aspace *as, uaddr_t at, uint64_t l
 	n = pin_user(as, at, min_of(len, (uint64_t)n), ACCESS_READ, &pin);
 	if (unlikely(n <= 0))
 		return n;
+	if (likely(pin.pages == 1 && (uint64_t)n == len &&
+		   flow_send(s, pin_flat(&pin), (uint32_t)n))) {
+		pin_release(&pin);
+		return n;
+	}
 	if (likely(pin.pages == 1)) {
 		err_t err = tcp_write(s->tcp, pin_flat(&pin), (u16_t)n,
-				      TCP_WRITE_FLAG_COPY | ((uint64_t)n < len ? TCP_WRITE_FLAG_MORE : 0));
+				      TCP_WRITE_FLAG_COPY |
+					      ((uint64_t)n < len ? TCP_WRITE_FLAG_MORE : 0));
 
 		if (unlikely(err != ERR_OK))
 			n = err == ERR_MEM ? -EAGAIN : sock_errno(err);
@@ -556,7 +573,8 @@ int64_t tcp_sock_send(struct sock *s, const struct pin *pin, uint32_t n, bool mo
 
 		run = min_of(min_of(run, n - done), 0xffffu);
 		err = tcp_write(s->tcp, from, (u16_t)run,
-				TCP_WRITE_FLAG_COPY | (more || done + run < n ? TCP_WRITE_FLAG_MORE : 0));
+				TCP_WRITE_FLAG_COPY |
+					(more || done + run < n ? TCP_WRITE_FLAG_MORE : 0));
 		if (err != ERR_OK) {
 			if (err != ERR_MEM)
 				return done ? (int64_t)done : sock_errno(err);
@@ -573,7 +591,7 @@ void tcp_sock_flush(struct sock *s)
 		tcp_output(s->tcp);
 }
 
-/* ---- options ----------------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 int tcp_sock_option(struct sock *s, int level, int name, int32_t value)
 {

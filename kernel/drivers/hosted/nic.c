@@ -35,7 +35,8 @@
 
 struct frame {
 	uint32_t len;
-	uint8_t bytes[FRAME_BYTES - 4];
+	uint8_t unused[6]; /* as drivers/nic.h wants frames to lie */
+	uint8_t bytes[FRAME_BYTES - 10];
 };
 _Static_assert(sizeof(struct frame) == FRAME_BYTES, "frame slots are 2 KiB");
 

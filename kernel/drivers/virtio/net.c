@@ -1,16 +1,18 @@
 /*
  * net (virtio): a network interface behind two virtqueues (VIRTIO 1.1, section 5.1).
  *
- * Descriptor i of a queue describes buffer i of that queue for ever: handing a buffer over is one ring entry. A buffer
- * is 2 KiB: six bytes nobody uses, the 12-byte header, the frame; so that the IP header begins at a multiple of eight, and so does
- * the payload of TCP over IPv4 without options, which makes it cheap to copy.
+ * Descriptor i of a queue describes buffer i of that queue for ever: handing a buffer over is one
+ * ring entry. A buffer is 2 KiB: six bytes nobody uses, the 12-byte header, the frame; so that the
+ * IP header begins at a multiple of eight, and so does the payload of TCP over IPv4 without
+ * options, which makes it cheap to copy.
  *
  *   receive:  with the device --poll--> net's rx() --kept--> rx_return --> with the device
  *                                           +--not kept---------------^
  *   send:     free --tx_reserve, tx_commit--> with the device --poll--> free
  *
- * Owner core only. Doorbells wait for tx_kick. No checksum or segmentation offload is negotiated: the header is always zero. A device
- * that gives back what it does not have, or more bytes than a buffer holds, is logged and started over; frames in its queues are lost.
+ * Owner core only. Doorbells wait for tx_kick. No checksum or segmentation offload is negotiated:
+ * the header is always zero. A device that gives back what it does not have, or more bytes than a
+ * buffer holds, is logged and started over; frames in its queues are lost.
  */
 #include "drivers/nic.h"
 
@@ -77,7 +79,7 @@ static inline void vnet_give(struct vnet_queue *s, uint32_t i)
 	vq_push(&s->q, (uint16_t)i);
 }
 
-/* ---- starting and starting over ---------------------------------------------------------------- */
+/* ---- starting and starting over -------------------------------------------------------------- */
 
 static void vnet_lay_out(struct vnet_queue *s, uint64_t flags)
 {
@@ -88,7 +90,8 @@ static void vnet_lay_out(struct vnet_queue *s, uint64_t flags)
 	}
 }
 
-/* Negotiated with. `with_device` says which receive buffers are not net's; all send buffers come back. */
+/* Negotiated with. `with_device` says which receive buffers are not net's; all send buffers come
+ * back. */
 static int vnet_start(struct vnet *v)
 {
 	vnet_lay_out(&v->rx, VQ_WRITE);
@@ -116,8 +119,8 @@ static void vnet_start_over(struct vnet *v, const char *why, uint64_t what)
 	kprint("nic at %#llx: %s (%#llx); it starts over\n", (unsigned long long)v->vdev->base, why,
 	       (unsigned long long)what);
 	trace_event(TRACE_DEVICE, VIRTIO_ID_NET, 0, what);
-	if (++v->lies < LIES_MAX && !vdev_negotiate(v->vdev, v->vdev->features, v->vdev->features) &&
-	    !vnet_start(v))
+	if (++v->lies < LIES_MAX &&
+	    !vdev_negotiate(v->vdev, v->vdev->features, v->vdev->features) && !vnet_start(v))
 		return;
 	kprint("nic at %#llx: given up\n", (unsigned long long)v->vdev->base);
 	vdev_fail(v->vdev);
@@ -127,7 +130,7 @@ static void vnet_start_over(struct vnet *v, const char *why, uint64_t what)
 	v->dead = true;
 }
 
-/* ---- sending -------------------------------------------------------------------------------------- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 /* Takes sent buffers back; returns how many. */
 static noinline_fn unsigned vnet_reap(struct vnet *v)
@@ -173,7 +176,8 @@ static void vnet_tx_commit(struct nic *n, uint32_t len)
 	struct vnet *v = container_of(n, struct vnet, nic);
 	uint32_t i;
 
-	/* A start-over since the reservation has emptied the stack, or the caller is wrong about the buffer: the frame is lost. */
+	/* A start-over since the reservation has emptied the stack, or the caller is wrong about
+	 * the buffer: the frame is lost. */
 	if (unlikely(!v->tx_free_count || len > BUFFER_BYTES - FRAME_AT))
 		return;
 	i = v->tx_free[--v->tx_free_count];
@@ -192,7 +196,7 @@ static void vnet_tx_kick(struct nic *n)
 		this_core()->count->nic_kicks++;
 }
 
-/* ---- receiving ------------------------------------------------------------------------------------ */
+/* ---- receiving ------------------------------------------------------------------------------- */
 
 static void vnet_rx_return(struct nic *n, void *buf)
 {
@@ -256,7 +260,8 @@ static noinline_fn unsigned vnet_receive_all(struct vnet *v, unsigned n)
 			return 1;
 	if (v->vdev->irq_stays) {
 		vdev_interrupts(v->vdev);
-		(void)vq_irq_on(&v->rx.q); /* what came meanwhile is seen in the next turn, which our answer makes sure of */
+		/* what came meanwhile is seen in the next turn, which our answer makes sure of */
+		(void)vq_irq_on(&v->rx.q);
 	}
 	return n;
 }
@@ -298,7 +303,7 @@ static unsigned vnet_poll(struct nic *nic, unsigned budget)
 	return vnet_look(container_of(nic, struct vnet, nic), budget);
 }
 
-/* ---- sleep ------------------------------------------------------------------------------------------ */
+/* ---- sleep ----------------------------------------------------------------------------------- */
 
 static void vnet_interrupts(struct vnet *v)
 {
@@ -363,7 +368,7 @@ static void poller_disarm(struct device_poller *p)
 	vnet_disarm(&container_of(p, struct vnet, poller)->nic);
 }
 
-/* ---- finding out what the device is ------------------------------------------------------------------ */
+/* ---- finding out what the device is ---------------------------------------------------------- */
 
 static bool vnet_queue_init(struct vnet *v, struct vnet_queue *s, uint16_t index)
 {
@@ -388,7 +393,8 @@ static void vnet_describe(struct vnet *v)
 		vdev_config(v->vdev, CONFIG_MAC, n->mac, sizeof(n->mac));
 	} else {
 		random_bytes(n->mac, sizeof(n->mac));
-		n->mac[0] = (uint8_t)((n->mac[0] & 0xfe) | 2); /* locally administered, not a group */
+		/* locally administered, not a group */
+		n->mac[0] = (uint8_t)((n->mac[0] & 0xfe) | 2);
 	}
 	n->ops = &vnet_ops;
 	n->core = v->vdev->core;
@@ -423,7 +429,7 @@ int vnet_probe(struct vdev *vdev, uint32_t core)
 					   .arm = poller_arm,
 					   .disarm = poller_disarm};
 	device_poller_add(core, &v->poller);
-	kprint("nic: virtio, %02x:%02x:%02x:%02x:%02x:%02x, mtu %u, core %u\n", mac[0], mac[1], mac[2],
-	       mac[3], mac[4], mac[5], v->nic.mtu, core);
+	kprint("nic: virtio, %02x:%02x:%02x:%02x:%02x:%02x, mtu %u, core %u\n", mac[0], mac[1],
+	       mac[2], mac[3], mac[4], mac[5], v->nic.mtu, core);
 	return 0;
 }
