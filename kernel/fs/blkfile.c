@@ -109,6 +109,7 @@ static enum step disk_transfer(struct file *f, struct op *op, struct transfer *t
 
 	if (piece_goes_on(d, op, t, &verdict))
 		return verdict;
+	t->fua |= fs_file_of(f)->sync;
 	return piece_begin(d, op, t);
 }
 
@@ -224,6 +225,7 @@ int disk_open(const char *name, uint32_t oflags, struct fs_file **out)
 	if (!*out)
 		return -ENFILE;
 	(*out)->disk = d;
+	(*out)->sync = (oflags & O_DSYNC) != 0; /* O_SYNC contains it */
 	(*out)->file.core = d->dev->core;
 	atomic_fetch_or_explicit(&(*out)->file.flags, FILE_SEEKABLE, memory_order_relaxed);
 	return 0;

@@ -79,8 +79,9 @@ static inline void job_give(struct disk *d, struct blkjob *j)
 	j->op = NULL;
 	j->next = d->free;
 	d->free = j;
+	/* all: one that is woken may be cancelled, and then would not hand its turn on */
 	if (unlikely(!list_is_empty(&d->no_job.ops)))
-		waitlist_wake_one(&d->no_job);
+		waitlist_wake_all(&d->no_job);
 	if (unlikely(!list_is_empty(&d->overlap.ops)))
 		waitlist_wake_all(&d->overlap);
 }

@@ -29,6 +29,7 @@ struct fs_file {
 		char *text;			  /* /dev/counters: a frame, filled at open */
 	};
 	uint32_t text_len;
+	bool sync; /* O_DSYNC: a write of a disk is on stable storage before it is done */
 	uint32_t dir_len;     /* directories: the path without slashes around it, */
 	const char *dir_name; /* dir_len characters of it: in the archive, or a constant */
 };

@@ -14,7 +14,7 @@
 
 #define DISK_BYTES (512u << 10)
 #define QUEUE_MAX 7
-#define OPS_MAX 256
+#define OPS_MAX 320
 
 /* ---- the disk -------------------------------------------------------------------------------- */
 
@@ -25,12 +25,13 @@ static struct {
 	unsigned count;
 	unsigned requests, flushes, fuas, longest_pieces;
 	uint64_t bad_sector; /* requests that touch it fail; UINT64_MAX: none */
+	bool stalled;	     /* takes nothing: the queue is full */
 } fake;
 
 static int fake_submit(struct blk_dev *d, struct blk_req *r)
 {
 	(void)d;
-	if (fake.count == QUEUE_MAX)
+	if (fake.count == QUEUE_MAX || fake.stalled)
 		return -EAGAIN;
 	if (r->kind <= BLK_WRITE) {
 		assert_true(r->len && r->len % d->block_size == 0 &&
@@ -392,6 +393,50 @@ static void flush_and_fua(void **state)
 	assert_int_equal(fake.fuas, 2);
 }
 
+/* Is every write through a file opened with O_DSYNC or O_SYNC durable, and no other? */
+static void sync_files(void **state)
+{
+	struct file *plain = disk;
+
+	(void)state;
+	fake.fuas = 0;
+	assert_int_equal(work_alone(true, 0, 4096), 4096);
+	assert_int_equal(fake.fuas, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(fs_open("/dev/vda", O_RDWR | (i ? O_SYNC : O_DSYNC), 0, &disk), 0);
+		assert_int_equal(work_alone(true, 0, 4096), 4096);
+		assert_int_equal(work_alone(true, 3, 100), 100);
+		file_put(disk);
+	}
+	disk = plain;
+	assert_int_equal(fake.fuas, 4);
+}
+
+/* Does everybody get a request in the end when there are more operations than requests, and some are cancelled? */
+static void more_than_requests(void **state)
+{
+	unsigned cancelled = 0;
+
+	(void)state;
+	fake.stalled = true;
+	for (unsigned i = 0; i < OPS_MAX; i++) {
+		work_make(i, i % 16 == 0, i * 600ull + 7, 0, 50, false);
+		work_start(i);
+		turn();
+	}
+	for (unsigned i = 0; i < OPS_MAX; i += 3)
+		cancelled += !op_cancel(work[i].op);
+	assert_true(cancelled > 0);
+	fake.stalled = false;
+	run_all();
+	for (unsigned i = 0; i < OPS_MAX; i++) {
+		assert_true(work[i].res == 50 || work[i].res == -ECANCELED);
+		cancelled -= work[i].res == -ECANCELED;
+		work_free(i);
+	}
+	assert_int_equal(cancelled, 0);
+}
+
 static int32_t range(uint64_t off, uint64_t len, uint32_t mode)
 {
 	work_make(0, true, off, 0, 0, false);
@@ -430,7 +475,7 @@ static void ranges(void **state)
 static int setup(void **state)
 {
 	(void)state;
-	unit_kernel(64, 2, "map=0:kernel+io+net,1:user");
+	unit_kernel(128, 2, "map=0:kernel+io+net,1:user");
 	executor_init(this_core(), 512);
 	op_done_hook = work_done;
 	fake.dev = (struct blk_dev){ .name = "vda",
@@ -456,6 +501,7 @@ int main(void)
 		unit_test_frames(ends_of_the_disk),	unit_test_frames(errors_arrive),
 		unit_test_frames(full_queue),		unit_test_frames(flush_and_fua),
 		unit_test_frames(ranges),
+		unit_test_frames(sync_files),		unit_test_frames(more_than_requests),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
