@@ -52,7 +52,8 @@ static void cancel_back(struct mail *m)
 	struct core *c = this_core();
 
 	op->cancel_mail.deliver = NULL;
-	if (op->life != OP_DONE)
+	/* It may be done and still on its way: then its own mail comes behind this one. */
+	if (op->life != OP_DONE || op->mail.deliver)
 		return;
 	/* It had completed meanwhile, on this core, and was kept for us. */
 	ring_complete(c, r, op);

@@ -155,8 +155,10 @@ void ring_complete(struct core *c, struct ring *r, struct op *op)
 {
 	bool posted;
 
-	if (unlikely(op_cancel_is_out(op)))
+	if (unlikely(op_cancel_is_out(op))) {
+		op->mail.deliver = NULL; /* it is here: cancel_back looks at this, since `life` is written elsewhere */
 		return; /* a cancellation is on its way to it: completed again when that is back */
+	}
 	if (op->file) {
 		file_put(op->file);
 		op->file = NULL;
