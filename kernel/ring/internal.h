@@ -76,7 +76,7 @@ static inline void ring_publish(struct core *c, struct ring *r)
 	c->count->cqes += tail - r->cq_published;
 	r->cq_published = tail;
 	atomic_store_explicit(&r->shared->cq_tail, tail, memory_order_release);
-	if (unlikely(r->watchers) || unlikely(!list_is_empty(&r->file.pollers.ops)))
+	if (unlikely(r->watchers))
 		ring_tell(c, r);
 }
 /* Moves held CQEs into the CQ as far as they fit. */

@@ -32,6 +32,7 @@ void ring_init(struct ring *r, struct process *p, uint32_t core, enum ring_kind 
 	r->as = p->as;
 	r->core = core;
 	r->slow = trace_detail ? RING_SLOW_TRACE : 0;
+	r->table = op_table;
 	r->op_word = op_word(OP_STEPPING, 0, 0, core, core);
 	r->id = ++ring_ids;
 	r->more_credit = MORE_CREDIT;
@@ -53,6 +54,7 @@ static uint32_t ring_file_poll(struct file *f)
 	struct ring *r = container_of(f, struct ring, file);
 	uint32_t bits = 0;
 
+	r->watchers |= RING_POLLED_FD;
 	if (ring_ready(r) || !list_is_empty(&r->overflow))
 		bits |= POLLIN | POLLRDNORM;
 	if (atomic_load_explicit(&r->shared->sq_tail, memory_order_relaxed) - r->sq_head <= r->sq_mask)

@@ -411,7 +411,7 @@ static bool hand_special(struct core *c, struct ring *r, struct op *op, const st
 static inline __attribute__((always_inline)) bool hand_accept(struct core *c, struct ring *r, struct op *op,
 							      const struct io_uring_sqe *sqe, bool traced)
 {
-	const struct op_row *row = op_table[sqe->opcode];
+	const struct op_row *row = r->table[sqe->opcode];
 	uint64_t special; /* 64 bits wide like the registers: no sign extension before a compare */
 	enum step v;
 	int err;
@@ -501,8 +501,10 @@ static struct op *take_again(struct core *c, struct ring *r, uint64_t avail, uin
 {
 	struct op *hand;
 
-	if (r->batch_failed)
+	if (r->batch_failed) {
+		r->batch_failed = 0;
 		return NULL;
+	}
 	if (r->chain_head && *left == 1) {
 		*left += avail - *want; /* a chain is not cut where our batch ends */
 		*want = avail;
@@ -521,30 +523,28 @@ static void take_ends(struct core *c, struct ring *r)
 	ring_begin_ready(c);
 }
 
-static inline __attribute__((always_inline)) uint64_t take(struct core *c, struct ring *r, uint64_t max)
+/* Takes and publishes; telling who watches the tail is left to the caller. */
+static inline __attribute__((always_inline)) uint64_t take(struct core *c, struct ring *r, uint64_t max, unsigned enters)
 {
-	struct ring_shared *const shared = r->shared;
-	struct counters *const count = c->count;
-	const uint64_t first = r->sq_head, mask = r->sq_mask;
-	uint64_t avail = (uint32_t)(atomic_load_explicit(&shared->sq_tail, memory_order_acquire) - (uint32_t)first);
-	struct io_uring_sqe *at = r->sqes + (first & mask);
+	uint64_t avail = (uint32_t)(atomic_load_explicit(&r->shared->sq_tail, memory_order_acquire) - r->sq_head);
+	struct io_uring_sqe *at = r->sqes + (r->sq_head & r->sq_mask);
 	struct io_uring_sqe *const ring_end = r->sqes_end;
 	const bool array = r->sq_array;
 	struct io_uring_sqe sqe __attribute__((aligned(8)));
 	struct op *hand = ring_refill_hand(c, r);
 	uint64_t want, left;
+	struct counters *count;
 	bool quick = true;
 	uint32_t tail;
 
-	if (unlikely(avail > mask))
-		avail = mask + 1; /* a tail that runs away is worth one ring full */
+	if (unlikely(avail > r->sq_mask))
+		avail = r->sq_mask + 1; /* a tail that runs away is worth one ring full */
 	want = left = min_of(avail, max);
 	if (!left || !hand)
 		return 0;
 	hand->ring = r;
-	r->batch_failed = 0;
 	for (; left; left--) {
-		if (unlikely(array) && !(at = sq_array_entry(r, (uint32_t)(first + want - left))))
+		if (unlikely(array) && !(at = sq_array_entry(r, r->sq_head + (uint32_t)(want - left))))
 			continue;
 		sqe_copy(&sqe, at);
 		if (unlikely(++at == ring_end))
@@ -561,23 +561,27 @@ static inline __attribute__((always_inline)) uint64_t take(struct core *c, struc
 		}
 	}
 	want -= left;
-	r->sq_head = (uint32_t)(first + want);
+	r->sq_head += (uint32_t)want;
 	if (unlikely(!quick))
 		take_ends(c, r);
-	count->sqes += want;
-	atomic_store_explicit(&shared->sq_head, (uint32_t)(first + want), memory_order_release);
+	atomic_store_explicit(&r->shared->sq_head, r->sq_head, memory_order_release);
 	tail = ring_cq_tail(r);
+	count = c->count;
+	count->enters += enters;
+	count->sqes += want;
 	count->cqes += tail - r->cq_published;
 	r->cq_published = tail;
-	atomic_store_explicit(&shared->cq_tail, tail, memory_order_release);
-	if (unlikely(r->watchers) || unlikely(!list_is_empty(&r->file.pollers.ops)))
-		ring_tell(c, r);
+	atomic_store_explicit(&r->shared->cq_tail, tail, memory_order_release);
 	return want;
 }
 
 unsigned ring_take(struct core *c, struct ring *r, unsigned max)
 {
-	return (unsigned)take(c, r, max);
+	uint64_t taken = take(c, r, max, 0);
+
+	if (unlikely(r->watchers))
+		ring_tell(c, r);
+	return (unsigned)taken;
 }
 
 /* The quick half of enter.c, here because it is worth having take() inside. */
@@ -594,13 +598,15 @@ bool ring_door_quick(struct arch_user *u, uint64_t to_submit, uint64_t min_compl
 	if (nr != SYS_io_uring_enter || flags != IORING_ENTER_GETEVENTS || arch_user_arg(u, 0) != d->quick_fd ||
 	    atomic_load_explicit(d->quick_slot, memory_order_relaxed) != &r->file || r->slow)
 		return false;
-	n = take(c, r, (uint32_t)to_submit);
+	n = take(c, r, (uint32_t)to_submit, 1);
 	if (likely(r->cq_published - atomic_load_explicit(&r->shared->cq_head, memory_order_acquire) >= min_complete) &&
-	    likely(thread_may_go_on(c)) && likely(list_is_empty(&r->overflow))) {
+	    likely(!(c->attention | r->watchers))) { /* thread_may_go_on, and nobody else looks at the tail */
 		arch_user_set_result(u, (int64_t)n);
-		c->count->enters++;
 		return true;
 	}
+	if (r->watchers)
+		ring_tell(c, r);
+	c->count->enters--; /* the slow door counts it */
 	d->wait.begun = 1;
 	d->wait.result = (int64_t)n;
 	return false;

@@ -59,12 +59,15 @@ enum ring_kind {
 #define RING_SLOW_DEAD 16u	/* the process is dying: nothing is accepted any more */
 #define RING_SLOW_TRACE 32u	/* every entry is traced (boot argument trace=on); otherwise as quick as others */
 
+#define RING_POLLED_FD (1u << 31) /* somebody has polled the ring's descriptor: its pollers are to be told, from then on */
+
 struct ring {
 	/* ring's core only: the hot lines */
 	struct io_uring_sqe *sqes;
 	struct ring_shared *shared;
 	struct io_uring_sqe *sqes_end;
 	uint32_t *sq_array;	     /* NULL with NO_SQARRAY */
+	const struct op_row *const *table; /* op_table, within reach */
 	uint64_t op_word;	     /* op->word of an entry of this ring, opcode and flags still 0 */
 	struct io_uring_cqe *cq_at;  /* where the next CQE goes */
 	struct io_uring_cqe *cq_stop; /* where to look before writing: the end of the array, of the known room, or cq_at itself while CQEs are held back */
@@ -78,7 +81,7 @@ struct ring {
 	uint8_t slow;	       /* RING_SLOW_* */
 	uint8_t result64;      /* opted in to 64-bit results in 16-byte CQEs */
 	uint32_t ops_held;     /* ops of this core's pool that left the hand for this ring and are not back: its share */
-	uint32_t watchers;     /* entries on waiters, counted and overflow together: 0 is the quick answer */
+	uint64_t watchers;     /* entries on waiters, counted and overflow together, and RING_POLLED_FD: 0 is the quick answer */
 	uint8_t batch_failed;  /* an entry of this batch was refused: without SUBMIT_ALL the batch ends behind it */
 	uint8_t native;	       /* the last close of a file cancels its operations */
 	uint32_t inflight_count; /* ops begun and not completed */

@@ -115,7 +115,7 @@ trap_entry:
 	bnez	t1, user_other
 	ld	t2, USER_QUICK(a0)
 	addi	t0, t0, 4
-	sd	t0, USER_PC(a0)
+	csrw	sepc, t0
 	beqz	t2, user_called
 	/*
 	 * The quick door runs below the kernel's saved registers and keeps the program's s0 to s11 by its calling convention.
@@ -125,8 +125,6 @@ trap_entry:
 	jalr	t2
 	beqz	a0, user_not_quick
 	ld	a0, 8(sp) /* stored at -120 by arch_user_run */
-	ld	t0, USER_PC(a0)
-	csrw	sepc, t0
 	csrw	sscratch, a0
 	user_regs_caller ld
 	ld	a0, USER_X(10)(a0)
@@ -136,6 +134,8 @@ user_not_quick:
 	ld	a0, 8(sp)
 	addi	sp, sp, 128
 user_called:
+	csrr	t0, sepc
+	sd	t0, USER_PC(a0)
 	user_regs_callee sd
 	kernel_regs ld
 	li	a0, 0 /* ARCH_EXIT_SYSCALL */
