@@ -362,7 +362,7 @@ int64_t sock_can_recv(struct sock *s)
 uint32_t sock_unsent(const struct sock *s)
 {
 	return s->type == SOCK_STREAM && s->state == SOCK_CONNECTED
-		       ? TCP_SND_BUF - tcp_sndbuf(s->tcp)
+		       ? TCP_SND_BUF - s->tcp->snd_buf
 		       : 0;
 }
 

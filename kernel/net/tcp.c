@@ -443,7 +443,7 @@ uint32_t tcp_sock_room(const struct sock *s)
 
 	if (!s->tcp || s->tcp->snd_queuelen >= TCP_SND_QUEUELEN - 2)
 		return 0;
-	room = tcp_sndbuf(s->tcp);
+	room = s->tcp->snd_buf; /* tcp_sndbuf would cut it at 64 KiB */
 	queued = TCP_SND_BUF - room;
 	if (unlikely(s->sndbuf < TCP_SND_BUF))
 		room = s->sndbuf > queued ? s->sndbuf - queued : 0;

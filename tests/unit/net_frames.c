@@ -1,0 +1,707 @@
+/*
+ * Does the stack say on the wire what RFC 9293 says, on the short ways in and out as on lwIP's own,
+ * and does nothing that a hostile wire says break it or leak a buffer? (kernel/net/: netif, flow,
+ * flow_send; a hand-made peer on a made-up card, virtual time)
+ */
+#include "unit/lib/unit.h"
+
+#include "arch/hosted/hosted.h"
+#include "base/cmdline.h"
+#include "drivers/nic.h"
+#include "mm/frames.h"
+#include "net/lwip/arch/cc.h"
+#include "net/net.h"
+#include "net/socket.h"
+#include "sched/timer.h"
+#include "uapi/errno.h"
+
+#define MEMORY_BYTES (1u << 20)
+#define BUFFERS 64u
+#define SENT_MAX 256u
+#define OUR_IP 0x0a00020fu
+#define PEER_IP 0x0a000202u
+
+/* ---- a machine whose time the test makes ----------------------------------------------------- */
+
+static nsec_t now_ns = 1000000000;
+
+static nsec_t sim_time(void)
+{
+	return now_ns;
+}
+
+static void sim_nothing(nsec_t deadline)
+{
+	(void)deadline;
+}
+
+static void sim_doorbell(unsigned index)
+{
+	(void)index;
+}
+
+static uint64_t sim_entropy(void)
+{
+	return 42;
+}
+
+static void sim_console(const char *text, size_t len)
+{
+	(void)text;
+	(void)len;
+}
+
+static noreturn_fn void sim_poweroff(int status)
+{
+	exit(status ? status : 1);
+}
+
+static const struct hosted_sim machine = { .time_ns = sim_time,
+					   .idle = sim_nothing,
+					   .doorbell = sim_doorbell,
+					   .entropy = sim_entropy,
+					   .console = sim_console,
+					   .poweroff = sim_poweroff };
+
+/* ---- a card ---------------------------------------------------------------------------------- */
+
+struct buffer {
+	uint8_t bytes[2048] __attribute__((aligned(8)));
+	bool kept;
+};
+
+static struct buffer rx_buffers[BUFFERS], tx_buffer;
+static struct {
+	uint32_t len;
+	uint8_t bytes[1600] __attribute__((aligned(8)));
+} sent[SENT_MAX];
+static unsigned sent_count;
+static uint32_t rx_free_claim; /* nonzero: what the card says it has left */
+static bool tx_full;
+
+static void *card_reserve(struct nic *n)
+{
+	(void)n;
+	return tx_full ? NULL : tx_buffer.bytes + 10;
+}
+
+static void card_commit(struct nic *n, uint32_t len)
+{
+	(void)n;
+	assert_true(len <= 1514);
+	if (sent_count == SENT_MAX)
+		return;
+	memcpy(sent[sent_count].bytes + 2, tx_buffer.bytes + 10, len);
+	sent[sent_count++].len = len;
+}
+
+static void card_kick(struct nic *n)
+{
+	(void)n;
+}
+
+static void card_return(struct nic *n, void *buf)
+{
+	struct buffer *b = buf;
+
+	(void)n;
+	assert_true(b->kept);
+	b->kept = false;
+}
+
+static unsigned kept_count(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < BUFFERS; i++)
+		n += rx_buffers[i].kept;
+	return n;
+}
+
+static uint32_t card_free(struct nic *n)
+{
+	(void)n;
+	return rx_free_claim ? rx_free_claim : BUFFERS - kept_count();
+}
+
+static const struct nic_ops card_ops = { .tx_reserve = card_reserve,
+					 .tx_commit = card_commit,
+					 .tx_kick = card_kick,
+					 .rx_return = card_return,
+					 .rx_free = card_free };
+static struct nic card = { .ops = &card_ops, .mac = { 2, 0, 0, 0, 0, 1 }, .mtu = 1500 };
+static const uint8_t peer_mac[6] = { 2, 0, 0, 0, 0, 2 };
+
+/* A frame arrives. False: the card has no buffer for it. */
+static bool arrive(const uint8_t *frame, uint32_t len)
+{
+	for (unsigned i = 0; i < BUFFERS; i++) {
+		struct buffer *b = &rx_buffers[i];
+
+		if (b->kept)
+			continue;
+		memset(b->bytes, 0xee, sizeof(b->bytes));
+		memcpy(b->bytes + 10, frame, len);
+		b->kept = true; /* so that a return from inside would be seen as one too many */
+		b->kept = card.rx(&card, b, b->bytes + 10, len);
+		return true;
+	}
+	return false;
+}
+
+static void turns(unsigned n)
+{
+	while (n--) {
+		now_ns += 100000;
+		core_turn(cores[0]);
+	}
+}
+
+static void time_passes(unsigned ms)
+{
+	for (unsigned i = 0; i < ms; i += 10) {
+		now_ns += 10000000;
+		core_turn(cores[0]);
+	}
+}
+
+/* ---- words on the wire ----------------------------------------------------------------------- */
+
+static void put16(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static void put32(uint8_t *p, uint32_t v)
+{
+	put16(p, v >> 16);
+	put16(p + 2, v);
+}
+
+static uint32_t get16(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 8 | p[1];
+}
+
+static uint32_t get32(const uint8_t *p)
+{
+	return get16(p) << 16 | get16(p + 2);
+}
+
+static uint32_t sum_of(const uint8_t *p, uint32_t n, uint32_t sum)
+{
+	for (; n > 1; n -= 2, p += 2)
+		sum += get16(p);
+	if (n)
+		sum += (uint32_t)p[0] << 8;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+static uint32_t tcp_sum(const uint8_t *ip, uint32_t len)
+{
+	return sum_of(ip + 20, len, sum_of(ip + 12, 8, 6 + len));
+}
+
+/* ---- the peer -------------------------------------------------------------------------------- */
+
+struct peer {
+	uint16_t port;
+	uint32_t seq, ack; /* next to send, next expected */
+	uint32_t window;
+};
+
+enum { FIN = 1, SYN = 2, RST = 4, PSH = 8, ACK = 16 };
+
+static uint32_t segment_make(uint8_t *f, const struct peer *p, uint32_t seq, unsigned flags,
+			     const void *data, uint32_t n)
+{
+	uint8_t *ip = f + 14, *t = ip + 20;
+
+	memcpy(f, card.mac, 6);
+	memcpy(f + 6, peer_mac, 6);
+	put16(f + 12, 0x0800);
+	memset(ip, 0, 40);
+	ip[0] = 0x45;
+	put16(ip + 2, 40 + n);
+	ip[8] = 64;
+	ip[9] = 6;
+	put32(ip + 12, PEER_IP);
+	put32(ip + 16, OUR_IP);
+	put16(ip + 10, ~sum_of(ip, 20, 0));
+	put16(t, p->port);
+	put16(t + 2, 7);
+	put32(t + 4, seq);
+	put32(t + 8, flags & ACK ? p->ack : 0);
+	t[12] = 0x50;
+	t[13] = (uint8_t)flags;
+	put16(t + 14, p->window);
+	if (n)
+		memmove(t + 20, data, n);
+	put16(t + 16, ~tcp_sum(ip, 20 + n));
+	return 54 + n;
+}
+
+static void peer_says_at(struct peer *p, uint32_t seq, unsigned flags, const void *data, uint32_t n)
+{
+	uint8_t f[1600];
+	uint32_t len = segment_make(f, p, seq, flags, data, n);
+
+	assert_true(arrive(f, len));
+}
+
+static void peer_says(struct peer *p, unsigned flags, const void *data, uint32_t n)
+{
+	peer_says_at(p, p->seq, flags, data, n);
+	p->seq += n + !!(flags & (SYN | FIN));
+}
+
+static void arp_answer(const uint8_t *f)
+{
+	uint8_t a[60] = { 0 };
+
+	if (get16(f + 20) != 1 || get32(f + 38) != PEER_IP)
+		return;
+	memcpy(a, card.mac, 6);
+	memcpy(a + 6, peer_mac, 6);
+	memcpy(a + 12, "\x08\x06\x00\x01\x08\x00\x06\x04\x00\x02", 10);
+	memcpy(a + 22, peer_mac, 6);
+	put32(a + 28, PEER_IP);
+	memcpy(a + 32, card.mac, 6);
+	put32(a + 38, OUR_IP);
+	assert_true(arrive(a, 60));
+}
+
+struct heard {
+	unsigned flags;
+	uint32_t seq, ack, len, window;
+	const uint8_t *data;
+};
+
+static unsigned looked; /* frames of `sent` the peer has looked at */
+
+/* The next TCP segment to `p`, every checksum verified; questions for the peer's address are
+ * answered on the way. */
+static bool peer_hears(struct peer *p, struct heard *h)
+{
+	while (looked < sent_count) {
+		const uint8_t *f = sent[looked].bytes + 2, *ip = f + 14, *t = ip + 20;
+		uint32_t total;
+
+		looked++;
+		if (get16(f + 12) == 0x0806) {
+			arp_answer(f);
+			continue;
+		}
+		if (get16(f + 12) != 0x0800 || ip[9] != 6 || get16(t + 2) != p->port)
+			continue;
+		total = get16(ip + 2);
+		assert_memory_equal(f, peer_mac, 6);
+		assert_memory_equal(f + 6, card.mac, 6);
+		assert_int_equal(get32(ip + 12), OUR_IP);
+		assert_int_equal(get32(ip + 16), PEER_IP);
+		assert_int_equal(sum_of(ip, 20, 0), 0xffff);
+		assert_int_equal(tcp_sum(ip, total - 20), 0xffff);
+		*h = (struct heard){ .flags = t[13],
+				     .seq = get32(t + 4),
+				     .ack = get32(t + 8),
+				     .len = total - 20 - (t[12] >> 4) * 4u,
+				     .window = get16(t + 14),
+				     .data = t + (t[12] >> 4) * 4 };
+		return true;
+	}
+	looked = sent_count = 0;
+	return false;
+}
+
+static void peer_deaf(void)
+{
+	looked = sent_count = 0;
+}
+
+/* ---- our side -------------------------------------------------------------------------------- */
+
+static struct aspace *as;
+static uaddr_t memory;
+static struct sock *listener;
+
+static struct sock *take(void)
+{
+	struct file *f;
+
+	assert_int_equal(sock_accept(listener, 0, &f), 0);
+	file_handle_add(f);
+	file_put(f);
+	return sock_of(f);
+}
+
+static void nodelay(struct sock *s)
+{
+	int32_t on = 1;
+
+	assert_int_equal(sock_option_set(s, SOL_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
+}
+
+static struct sock *handshake(struct peer *p, uint16_t port)
+{
+	struct heard h;
+
+	*p = (struct peer){ .port = port, .seq = 0xfffffff0u - port, .window = 30000 };
+	peer_says(p, SYN, NULL, 0);
+	turns(2);
+	if (!peer_hears(p, &h)) { /* it had to ask for our address first */
+		turns(2);
+		assert_true(peer_hears(p, &h));
+	}
+	assert_int_equal(h.flags, SYN | ACK);
+	assert_int_equal(h.ack, p->seq);
+	p->ack = h.seq + 1;
+	peer_says(p, ACK, NULL, 0);
+	turns(2);
+	return take();
+}
+
+static void store(uint32_t at, const void *data, uint32_t n)
+{
+	assert_int_equal(user_write(as, memory + at, data, n), 0);
+}
+
+static void assert_recv(struct sock *s, const void *want, uint32_t n)
+{
+	uint8_t got[2048];
+
+	assert_true(sock_has_data(s));
+	assert_int_equal(sock_recv_span(s, as, memory, 2048), n);
+	assert_int_equal(user_read(as, memory, got, n), 0);
+	assert_memory_equal(got, want, n);
+}
+
+static void assert_nothing(struct sock *s)
+{
+	turns(2);
+	assert_int_equal(sock_can_recv(s), -EAGAIN);
+}
+
+/* Reset by the peer; everything comes home. */
+static void finish(struct peer *p, struct sock *s)
+{
+	peer_says(p, RST, NULL, 0);
+	turns(2);
+	file_handle_drop(&s->file);
+	turns(2);
+	peer_deaf();
+	assert_int_equal(net_socks_alive(), 1);
+	assert_int_equal(kept_count(), 0);
+}
+
+/* ---- questions ------------------------------------------------------------------------------- */
+
+/*
+ * Messages of many lengths there and back: right bytes, right numbers, the acknowledgement rides on
+ * the answer. The peer's SYN names no segment size, so 536 is the most it may be sent at once (RFC
+ * 9293, section 3.7.1).
+ */
+static void test_echo(void **state)
+{
+	uint8_t data[536];
+	struct peer p;
+	struct sock *s = handshake(&p, 1001);
+	struct heard h;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 7 + i / 256);
+	for (uint32_t n = 1; n <= sizeof(data); n += n < 70 ? 1 : 58) {
+		peer_says(&p, ACK | PSH, data, n);
+		assert_recv(s, data, n);
+		store(8, data, n);
+		assert_int_equal(sock_send_span(s, as, memory + 8 + (n & 1), n), n);
+		assert_true(peer_hears(&p, &h));
+		assert_int_equal(h.len, n);
+		assert_int_equal(h.seq, p.ack);
+		assert_int_equal(h.ack, p.seq);
+		assert_memory_equal(h.data, data + (n & 1), n - (n & 1));
+		p.ack += n;
+		assert_false(peer_hears(&p, &h));
+		turns(1);
+	}
+	finish(&p, s);
+}
+
+/* Damaged checksums, wrong addresses, cut frames: as if nothing had come. */
+static void test_unsound(void **state)
+{
+	struct peer p;
+	struct sock *s = handshake(&p, 1002);
+	uint8_t f[1600];
+
+	(void)state;
+	for (unsigned at = 12; at < 54 + 10; at++) {
+		uint32_t len = segment_make(f, &p, p.seq, ACK | PSH, "0123456789", 10);
+
+		f[at] ^= 0x10;
+		assert_true(arrive(f, len));
+		assert_nothing(s);
+	}
+	for (uint32_t len = 0; len < 64; len++) {
+		segment_make(f, &p, p.seq, ACK | PSH, "0123456789", 10);
+		assert_true(arrive(f, len));
+		assert_nothing(s);
+	}
+	peer_says(&p, ACK | PSH, "0123456789", 10);
+	assert_recv(s, "0123456789", 10);
+	finish(&p, s);
+}
+
+/* Out of order, twice, overlapping: the program reads each byte once and in order. */
+static void test_disorder(void **state)
+{
+	struct peer p;
+	struct sock *s = handshake(&p, 1003);
+	struct heard h;
+
+	(void)state;
+	peer_says_at(&p, p.seq + 5, ACK | PSH, "56789", 5);
+	assert_nothing(s);
+	peer_says_at(&p, p.seq + 2, ACK | PSH, "234567", 6);
+	assert_nothing(s);
+	while (peer_hears(&p, &h))
+		assert_int_equal(h.ack, p.seq);
+	peer_says_at(&p, p.seq, ACK | PSH, "01234", 5);
+	turns(2);
+	assert_int_equal(sock_can_recv(s), 10);
+	assert_int_equal(sock_recv_span(s, as, memory, 5), 5);
+	assert_recv(s, "56789", 5);
+	peer_says_at(&p, p.seq, ACK | PSH, "0123456789", 10);
+	assert_nothing(s);
+	p.seq += 10;
+	while (peer_hears(&p, &h))
+		assert_int_equal(h.ack, p.seq);
+	finish(&p, s);
+}
+
+/* What the peer does not acknowledge is said again, and once acknowledged never again. */
+static void test_retransmission(void **state)
+{
+	struct peer p;
+	struct sock *s = handshake(&p, 1004);
+	unsigned said = 0;
+	struct heard h;
+
+	(void)state;
+	store(0, "once more", 9);
+	assert_int_equal(sock_send_span(s, as, memory, 9), 9);
+	for (unsigned i = 0; i < 600 && said < 3; i++) {
+		time_passes(20);
+		while (peer_hears(&p, &h)) {
+			assert_int_equal(h.seq, p.ack);
+			assert_int_equal(h.len, 9);
+			assert_memory_equal(h.data, "once more", 9);
+			said++;
+		}
+	}
+	assert_int_equal(said, 3);
+	assert_int_equal(sock_unsent(s), 9);
+	p.ack += 9;
+	peer_says(&p, ACK, NULL, 0);
+	turns(2);
+	assert_int_equal(sock_unsent(s), 0);
+	time_passes(5000);
+	assert_false(peer_hears(&p, &h));
+	finish(&p, s);
+}
+
+/* The peer's window bounds what is under way; when it opens the rest follows; so does what found no
+ * transmit buffer. */
+static void test_window(void **state)
+{
+	struct peer p;
+	struct sock *s = handshake(&p, 1005);
+	uint32_t got = 0;
+	struct heard h;
+
+	(void)state;
+	nodelay(s);
+	p.window = 1000;
+	peer_says(&p, ACK | PSH, "w", 1);
+	assert_recv(s, "w", 1);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(sock_send_span(s, as, memory, 500), 500);
+	turns(2);
+	while (peer_hears(&p, &h))
+		got += h.len;
+	assert_int_equal(got, 1000);
+	p.ack += 1000;
+	p.window = 3000;
+	tx_full = true;
+	peer_says(&p, ACK, NULL, 0);
+	turns(2);
+	assert_false(peer_hears(&p, &h));
+	tx_full = false;
+	card.tx_room(&card);
+	turns(2);
+	while (peer_hears(&p, &h))
+		got += h.len;
+	assert_int_equal(got, 2000);
+	p.ack += 1000;
+	peer_says(&p, ACK, NULL, 0);
+	turns(2);
+	assert_int_equal(sock_unsent(s), 0);
+	finish(&p, s);
+}
+
+/* Nagle: a second small piece waits for the first one's acknowledgement, unless TCP_NODELAY says
+ * otherwise. */
+static void test_nagle(void **state)
+{
+	struct peer p;
+	struct sock *s = handshake(&p, 1006);
+	struct heard h;
+
+	(void)state;
+	assert_int_equal(sock_send_span(s, as, memory, 10), 10);
+	assert_int_equal(sock_send_span(s, as, memory, 10), 10);
+	assert_true(peer_hears(&p, &h));
+	assert_false(peer_hears(&p, &h));
+	p.ack += 10;
+	peer_says(&p, ACK, NULL, 0);
+	assert_true(peer_hears(&p, &h));
+	assert_int_equal(h.seq, p.ack);
+	nodelay(s);
+	assert_int_equal(sock_send_span(s, as, memory, 10), 10);
+	assert_true(peer_hears(&p, &h));
+	assert_int_equal(h.seq, p.ack + 10);
+	p.ack += 20;
+	peer_says(&p, ACK, NULL, 0);
+	finish(&p, s);
+}
+
+/* Few device buffers left: frames are copied, none is kept, nothing is lost. A program that does
+ * not read holds at most the window. */
+static void test_starvation(void **state)
+{
+	struct peer p;
+	struct sock *s = handshake(&p, 1007);
+	uint8_t data[1000];
+	uint32_t total = 0;
+
+	(void)state;
+	memset(data, 'd', sizeof(data));
+	rx_free_claim = 1;
+	for (unsigned i = 0; i < 20; i++, total += sizeof(data))
+		peer_says(&p, ACK | PSH, data, sizeof(data));
+	assert_int_equal(kept_count(), 0);
+	rx_free_claim = 0;
+	for (unsigned i = 0; i < 200; i++, total += sizeof(data))
+		peer_says(&p, ACK | PSH, data, sizeof(data));
+	assert_true(s->queued >= 60000 && s->queued <= 65535);
+	assert_true(kept_count() <= BUFFERS * 3 / 4 + 1);
+	finish(&p, s);
+}
+
+static uint32_t fuzz_seed = 1;
+
+static uint32_t fuzz(uint32_t below)
+{
+	fuzz_seed = fuzz_seed * 1664525u + 1013904223u;
+	return (uint32_t)((uint64_t)fuzz_seed * below >> 32);
+}
+
+/* Anything at all: segments near the truth, with repaired checksums, and noise. */
+static void test_hostile_wire(void **state)
+{
+	struct sock *s;
+	struct peer p;
+
+	(void)state;
+	for (unsigned round = 0; round < 60; round++) {
+		s = handshake(&p, (uint16_t)(2000 + round));
+		for (unsigned i = 0; i < 400; i++) {
+			uint8_t f[1600];
+			uint32_t n = fuzz(4) ? fuzz(40) : fuzz(1460), len;
+
+			for (uint32_t b = 0; b < sizeof(f); b++)
+				f[b] = (uint8_t)fuzz(256);
+			len = segment_make(f, &p, p.seq + (fuzz(3) ? 0 : fuzz(70000) - 35000),
+					   fuzz(8) ? ACK | PSH : fuzz(64), f + 60, n);
+			put32(f + 42, p.ack + (fuzz(3) ? 0 : fuzz(70000) - 35000));
+			for (uint32_t b = fuzz(4); b; b--)
+				f[fuzz(4) ? 12 + fuzz(50) : fuzz(len)] = (uint8_t)fuzz(256);
+			if (fuzz(2)) { /* sound again */
+				put16(f + 24, 0);
+				put16(f + 24, ~sum_of(f + 14, 20, 0));
+				put16(f + 50, 0);
+				put16(f + 50, ~tcp_sum(f + 14, len - 34));
+			}
+			if (!arrive(f, fuzz(10) ? len : fuzz(len + 1)))
+				while (sock_has_data(s) && sock_recv_span(s, as, memory, 65536) > 0)
+					;
+			if (!fuzz(5) && sock_send_span(s, as, memory, 1 + fuzz(3000)) < 0)
+				turns(1);
+			if (!fuzz(20))
+				time_passes(300);
+			if (sent_count > SENT_MAX / 2)
+				peer_deaf();
+		}
+		file_handle_drop(&s->file);
+		peer_deaf();
+		time_passes(1000);
+	}
+	time_passes(400000); /* the longest anything half-done may stay */
+	while (sock_can_recv(listener) == 0)
+		;
+	for (;;) {
+		struct file *f;
+
+		if (sock_accept(listener, 0, &f))
+			break;
+		file_put(f);
+	}
+	peer_deaf();
+	assert_int_equal(net_socks_alive(), 1);
+	assert_int_equal(kept_count(), 0);
+}
+
+static int setup(void **state)
+{
+	struct sock_name any = { .len = sizeof(struct sockaddr_in),
+				 .in4 = { .sin_family = AF_INET,
+					  .sin_port = __builtin_bswap16(7) } };
+	struct file *f;
+
+	(void)state;
+	hosted_sim = &machine;
+	unit_machine(256, 1);
+	frames_init();
+	if (cmdline_init("net=10.0.2.15/24,10.0.2.2") || cores_init())
+		return -1;
+	arch_core_set(cores[0]);
+	executor_init(cores[0], 64);
+	timers_init(cores[0]);
+	nic_add(&card);
+	if (net_init() || sock_create(AF_INET, SOCK_STREAM, 0, &f))
+		return -1;
+	file_handle_add(f);
+	file_put(f);
+	listener = sock_of(f);
+	if (sock_bind(listener, &any) || sock_listen(listener, 200))
+		return -1;
+	turns(4);
+	peer_deaf();
+	as = aspace_create();
+	return !as || aspace_map_anon(as, 0, MEMORY_BYTES, ACCESS_READ | ACCESS_WRITE, 0, &memory);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_echo),	   cmocka_unit_test(test_unsound),
+		cmocka_unit_test(test_disorder),   cmocka_unit_test(test_retransmission),
+		cmocka_unit_test(test_window),	   cmocka_unit_test(test_nagle),
+		cmocka_unit_test(test_starvation), cmocka_unit_test(test_hostile_wire),
+	};
+
+	return cmocka_run_group_tests(tests, setup, NULL);
+}
