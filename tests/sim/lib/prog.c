@@ -455,10 +455,20 @@ static bool all_back(void *arg)
 	return frames_free_count() == frames_before && ops_free() == ops_before;
 }
 
+static void show_counters(void)
+{
+	char text[2048];
+
+	counters_print(text, sizeof(text));
+	fprintf(stderr, "%s", text);
+}
+
 void sim_finish(void)
 {
 	sim_until(all_gone, NULL);
 	sim_for(100000000); /* closes and frees are still on their way */
+	if (sim_verbose)
+		show_counters();
 	if (!all_back(NULL))
 		sim_fail("not given back: %lld frames, %lld ops", (long long)(frames_before - frames_free_count()),
 			 (long long)(ops_before - ops_free()));

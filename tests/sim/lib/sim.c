@@ -21,6 +21,7 @@
 #include "fs/fs.h"
 #include "lib/internal.h"
 #include "mm/frames.h"
+#include "net/net.h"
 #include "ring/ring.h"
 #include "sched/fiber.h"
 #include "sched/timer.h"
@@ -276,6 +277,8 @@ static void boot(const struct sim_test *t)
 	be_core(0);
 	drivers_init();
 	fs_init();
+	if (net_init())
+		sim_fail("network settings refused");
 	processes_init();
 	rings_init();
 }
