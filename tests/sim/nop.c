@@ -43,6 +43,7 @@ static void nops(struct sim_prog *p)
 
 static void one_program(void)
 {
+	sim_busy = true;
 	sim_spawn(nops, NULL, 1, 0);
 	sim_finish();
 	sim_check(!sim_failed_programs());
@@ -50,6 +51,7 @@ static void one_program(void)
 
 static void mixed_core(void)
 {
+	sim_busy = true;
 	sim_spawn(nops, NULL, 0, 0);
 	sim_spawn(nops, NULL, 0, 0);
 	sim_finish();
@@ -58,6 +60,7 @@ static void mixed_core(void)
 
 static void four_programs(void)
 {
+	sim_busy = true;
 	sim_spawn(nops, NULL, 2, 0);
 	sim_spawn(nops, NULL, 3, 1);
 	sim_spawn(nops, NULL, 3, 0);
@@ -85,6 +88,7 @@ static void one_by_one(struct sim_prog *p)
 
 static void doorbells(void)
 {
+	sim_busy = true;
 	sim_spawn(one_by_one, NULL, 1, 0);
 	sim_spawn(one_by_one, NULL, 2, 0);
 	sim_finish();
@@ -120,6 +124,7 @@ static void overflow(struct sim_prog *p)
 
 static void overflows(void)
 {
+	sim_busy = true;
 	sim_spawn(overflow, NULL, 1, 0);
 	sim_finish();
 	sim_check(!sim_failed_programs());

@@ -466,6 +466,7 @@ static void show_counters(void)
 void sim_finish(void)
 {
 	sim_until(all_gone, NULL);
+	sim_busy = false;
 	sim_for(100000000); /* closes and frees are still on their way */
 	if (sim_verbose)
 		show_counters();

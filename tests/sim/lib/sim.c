@@ -39,6 +39,7 @@ static uint64_t random_state;
 static uint64_t history; /* of every step: equal seeds, equal numbers */
 static uint64_t steps;
 static bool in_stepper = true;
+bool sim_busy;
 static int report_fd;
 
 /* ---- random, failure ------------------------------------------------------------------------------ */
@@ -194,6 +195,9 @@ static bool step(void)
 	if (!n) {
 		if (next == NSEC_NEVER)
 			return false;
+		if (sim_busy)
+			sim_fail("every core sleeps until %llu us, and nothing here waits for time",
+				 (unsigned long long)(next / 1000));
 		sim_now = max_of(next, sim_now);
 		return true;
 	}
