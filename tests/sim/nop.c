@@ -86,6 +86,31 @@ static void one_by_one(struct sim_prog *p)
 	}
 }
 
+/* Never parks: only NEED_WAKEUP and the doorbell can wake the poller. */
+static void spins(struct sim_prog *p)
+{
+	for (uint32_t i = 0; i < 200; i++) {
+		struct io_uring_sqe sqe = { .opcode = IORING_OP_NOP, .user_data = i };
+		struct io_uring_cqe cqe;
+
+		sim_check(prog_sqe(p, &sqe));
+		prog_submit(p);
+		for (unsigned n = 0; !prog_cqe(p, &cqe); n++)
+			sim_check(n < 20000);
+		for (uint64_t n = sim_below(40); n; n--)
+			prog_pause(p);
+	}
+}
+
+static void spinners(void)
+{
+	sim_busy = true;
+	sim_spawn(spins, NULL, 1, 0);
+	sim_spawn(spins, NULL, 2, 0);
+	sim_finish();
+	sim_check(!sim_failed_programs());
+}
+
 static void doorbells(void)
 {
 	sim_busy = true;
@@ -152,6 +177,7 @@ int main(void)
 		{ .name = "nop four programs", .run = four_programs, .cores = 4,
 		  .cmdline = "map=0:kernel,1:kernel,2:user,3:user" },
 		{ .name = "nop doorbells", .run = doorbells, .cores = 3 },
+		{ .name = "nop spinning programs", .run = spinners, .cores = 3 },
 		{ .name = "nop overflow", .run = overflows, .cores = 2 },
 		{ .name = "nop killed", .run = killed, .cores = 3 },
 	};
