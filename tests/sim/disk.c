@@ -1,6 +1,6 @@
 /*
- * Are bytes what was written last, when the disk is late, out of order, full of errors, and small; and do frames under DMA return when the
- * device answers, even if their program is long dead?
+ * Are bytes what was written last, when the disk is late, out of order, full of errors, and small;
+ * and do frames under DMA return when the device answers, even if their program is long dead?
  */
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,11 @@ struct share {
 
 static int open_disk(struct sim_prog *p, uaddr_t at)
 {
-	struct io_uring_sqe sqe = { .opcode = IORING_OP_OPENAT, .fd = AT_FDCWD, .addr = at, .open_flags = O_RDWR, .user_data = 1 };
+	struct io_uring_sqe sqe = { .opcode = IORING_OP_OPENAT,
+				    .fd = AT_FDCWD,
+				    .addr = at,
+				    .open_flags = O_RDWR,
+				    .user_data = 1 };
 	int fd;
 
 	prog_write(p, at, "/dev/vda", 9);
@@ -47,17 +51,22 @@ static bool overlaps(const struct job *jobs, uint64_t off, uint32_t len)
 	return false;
 }
 
-static void job_submit(struct sim_prog *p, int fd, uaddr_t buf, unsigned i, const struct share *s, struct job *j)
+static void job_submit(struct sim_prog *p, int fd, uaddr_t buf, unsigned i, const struct share *s,
+		       struct job *j)
 {
-	struct io_uring_sqe sqe = { .opcode = j->write ? IORING_OP_WRITE : IORING_OP_READ, .fd = fd,
-				    .off = s->first + j->off + j->done, .addr = buf + i * JOB_BYTES + j->done,
-				    .len = j->len - j->done, .user_data = i };
+	struct io_uring_sqe sqe = { .opcode = j->write ? IORING_OP_WRITE : IORING_OP_READ,
+				    .fd = fd,
+				    .off = s->first + j->off + j->done,
+				    .addr = buf + i * JOB_BYTES + j->done,
+				    .len = j->len - j->done,
+				    .user_data = i };
 
 	sim_check(prog_sqe(p, &sqe));
 	prog_submit(p);
 }
 
-static void job_begin(struct sim_prog *p, int fd, uaddr_t buf, unsigned i, struct share *s, struct job *jobs)
+static void job_begin(struct sim_prog *p, int fd, uaddr_t buf, unsigned i, struct share *s,
+		      struct job *jobs)
 {
 	struct job *j = &jobs[i];
 	uint32_t len = 1 + (uint32_t)sim_below(JOB_BYTES);
@@ -67,7 +76,8 @@ static void job_begin(struct sim_prog *p, int fd, uaddr_t buf, unsigned i, struc
 		len = align_up(len, SECTOR);
 		off = align_down(off, (uint64_t)SECTOR);
 	}
-	if (off + len > s->bytes || overlaps(jobs, align_down(off, (uint64_t)SECTOR), len + 2 * SECTOR))
+	if (off + len > s->bytes ||
+	    overlaps(jobs, align_down(off, (uint64_t)SECTOR), len + 2 * SECTOR))
 		return;
 	j->busy = true;
 	j->write = sim_chance(2);
@@ -82,8 +92,10 @@ static void job_begin(struct sim_prog *p, int fd, uaddr_t buf, unsigned i, struc
 	job_submit(p, fd, buf, i, s, j);
 }
 
-/* A piece is done: all of it, part of it, or an error; a write that failed is written again, since nobody knows what is there now. */
-static void job_end(struct sim_prog *p, int fd, uaddr_t buf, unsigned i, struct share *s, struct job *j, int32_t res)
+/* A piece is done: all of it, part of it, or an error; a write that failed is written again, since
+ * nobody knows what is there now. */
+static void job_end(struct sim_prog *p, int fd, uaddr_t buf, unsigned i, struct share *s,
+		    struct job *j, int32_t res)
 {
 	sim_check(res > 0 || (res == -EIO && s->errors_expected));
 	sim_check(res < 0 || (uint32_t)res <= j->len - j->done);
@@ -124,7 +136,8 @@ static void works(struct sim_prog *p)
 		if (busy && sim_chance(2)) {
 			prog_wait_cqe(p, &cqe);
 			sim_check(cqe.user_data < JOBS && jobs[cqe.user_data].busy);
-			job_end(p, fd, buf, (unsigned)cqe.user_data, s, &jobs[cqe.user_data], cqe.res);
+			job_end(p, fd, buf, (unsigned)cqe.user_data, s, &jobs[cqe.user_data],
+				cqe.res);
 			busy -= !jobs[cqe.user_data].busy;
 		}
 	}
@@ -138,7 +151,8 @@ static void run_shares(unsigned eio_permille, unsigned programs)
 
 	sim_disk.eio_permille = eio_permille;
 	for (unsigned i = 0; i < programs; i++) {
-		shares[i] = (struct share){ .bytes = SECTORS / programs * SECTOR, .errors_expected = eio_permille };
+		shares[i] = (struct share){ .bytes = SECTORS / programs * SECTOR,
+					    .errors_expected = eio_permille };
 		shares[i].first = i * shares[i].bytes;
 		shares[i].model = calloc(1, shares[i].bytes);
 		sim_spawn(works, &shares[i], 1, 0);
@@ -146,7 +160,8 @@ static void run_shares(unsigned eio_permille, unsigned programs)
 	sim_finish();
 	sim_check(!sim_failed_programs());
 	for (unsigned i = 0; i < programs; i++) {
-		sim_check(!memcmp(shares[i].model, sim_disk.bytes + shares[i].first, shares[i].bytes));
+		sim_check(!memcmp(shares[i].model, sim_disk.bytes + shares[i].first,
+				  shares[i].bytes));
 		free(shares[i].model);
 	}
 	sim_check(sim_disk.requests > 100);
@@ -179,19 +194,26 @@ static void careless(struct sim_prog *p)
 		bufs[i] = prog_map(p, 65536);
 	for (unsigned n = 0; n < 200; n++) {
 		unsigned i = (unsigned)sim_below(4);
-		struct io_uring_sqe sqe = { .opcode = sim_chance(2) ? IORING_OP_READ : IORING_OP_WRITE, .fd = fd, .addr = bufs[i],
-					    .len = 65536, .off = sim_below(SECTORS - 128) * SECTOR, .user_data = n };
+		struct io_uring_sqe sqe = { .opcode = sim_chance(2) ? IORING_OP_READ
+								    : IORING_OP_WRITE,
+					    .fd = fd,
+					    .addr = bufs[i],
+					    .len = 65536,
+					    .off = sim_below(SECTORS - 128) * SECTOR,
+					    .user_data = n };
 		struct io_uring_cqe cqe;
 
 		if (!prog_sqe(p, &sqe))
 			break;
 		prog_submit(p);
-		if (sim_chance(4)) { /* throw the buffer away under the device, and make a new one at the same place */
+		/* throw the buffer away under the device, and make a new one at the same place */
+		if (sim_chance(4)) {
 			prog_enter(p, 215 /* munmap */, bufs[i], 65536, 0, 0, 0, 0);
 			if (sim_chance(2))
 				bufs[i] = prog_map(p, 65536);
 			else
-				prog_enter(p, 222 /* mmap, FIXED */, bufs[i], 65536, 3, 0x32, (uint64_t)-1, 0);
+				prog_enter(p, 222 /* mmap, FIXED */, bufs[i], 65536, 3, 0x32,
+					   (uint64_t)-1, 0);
 		}
 		while (sim_chance(3) && prog_cqe(p, &cqe))
 			sim_check(cqe.res > 0 || cqe.res == -EFAULT || cqe.res == -EIO);
@@ -216,12 +238,27 @@ static void dies_under_dma(void)
 int main(void)
 {
 	static const struct sim_test tests[] = {
-		{ .name = "disk late and out of order", .run = good_disk, .cores = 2, .disk_sectors = SECTORS },
-		{ .name = "disk with errors", .run = bad_disk, .cores = 2, .disk_sectors = SECTORS },
-		{ .name = "disk that takes one request", .run = shallow_disk, .cores = 2, .disk_sectors = SECTORS },
-		{ .name = "disk on another core", .run = bad_disk, .cores = 3, .disk_sectors = SECTORS,
+		{ .name = "disk late and out of order",
+		  .run = good_disk,
+		  .cores = 2,
+		  .disk_sectors = SECTORS },
+		{ .name = "disk with errors",
+		  .run = bad_disk,
+		  .cores = 2,
+		  .disk_sectors = SECTORS },
+		{ .name = "disk that takes one request",
+		  .run = shallow_disk,
+		  .cores = 2,
+		  .disk_sectors = SECTORS },
+		{ .name = "disk on another core",
+		  .run = bad_disk,
+		  .cores = 3,
+		  .disk_sectors = SECTORS,
 		  .cmdline = "map=0:kernel,1:user,2:io" },
-		{ .name = "frames under DMA return", .run = dies_under_dma, .cores = 3, .disk_sectors = SECTORS },
+		{ .name = "frames under DMA return",
+		  .run = dies_under_dma,
+		  .cores = 3,
+		  .disk_sectors = SECTORS },
 	};
 
 	return sim_main(tests, array_count(tests));

@@ -1,6 +1,7 @@
 /*
- * Can a program that submits anything at all, scribbles over its ring while it is read, and takes memory away from under its operations
- * hurt anybody but itself? The kernel must not panic, neighbours must get exactly their answers, and everything must come back.
+ * Can a program that submits anything at all, scribbles over its ring while it is read, and takes
+ * memory away from under its operations hurt anybody but itself? The kernel must not panic,
+ * neighbours must get exactly their answers, and everything must come back.
  */
 #include <string.h>
 
@@ -50,9 +51,11 @@ static uint64_t any_number(struct sim_prog *p, const struct target *t)
 /* An entry that means something: every family, with descriptors, buffers and vectors that exist. */
 static struct io_uring_sqe good_sqe(struct sim_prog *p, const struct target *t)
 {
-	static const uint8_t transfers[] = { IORING_OP_READ, IORING_OP_WRITE, IORING_OP_SEND, IORING_OP_RECV };
+	static const uint8_t transfers[] = { IORING_OP_READ, IORING_OP_WRITE, IORING_OP_SEND,
+					     IORING_OP_RECV };
 	static const uint8_t vectors[] = { IORING_OP_READV, IORING_OP_WRITEV };
-	static const uint16_t calls[] = { 222, 215, 226, 233, 214, 113, 278, 101, 172, 178, 19, 23, 24, 62, 63, 64, 65, 66, 425, 427 };
+	static const uint16_t calls[] = { 222, 215, 226, 233, 214, 113, 278, 101, 172, 178,
+					  19,  23,  24,  62,  63,  64,  65,  66,  425, 427 };
 	uaddr_t buf = t->mapped + sim_below(3 * PAGE_SIZE), vec = t->mapped + 3 * PAGE_SIZE;
 	struct io_uring_sqe sqe = { .fd = (int32_t)sim_below(9) };
 	struct sluice_syscall_sqe call = { .opcode = IORING_OP_SYSCALL };
@@ -121,22 +124,29 @@ static struct io_uring_sqe good_sqe(struct sim_prog *p, const struct target *t)
 		sqe.off = 1 + sim_below(2);
 		break;
 	case 14: {
-		static const uint8_t ops[] = { IORING_OP_BIND, IORING_OP_CONNECT, IORING_OP_LISTEN, IORING_OP_ACCEPT, IORING_OP_SHUTDOWN,
-					       IORING_OP_SENDMSG, IORING_OP_RECVMSG };
+		static const uint8_t ops[] = { IORING_OP_BIND,     IORING_OP_CONNECT,
+					       IORING_OP_LISTEN,   IORING_OP_ACCEPT,
+					       IORING_OP_SHUTDOWN, IORING_OP_SENDMSG,
+					       IORING_OP_RECVMSG };
 
 		sqe.opcode = ops[sim_below(array_count(ops))];
-		sqe.addr = sqe.opcode == IORING_OP_LISTEN || sqe.opcode == IORING_OP_SHUTDOWN || sqe.opcode == IORING_OP_ACCEPT ?
-				   0 :
-				   vec + 512;
+		sqe.addr = sqe.opcode == IORING_OP_LISTEN || sqe.opcode == IORING_OP_SHUTDOWN ||
+					   sqe.opcode == IORING_OP_ACCEPT
+				   ? 0
+				   : vec + 512;
 		if (sqe.opcode == IORING_OP_BIND || sqe.opcode == IORING_OP_CONNECT)
 			sqe.off = 16;
-		sqe.len = sqe.opcode == IORING_OP_LISTEN || sqe.opcode == IORING_OP_SHUTDOWN || sqe.addr ? 1 : 0;
+		sqe.len = sqe.opcode == IORING_OP_LISTEN || sqe.opcode == IORING_OP_SHUTDOWN ||
+					  sqe.addr
+				  ? 1
+				  : 0;
 		if (sqe.opcode == IORING_OP_BIND || sqe.opcode == IORING_OP_CONNECT)
 			sqe.len = 0;
 		break;
 	}
 	case 15 ... 17:
-		call.nr = sim_chance(3) ? (uint16_t)sim_below(460) : calls[sim_below(array_count(calls))];
+		call.nr = sim_chance(3) ? (uint16_t)sim_below(460)
+					: calls[sim_below(array_count(calls))];
 		call.a0 = any_number(p, t);
 		call.a1 = sim_chance(2) ? sim_below(4) * PAGE_SIZE : any_number(p, t);
 		call.a2 = any_number(p, t);
@@ -222,7 +232,9 @@ static struct target make_target(struct sim_prog *p)
 		uint16_t family, port_be;
 		uint32_t addr_be;
 		uint64_t zero;
-	} local = { .family = 2, .port_be = 0x1700, .addr_be = 0x0100007f }; /* 127.0.0.1, port 23 */
+	} local = { .family = 2,
+		    .port_be = 0x1700,
+		    .addr_be = 0x0100007f }; /* 127.0.0.1, port 23 */
 	struct target t = { .mapped = prog_map(p, 8 * PAGE_SIZE) };
 
 	for (unsigned i = 0; i < 4; i++)
@@ -255,8 +267,9 @@ static void submits_anything(struct sim_prog *p)
 			while (prog_cqe(p, &cqe))
 				;
 		if (sim_chance(200))
-			prog_enter(p, (int64_t)sim_below(500), any_number(p, &t), any_number(p, &t), any_number(p, &t),
-				   any_number(p, &t), any_number(p, &t), any_number(p, &t));
+			prog_enter(p, (int64_t)sim_below(500), any_number(p, &t), any_number(p, &t),
+				   any_number(p, &t), any_number(p, &t), any_number(p, &t),
+				   any_number(p, &t));
 	}
 }
 
@@ -268,17 +281,22 @@ static void scribbles(struct sim_prog *p)
 	struct target t = make_target(p);
 
 	for (unsigned i = 0; i < 1500; i++) {
-		uint32_t at[] = { sq->head, sq->tail, sq->ring_mask, sq->ring_entries, sq->flags, sq->dropped, cq->head,
-				  cq->tail, cq->ring_mask, cq->overflow, cq->flags, (uint32_t)sim_below(PAGE_SIZE) & ~3u };
+		uint32_t at[] = {
+			sq->head,         sq->tail,  sq->ring_mask,
+			sq->ring_entries, sq->flags, sq->dropped,
+			cq->head,         cq->tail,  cq->ring_mask,
+			cq->overflow,     cq->flags, (uint32_t)sim_below(PAGE_SIZE) & ~3u
+		};
 		struct io_uring_sqe sqe = any_sqe(p, &t);
 
 		prog_write(p, p->start.sqes + sim_below(256) * 64, &sqe, sizeof(sqe));
 		prog_store(p, p->start.sq_ring + at[sim_below(array_count(at))],
-			   sim_chance(2) ? (uint32_t)sim_random() : prog_load(p, p->start.sq_ring + sq->tail) + 1);
+			   sim_chance(2) ? (uint32_t)sim_random()
+					 : prog_load(p, p->start.sq_ring + sq->tail) + 1);
 		if (sim_chance(10))
 			prog_enter(p, 426, 3, sim_below(300), sim_below(3) ? 0 : sim_below(2000),
-				   sim_chance(3) ? sim_random() : sim_below(8), sim_chance(3) ? any_address(p, &t) : 0,
-				   sim_below(64));
+				   sim_chance(3) ? sim_random() : sim_below(8),
+				   sim_chance(3) ? any_address(p, &t) : 0, sim_below(64));
 	}
 }
 
@@ -300,7 +318,8 @@ static void surrounded(void (*bad)(struct sim_prog *p))
 	sim_spawn(bad, NULL, 1, 0);
 	sim_spawn(bad, NULL, 2, 0);
 	sim_for(30000000 + sim_below(10000000));
-	for (unsigned pid = 1; pid <= 3; pid++) { /* who is still there hangs in what it asked for, as it may */
+	/* who is still there hangs in what it asked for, as it may */
+	for (unsigned pid = 1; pid <= 3; pid++) {
 		struct process *p = process_find(pid);
 
 		if (p && p != good)
@@ -351,9 +370,18 @@ static void memory_ends(void)
 int main(void)
 {
 	static const struct sim_test tests[] = {
-		{ .name = "hostile submits anything", .run = anything, .cores = 3, .disk_sectors = 256 },
-		{ .name = "hostile scribbles over its ring", .run = scribbled, .cores = 3, .disk_sectors = 256 },
-		{ .name = "hostile on a mixed core", .run = alone_on_a_mixed_core, .cores = 1, .disk_sectors = 256 },
+		{ .name = "hostile submits anything",
+		  .run = anything,
+		  .cores = 3,
+		  .disk_sectors = 256 },
+		{ .name = "hostile scribbles over its ring",
+		  .run = scribbled,
+		  .cores = 3,
+		  .disk_sectors = 256 },
+		{ .name = "hostile on a mixed core",
+		  .run = alone_on_a_mixed_core,
+		  .cores = 1,
+		  .disk_sectors = 256 },
 		{ .name = "hostile takes all memory", .run = memory_ends, .cores = 3 },
 	};
 

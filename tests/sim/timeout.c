@@ -1,6 +1,7 @@
 /*
- * Does a timeout end once: by its time, never early, or by whoever stops it first; and does a linked timeout end its operation
- * or the operation it? What if the canceller and the timer come in the same turn?
+ * Does a timeout end once: by its time, never early, or by whoever stops it first; and does a
+ * linked timeout end its operation or the operation it? What if the canceller and the timer come in
+ * the same turn?
  */
 #include <string.h>
 
@@ -13,10 +14,13 @@
 
 static struct io_uring_sqe timeout(struct sim_prog *p, uaddr_t at, nsec_t ns, uint64_t user_data)
 {
-	struct __kernel_timespec ts = { .tv_sec = (int64_t)(ns / 1000000000), .tv_nsec = (int64_t)(ns % 1000000000) };
+	struct __kernel_timespec ts = { .tv_sec = (int64_t)(ns / 1000000000),
+					.tv_nsec = (int64_t)(ns % 1000000000) };
 
 	prog_write(p, at, &ts, sizeof(ts));
-	return (struct io_uring_sqe){ .opcode = IORING_OP_TIMEOUT, .addr = at, .len = 1, .user_data = user_data };
+	return (struct io_uring_sqe){
+		.opcode = IORING_OP_TIMEOUT, .addr = at, .len = 1, .user_data = user_data
+	};
 }
 
 /* One timeout at a time: not early, and not hours late. */
@@ -43,7 +47,8 @@ static void alone_test(void)
 	sim_check(!sim_failed_programs());
 }
 
-/* Timeouts and their removals race: each gets exactly one answer, and the two answers fit together. */
+/* Timeouts and their removals race: each gets exactly one answer, and the two answers fit
+ * together. */
 static void removed(struct sim_prog *p)
 {
 	uaddr_t at = prog_map(p, PAGE_SIZE);
@@ -54,8 +59,11 @@ static void removed(struct sim_prog *p)
 
 	while (next < 2 * ROUNDS || out) {
 		if (next < 2 * ROUNDS && out < 100 && !sim_chance(3)) {
-			struct io_uring_sqe sqe = timeout(p, at + next % 256 * 16, sim_below(60000), next);
-			struct io_uring_sqe gone = { .opcode = IORING_OP_TIMEOUT_REMOVE, .addr = next, .user_data = next + 1 };
+			struct io_uring_sqe sqe =
+				timeout(p, at + next % 256 * 16, sim_below(60000), next);
+			struct io_uring_sqe gone = { .opcode = IORING_OP_TIMEOUT_REMOVE,
+						     .addr = next,
+						     .user_data = next + 1 };
 
 			if (sim_chance(2))
 				gone.opcode = IORING_OP_ASYNC_CANCEL;
@@ -69,7 +77,9 @@ static void removed(struct sim_prog *p)
 			next += 2;
 			out += 2;
 		}
-		while (sim_chance(2) ? prog_cqe(p, &cqe) : out && next == 2 * ROUNDS ? (prog_wait_cqe(p, &cqe), true) : false) {
+		while (sim_chance(2)               ? prog_cqe(p, &cqe)
+		       : out && next == 2 * ROUNDS ? (prog_wait_cqe(p, &cqe), true)
+						   : false) {
 			sim_check(cqe.user_data < next && !seen[cqe.user_data]++);
 			res[cqe.user_data] = cqe.res;
 			out--;
@@ -80,7 +90,8 @@ static void removed(struct sim_prog *p)
 		if (res[i] == -ECANCELED)
 			sim_check(res[i + 1] == 0);
 		else
-			sim_check(res[i] == -ETIME && (res[i + 1] == -ENOENT || res[i + 1] == -EALREADY));
+			sim_check(res[i] == -ETIME &&
+				  (res[i + 1] == -ENOENT || res[i + 1] == -EALREADY));
 	}
 }
 
@@ -91,15 +102,23 @@ static void removed_test(void)
 	sim_check(!sim_failed_programs());
 }
 
-/* A read that nobody will ever satisfy, with a linked timeout, against a canceller that may come before, after, or in between. */
+/* A read that nobody will ever satisfy, with a linked timeout, against a canceller that may come
+ * before, after, or in between. */
 static void linked(struct sim_prog *p)
 {
 	uaddr_t at = prog_map(p, PAGE_SIZE);
 
 	for (uint32_t i = 0; i < ROUNDS; i++) {
-		struct io_uring_sqe sqe = { .opcode = IORING_OP_READ, .flags = IOSQE_IO_LINK, .fd = 0, .addr = at + 64,
-					    .len = 16, .off = (uint64_t)-1, .user_data = 1 };
-		struct io_uring_sqe stop = { .opcode = IORING_OP_ASYNC_CANCEL, .addr = 1, .user_data = 3 };
+		struct io_uring_sqe sqe = { .opcode = IORING_OP_READ,
+					    .flags = IOSQE_IO_LINK,
+					    .fd = 0,
+					    .addr = at + 64,
+					    .len = 16,
+					    .off = (uint64_t)-1,
+					    .user_data = 1 };
+		struct io_uring_sqe stop = { .opcode = IORING_OP_ASYNC_CANCEL,
+					     .addr = 1,
+					     .user_data = 3 };
 		struct io_uring_sqe lt = timeout(p, at, sim_below(100000), 2);
 		bool cancels = sim_chance(2);
 		int32_t res[4] = { 0 };
@@ -121,7 +140,8 @@ static void linked(struct sim_prog *p)
 			sim_check(cqe.user_data >= 1 && cqe.user_data <= 3 && !res[cqe.user_data]);
 			res[cqe.user_data] = cqe.res ? cqe.res : 1;
 		}
-		/* whoever stopped it, the read is cancelled; the timeout says whether it was the one */
+		/* whoever stopped it, the read is cancelled; the timeout says whether it was the
+		 * one */
 		sim_check(res[1] == -ECANCELED || res[1] == -EINTR);
 		if (res[2] == -ECANCELED)
 			sim_check(cancels && res[3] == 1);
@@ -137,7 +157,8 @@ static void linked_test(void)
 	sim_check(!sim_failed_programs());
 }
 
-/* Chains of links run in order; a failed member ends the rest with -ECANCELED, a hard link does not. */
+/* Chains of links run in order; a failed member ends the rest with -ECANCELED, a hard link does
+ * not. */
 static void chains(struct sim_prog *p)
 {
 	for (uint32_t round = 0; round < 100; round++) {
@@ -164,8 +185,10 @@ static void chains(struct sim_prog *p)
 
 			prog_wait_cqe(p, &cqe);
 			if (cqe.user_data != i || cqe.res != want)
-				sim_fail("round %u, %u links, %u is bad, hard %d: at %u came %llu with %d", round, n, bad, hard, i,
-					 (unsigned long long)cqe.user_data, cqe.res);
+				sim_fail("round %u, %u links, %u is bad, hard %d: at %u came %llu "
+					 "with %d",
+					 round, n, bad, hard, i, (unsigned long long)cqe.user_data,
+					 cqe.res);
 		}
 	}
 }
@@ -191,11 +214,18 @@ static void leaves_much(struct sim_prog *p)
 			sqe = timeout(p, at + i * 16, 1000000000000, i);
 			break;
 		case 1:
-			sqe = (struct io_uring_sqe){ .opcode = IORING_OP_READ, .fd = 0, .addr = at + 2 * PAGE_SIZE, .len = 5000,
-						     .off = (uint64_t)-1, .user_data = i };
+			sqe = (struct io_uring_sqe){ .opcode = IORING_OP_READ,
+						     .fd = 0,
+						     .addr = at + 2 * PAGE_SIZE,
+						     .len = 5000,
+						     .off = (uint64_t)-1,
+						     .user_data = i };
 			break;
 		default:
-			sqe = (struct io_uring_sqe){ .opcode = IORING_OP_POLL_ADD, .fd = 0, .poll32_events = 1, .user_data = i };
+			sqe = (struct io_uring_sqe){ .opcode = IORING_OP_POLL_ADD,
+						     .fd = 0,
+						     .poll32_events = 1,
+						     .user_data = i };
 		}
 		if (sim_chance(4))
 			sqe.flags |= IOSQE_IO_LINK;
@@ -230,7 +260,10 @@ int main(void)
 		{ .name = "timeout alone", .run = alone_test, .cores = 2 },
 		{ .name = "timeout removed", .run = removed_test, .cores = 2 },
 		{ .name = "timeout linked", .run = linked_test, .cores = 2 },
-		{ .name = "timeout linked, mixed core", .run = alone_test, .cores = 2, .cmdline = "map=0:mixed,1:user" },
+		{ .name = "timeout linked, mixed core",
+		  .run = alone_test,
+		  .cores = 2,
+		  .cmdline = "map=0:mixed,1:user" },
 		{ .name = "chains", .run = chains_test, .cores = 2 },
 		{ .name = "leaves much in flight", .run = leaves_much_test, .cores = 3 },
 	};

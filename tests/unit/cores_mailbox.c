@@ -1,5 +1,6 @@
 /*
- * Does every mail arrive once and in its sender's order, and can a core sleep through one? (kernel/cores/mailbox.c, core.c)
+ * Does every mail arrive once and in its sender's order, and can a core sleep through one?
+ * (kernel/cores/mailbox.c, core.c)
  */
 #include "lib/unit.h"
 
@@ -79,13 +80,16 @@ static void *sender(void *arg)
 
 	unit_be_core(index);
 	for (unsigned i = 0; i < MAILS; i++) {
-		letters[i] = (struct letter){ .mail.deliver = letter_deliver, .from = index, .number = i };
+		letters[i] = (struct letter){ .mail.deliver = letter_deliver,
+					      .from = index,
+					      .number = i };
 		mailbox_post(0, &letters[i].mail);
 	}
 	return letters;
 }
 
-/* Do three cores that post at once lose nothing and keep their order, while the receiver sleeps whenever it can? */
+/* Do three cores that post at once lose nothing and keep their order, while the receiver sleeps
+ * whenever it can? */
 static void from_many(void **state)
 {
 	pthread_t t[SENDERS];
@@ -96,7 +100,8 @@ static void from_many(void **state)
 	memset(expected, 0, sizeof(expected));
 	out_of_order = 0;
 	for (unsigned i = 0; i < SENDERS; i++)
-		assert_int_equal(pthread_create(&t[i], NULL, sender, (void *)(uintptr_t)(i + 1)), 0);
+		assert_int_equal(pthread_create(&t[i], NULL, sender, (void *)(uintptr_t)(i + 1)),
+				 0);
 	while (!all) {
 		if (!core_turn(cores[0]))
 			core_sleep(cores[0]);
@@ -112,7 +117,7 @@ static void from_many(void **state)
 	assert_true(cores[0]->count->sleeps > 0);
 }
 
-/* ---- ping-pong: each side sleeps at once, so a single lost doorbell stops both for ever ---------------------- */
+/* ---- ping-pong: each side sleeps at once, so a single lost doorbell stops both for ever ------ */
 
 #define ROUNDS 100000u
 
@@ -174,7 +179,8 @@ static void sleep_ends(void **state)
 	unsigned returns;
 
 	(void)state;
-	/* It may return early, for a doorbell of the test before this one, say; but it does not spin. */
+	/* It may return early, for a doorbell of the test before this one, say; but it does not
+	 * spin. */
 	for (returns = 0; arch_time_ns() < before + 3000000; returns++)
 		arch_idle_wait(before + 3000000);
 	assert_in_range(returns, 1, 10);

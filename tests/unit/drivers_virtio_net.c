@@ -1,8 +1,8 @@
 /*
  * What does the virtio network driver do with a device that works, and with one that lies?
  *
- * The driver and its queues are the kernel's own sources; the transport is played by this file: an interface that delivers what it is
- * told to, keeps what it is sent, and lies on demand.
+ * The driver and its queues are the kernel's own sources; the transport is played by this file: an
+ * interface that delivers what it is told to, keeps what it is sent, and lies on demand.
  */
 #include "lib/unit.h"
 
@@ -10,7 +10,7 @@
 
 #include "drivers/virtio/net.c"
 
-/* ---- the device --------------------------------------------------------------------------------------- */
+/* ---- the device ------------------------------------------------------------------------------ */
 
 static struct {
 	struct vq *q[2];
@@ -151,7 +151,7 @@ static void dev_send(void)
 		dev_put_used(QUEUE_TX, dev_pick(QUEUE_TX), 0);
 }
 
-/* ---- the stack -------------------------------------------------------------------------------------------- */
+/* ---- the stack ------------------------------------------------------------------------------- */
 
 static struct nic *nic;
 static struct vnet *driver;
@@ -208,7 +208,7 @@ static int probe(void **state)
 	return 0;
 }
 
-/* ---- tests -------------------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 /* Do frames of all lengths go through unchanged, both ways, past the wrap of the indices? */
 static void frames_pass(void **state)
@@ -311,7 +311,19 @@ static void runts_are_dropped(void **state)
 	assert_int_equal(dev.starts, 1);
 }
 
-enum lie { RX_ID, RX_ID_FAR, RX_TWICE, RX_LONG, RX_SHORT, RX_COUNT, TX_ID, TX_ID_FAR, TX_TWICE, TX_COUNT, LIES };
+enum lie {
+	RX_ID,
+	RX_ID_FAR,
+	RX_TWICE,
+	RX_LONG,
+	RX_SHORT,
+	RX_COUNT,
+	TX_ID,
+	TX_ID_FAR,
+	TX_TWICE,
+	TX_COUNT,
+	LIES
+};
 
 static void dev_lie(enum lie lie)
 {
@@ -322,7 +334,9 @@ static void dev_lie(enum lie lie)
 	switch (lie) {
 	case RX_ID:
 		/* a buffer that the stack keeps */
-		dev_put_used(QUEUE_RX, (uint32_t)(((char *)kept[0] - driver->rx.buffers) >> BUFFER_SHIFT), 100);
+		dev_put_used(QUEUE_RX,
+			     (uint32_t)(((char *)kept[0] - driver->rx.buffers) >> BUFFER_SHIFT),
+			     100);
 		return;
 	case RX_ID_FAR:
 		dev_put_used(QUEUE_RX, 0x80000000u, 100);
@@ -434,8 +448,9 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		nic_test(frames_pass),	     nic_test(order_is_kept),	      nic_test(sending_runs_out),
-		nic_test(receiving_runs_out), nic_test(runts_are_dropped),    cmocka_unit_test(lies_start_it_over),
+		nic_test(frames_pass),       nic_test(order_is_kept),
+		nic_test(sending_runs_out),  nic_test(receiving_runs_out),
+		nic_test(runts_are_dropped), cmocka_unit_test(lies_start_it_over),
 		nic_test(liar_is_given_up),
 	};
 

@@ -10,7 +10,7 @@
 #include "uapi/fs.h"
 #include "uapi/socket.h"
 
-/* ---- the device: takes a few bytes at a time --------------------------------------------------------------- */
+/* ---- the device: takes a few bytes at a time ------------------------------------------------- */
 
 static char written[65536];
 static size_t written_len;
@@ -27,7 +27,7 @@ static size_t device_write(struct console_dev *d, const char *text, size_t len)
 
 static struct console_dev device = { .name = "test", .core = 0, .write = device_write };
 
-/* ---- readers ------------------------------------------------------------------------------------------------- */
+/* ---- readers --------------------------------------------------------------------------------- */
 
 struct body {
 	struct transfer t;
@@ -68,7 +68,9 @@ static int reader_cancel(struct op *op)
 	return err;
 }
 
-static const struct op_row reader_row = { .name = "reader", .step = reader_step, .cancel = reader_cancel };
+static const struct op_row reader_row = { .name = "reader",
+					  .step = reader_step,
+					  .cancel = reader_cancel };
 
 static void reader_done(struct op *op)
 {
@@ -125,7 +127,7 @@ static void flush_output(void)
 		assert_memory_equal((r)->got, text, strlen(text));                                 \
 	} while (0)
 
-/* ---- tests ------------------------------------------------------------------------------------------------------ */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 /* Does a reader wait for the whole line, corrected, and is it echoed? */
 static void lines(void **state)
@@ -271,7 +273,8 @@ static void attention_is_taken_out(void **state)
 	assert_read(r, "ab\n");
 }
 
-/* Does output of any length arrive in order, through a device that takes 16 bytes at a time and sometimes none? */
+/* Does output of any length arrive in order, through a device that takes 16 bytes at a time and
+ * sometimes none? */
 static void output(void **state)
 {
 	char text[40000];
@@ -307,9 +310,11 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		unit_test_frames(lines),    unit_test_frames(pieces),  unit_test_frames(end_of_file),
-		unit_test_frames(no_waiting), unit_test_frames(closing), unit_test_frames(polling),
-		unit_test_frames(too_much), unit_test_frames(attention_is_taken_out), unit_test_frames(output),
+		unit_test_frames(lines),       unit_test_frames(pieces),
+		unit_test_frames(end_of_file), unit_test_frames(no_waiting),
+		unit_test_frames(closing),     unit_test_frames(polling),
+		unit_test_frames(too_much),    unit_test_frames(attention_is_taken_out),
+		unit_test_frames(output),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

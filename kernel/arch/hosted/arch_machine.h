@@ -2,9 +2,10 @@
  * arch_machine (hosted): the machine-defined half of arch.h on a Linux process: what a thread, an
  * address space and a fiber are here, and the promises that are one instruction or two.
  *
- * Cores are POSIX threads; arch_core() is thread-local. RAM is one memory file, mapped once as the direct
- * map and page by page at the programs' own addresses. Programs are x86-64 static-pie files that run natively
- * and call hosted_enter_fn instead of trapping. fs belongs to the host's C library, gs to the program.
+ * Cores are POSIX threads; arch_core() is thread-local. RAM is one memory file, mapped once as the
+ * direct map and page by page at the programs' own addresses. Programs are x86-64 static-pie files
+ * that run natively and call hosted_enter_fn instead of trapping. fs belongs to the host's C
+ * library, gs to the program.
  */
 #ifndef ARCH_HOSTED_ARCH_MACHINE_H
 #define ARCH_HOSTED_ARCH_MACHINE_H
@@ -27,12 +28,15 @@ struct arch_user {
 	uint64_t first_arg; /* rdi at the first entry */
 	uint32_t mxcsr;
 	uint16_t fcw;
-	uint8_t has_frame;  /* resume from `frame`: the thread was interrupted between two instructions */
+	/* resume from `frame`: the thread was interrupted between two instructions */
+	uint8_t has_frame;
 	uint8_t unused;
 	void *frame;	    /* saved signal context, host memory, made at the first run */
 	uint64_t gs;	    /* the program's thread pointer */
 
-	bool (*quick)(struct arch_user *, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t); /* ignored: leaving is as cheap */
+	/* ignored: leaving is as cheap */
+	bool (*quick)(struct arch_user *, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
+		      uint64_t, uint64_t);
 };
 
 struct arch_aspace {
@@ -43,7 +47,8 @@ struct arch_aspace {
 
 struct arch_fiber {
 	void *sp;
-	void *stack; /* lowest address; 0 until known for a stack that arch_fiber_init did not make */
+	/* lowest address; 0 until known for a stack that arch_fiber_init did not make */
+	void *stack;
 	size_t size;
 	void *shadow; /* the sanitizer's own, while switched away */
 	void (*entry)(void *);
@@ -101,8 +106,9 @@ static inline uaddr_t arch_user_top(const struct arch_aspace *aa)
 }
 
 /*
- * RAM starts at 2 GiB, as on the riscv64 machine, so that no frame is number 0. The direct map is at a fixed host address, which
- * every sanitizer must leave free: AddressSanitizer's HighMem, ThreadSanitizer's low application memory.
+ * RAM starts at 2 GiB, as on the riscv64 machine, so that no frame is number 0. The direct map is
+ * at a fixed host address, which every sanitizer must leave free: AddressSanitizer's HighMem,
+ * ThreadSanitizer's low application memory.
  */
 #define HOSTED_RAM_BASE 0x80000000ull
 #if defined(__SANITIZE_THREAD__)
@@ -126,7 +132,8 @@ static inline paddr_t arch_direct_paddr(const void *p)
 	return (paddr_t)p - HOSTED_DIRECT;
 }
 
-/* x86-64 keeps stores in order, and "devices" are threads: a compiler barrier is enough towards a doorbell. */
+/* x86-64 keeps stores in order, and "devices" are threads: a compiler barrier is enough towards a
+ * doorbell. */
 static inline void arch_before_doorbell(void)
 {
 	__atomic_thread_fence(__ATOMIC_RELEASE);

@@ -1,12 +1,14 @@
 /*
  * enter: the two doors between the kernel's stack and a program, on one core's thread.
  *
- * hosted_user_enter saves the kernel's callee-saved state, says "this core runs user code", looks at the doorbell once more and jumps.
- * A program comes back by calling hosted_enter_fn, or because the signal handler sends the thread to hosted_user_left.
+ * hosted_user_enter saves the kernel's callee-saved state, says "this core runs user code", looks
+ * at the doorbell once more and jumps. A program comes back by calling hosted_enter_fn, or because
+ * the signal handler sends the thread to hosted_user_left.
  *
- * Signals: between hosted_enter_begin and hosted_enter_end the thread says USER but has not left yet, so the handler sends it to
- * hosted_user_abort. Between hosted_enter_fn and hosted_enter_fn_end the program is still interruptible: nothing but
- * rax, r10, r11 has changed, so the handler moves pc back to hosted_enter_fn and treats it as the program's.
+ * Signals: between hosted_enter_begin and hosted_enter_end the thread says USER but has not left
+ * yet, so the handler sends it to hosted_user_abort. Between hosted_enter_fn and
+ * hosted_enter_fn_end the program is still interruptible: nothing but rax, r10, r11 has changed, so
+ * the handler moves pc back to hosted_enter_fn and treats it as the program's.
  *
  * Offsets: struct hosted_cpu (hosted.h), struct arch_user (arch_machine.h); user.c asserts them.
  */

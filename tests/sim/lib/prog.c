@@ -1,9 +1,10 @@
 /*
  * prog: programs as C functions on fibers, run where the kernel believes a user thread runs.
  *
- * Each program is a real process: a tiny ELF file per program number in an archive made here, loaded by proc/, whose entry point tells which
- * function is meant. Memory accesses walk the kernel's own tables; a missing page leaves the program with ARCH_EXIT_FAULT and
- * comes back when the kernel has mapped it, or never.
+ * Each program is a real process: a tiny ELF file per program number in an archive made here,
+ * loaded by proc/, whose entry point tells which function is meant. Memory accesses walk the
+ * kernel's own tables; a missing page leaves the program with ARCH_EXIT_FAULT and comes back when
+ * the kernel has mapped it, or never.
  */
 #include "lib/prog.h"
 
@@ -44,7 +45,7 @@ static struct {
 static unsigned program_count, programs_gone, programs_failed;
 static uint64_t frames_before, ops_before;
 
-/* ---- leaving and coming back ------------------------------------------------------------------------- */
+/* ---- leaving and coming back ----------------------------------------------------------------- */
 
 static struct sim_thread *thread_here(struct sim_prog *p)
 {
@@ -116,7 +117,10 @@ enum arch_exit_kind sim_user_run(struct arch_user *u, struct aspace *as, struct 
 		t->stack = sim_stack_alloc();
 		t->main = programs[index].main;
 		t->prog = (struct sim_prog){
-			.arg = programs[index].arg, .stack = u->sp, .proc = programs[index].proc, .thread = t,
+			.arg = programs[index].arg,
+			.stack = u->sp,
+			.proc = programs[index].proc,
+			.thread = t,
 		};
 		arch_fiber_init(&t->fiber, t->stack, SIM_STACK_BYTES, thread_begin, t);
 		u->frame = t;
@@ -143,7 +147,7 @@ void sim_user_fini(struct arch_user *u)
 	free(t);
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* The program's byte at `va`, present and permitted, in this instant. */
 static void *touch(struct sim_thread *t, uaddr_t va, uint32_t access)
@@ -155,7 +159,9 @@ static void *touch(struct sim_thread *t, uaddr_t va, uint32_t access)
 		leaf = va >= t->as->low && va < t->as->top ? aspace_leaf(t->as, va) : 0;
 		if ((leaf & need) == need)
 			return (char *)arch_direct(pte_paddr(leaf)) + (va & (PAGE_SIZE - 1));
-		t->exit = (struct arch_exit){ .addr = va, .access = access, .cause = 14, .pc = t->user->pc };
+		t->exit = (struct arch_exit){
+			.addr = va, .access = access, .cause = 14, .pc = t->user->pc
+		};
 		leave(t, ARCH_EXIT_FAULT);
 	}
 }
@@ -194,15 +200,16 @@ void prog_store(struct sim_prog *p, uaddr_t to, uint32_t value)
 	atomic_store((_Atomic uint32_t *)touch(thread_here(p), to, ACCESS_WRITE), value);
 }
 
-/* ---- the door -------------------------------------------------------------------------------------------------- */
+/* ---- the door -------------------------------------------------------------------------------- */
 
-int64_t prog_enter(struct sim_prog *p, int64_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
-		   uint64_t a5)
+int64_t prog_enter(struct sim_prog *p, int64_t nr, uint64_t a0, uint64_t a1, uint64_t a2,
+		   uint64_t a3, uint64_t a4, uint64_t a5)
 {
 	struct sim_thread *t = thread_here(p);
 
 	prog_pause(p);
-	memcpy(t->user->args, (uint64_t[]){ (uint64_t)nr, a0, a1, a2, a3, a4, a5 }, sizeof(t->user->args));
+	memcpy(t->user->args, (uint64_t[]){ (uint64_t)nr, a0, a1, a2, a3, a4, a5 },
+	       sizeof(t->user->args));
 	leave(t, ARCH_EXIT_SYSCALL);
 	return (int64_t)t->user->result;
 }
@@ -227,7 +234,7 @@ uaddr_t prog_map(struct sim_prog *p, uint64_t len)
 	return (uaddr_t)at;
 }
 
-/* ---- the ring ---------------------------------------------------------------------------------------------------- */
+/* ---- the ring -------------------------------------------------------------------------------- */
 
 bool prog_sqe(struct sim_prog *p, const struct io_uring_sqe *sqe)
 {
@@ -235,7 +242,8 @@ bool prog_sqe(struct sim_prog *p, const struct io_uring_sqe *sqe)
 
 	if (p->sq_tail - prog_load(p, s->sq_ring + s->params.sq_off.head) == s->params.sq_entries)
 		return false;
-	prog_write(p, s->sqes + (p->sq_tail & (s->params.sq_entries - 1)) * sizeof(*sqe), sqe, sizeof(*sqe));
+	prog_write(p, s->sqes + (p->sq_tail & (s->params.sq_entries - 1)) * sizeof(*sqe), sqe,
+		   sizeof(*sqe));
 	p->sq_tail++;
 	return true;
 }
@@ -251,7 +259,8 @@ void prog_submit(struct sim_prog *p)
 		if (fresh)
 			prog_enter(p, SYS_io_uring_enter, (uint64_t)s->ring_fd, fresh, 0, 0, 0, 0);
 	} else if (prog_load(p, s->sq_ring + s->params.sq_off.flags) & IORING_SQ_NEED_WAKEUP) {
-		prog_enter(p, SYS_io_uring_enter, (uint64_t)s->ring_fd, 0, 0, IORING_ENTER_SQ_WAKEUP, 0, 0);
+		prog_enter(p, SYS_io_uring_enter, (uint64_t)s->ring_fd, 0, 0,
+			   IORING_ENTER_SQ_WAKEUP, 0, 0);
 	}
 }
 
@@ -261,8 +270,10 @@ bool prog_cqe(struct sim_prog *p, struct io_uring_cqe *cqe)
 
 	if (p->cq_head == prog_load(p, s->cq_ring + s->params.cq_off.tail))
 		return false;
-	prog_read(p, s->cq_ring + s->params.cq_off.cqes + (p->cq_head & (s->params.cq_entries - 1)) * sizeof(*cqe), cqe,
-		  sizeof(*cqe));
+	prog_read(p,
+		  s->cq_ring + s->params.cq_off.cqes +
+			  (p->cq_head & (s->params.cq_entries - 1)) * sizeof(*cqe),
+		  cqe, sizeof(*cqe));
 	p->cq_head++;
 	prog_store(p, s->cq_ring + s->params.cq_off.head, p->cq_head);
 	return true;
@@ -270,7 +281,8 @@ bool prog_cqe(struct sim_prog *p, struct io_uring_cqe *cqe)
 
 void prog_wait(struct sim_prog *p, uint32_t n)
 {
-	prog_enter(p, SYS_io_uring_enter, (uint64_t)p->start.ring_fd, 0, n, IORING_ENTER_GETEVENTS, 0, 0);
+	prog_enter(p, SYS_io_uring_enter, (uint64_t)p->start.ring_fd, 0, n, IORING_ENTER_GETEVENTS,
+		   0, 0);
 }
 
 void prog_wait_cqe(struct sim_prog *p, struct io_uring_cqe *cqe)
@@ -298,11 +310,18 @@ int32_t prog_do(struct sim_prog *p, const struct io_uring_sqe *sqe, uint32_t *fl
 	return cqe.res;
 }
 
-int64_t prog_call(struct sim_prog *p, uint16_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
-		  uint64_t a5)
+int64_t prog_call(struct sim_prog *p, uint16_t nr, uint64_t a0, uint64_t a1, uint64_t a2,
+		  uint64_t a3, uint64_t a4, uint64_t a5)
 {
 	struct sluice_syscall_sqe call = {
-		.opcode = IORING_OP_SYSCALL, .nr = nr, .a0 = a0, .a1 = a1, .a2 = a2, .a3 = a3, .a4 = a4, .a5 = a5,
+		.opcode = IORING_OP_SYSCALL,
+		.nr = nr,
+		.a0 = a0,
+		.a1 = a1,
+		.a2 = a2,
+		.a3 = a3,
+		.a4 = a4,
+		.a5 = a5,
 		.user_data = sim_random(),
 	};
 	struct io_uring_cqe wide = { 0 };
@@ -313,22 +332,23 @@ int64_t prog_call(struct sim_prog *p, uint16_t nr, uint64_t a0, uint64_t a1, uin
 	return sluice_wide_result(&wide);
 }
 
-/* ---- processes ------------------------------------------------------------------------------------------------------ */
+/* ---- processes ------------------------------------------------------------------------------- */
 
 /* Appends one newc entry at `at` (cpio(5)) and returns its end. */
 static char *archive_entry(char *at, const char *name, const void *data, size_t size)
 {
 	size_t name_size = strlen(name) + 1;
 
-	sprintf(at, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", 1, 0100755, 0, 0, 1, 0, (unsigned)size, 0,
-		0, 0, 0, (unsigned)name_size, 0);
+	sprintf(at, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", 1, 0100755, 0, 0,
+		1, 0, (unsigned)size, 0, 0, 0, 0, (unsigned)name_size, 0);
 	strcpy(at + 110, name);
 	at += align_up(110 + name_size, 4ul);
 	memcpy(at, data, size);
 	return at + align_up(size, 4ul);
 }
 
-/* "/bin/N" for each program number: an ELF file of one page, whose entry point carries the number. Sources: System V ABI, chapters 4, 5. */
+/* "/bin/N" for each program number: an ELF file of one page, whose entry point carries the number.
+ * Sources: System V ABI, chapters 4, 5. */
 void sim_archive_make(void)
 {
 	paddr_t base = HOSTED_RAM_BASE + hosted_ram_bytes - ARCHIVE_BYTES;
@@ -379,7 +399,12 @@ static void spawn_here(void *arg)
 	char path[16];
 	const char *argv[] = { path, NULL }, *envp[] = { NULL };
 	struct process_spec spec = {
-		.path = path, .argv = argv, .envp = envp, .home = s->home, .user_core = s->user_core, .exited = program_exited,
+		.path = path,
+		.argv = argv,
+		.envp = envp,
+		.home = s->home,
+		.user_core = s->user_core,
+		.exited = program_exited,
 	};
 	int err;
 
@@ -399,7 +424,8 @@ static uint64_t ops_free(void)
 	return sum;
 }
 
-struct process *sim_spawn(void (*main)(struct sim_prog *p), void *arg, unsigned user_core, unsigned home)
+struct process *sim_spawn(void (*main)(struct sim_prog *p), void *arg, unsigned user_core,
+			  unsigned home)
 {
 	struct spawn s = { .index = program_count, .user_core = user_core, .home = home };
 
@@ -471,6 +497,7 @@ void sim_finish(void)
 	if (sim_verbose)
 		show_counters();
 	if (!all_back(NULL))
-		sim_fail("not given back: %lld frames, %lld ops", (long long)(frames_before - frames_free_count()),
+		sim_fail("not given back: %lld frames, %lld ops",
+			 (long long)(frames_before - frames_free_count()),
 			 (long long)(ops_before - ops_free()));
 }

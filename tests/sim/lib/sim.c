@@ -43,7 +43,7 @@ bool sim_busy;
 static int report_fd;
 static bool early_wakes; /* every other seed: they would hide a lost wake-up */
 
-/* ---- random, failure ------------------------------------------------------------------------------ */
+/* ---- random, failure ------------------------------------------------------------------------- */
 
 /* splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014) */
 uint64_t sim_random(void)
@@ -76,7 +76,7 @@ noreturn_fn void sim_fail(const char *fmt, ...)
 	_exit(3);
 }
 
-/* ---- what the kernel sees as its machine ---------------------------------------------------------------- */
+/* ---- what the kernel sees as its machine ----------------------------------------------------- */
 
 void sim_yield(void)
 {
@@ -134,11 +134,12 @@ static const struct hosted_sim machine = {
 	.user_fini = sim_user_fini,
 };
 
-/* ---- the stepper ------------------------------------------------------------------------------------------- */
+/* ---- the stepper ----------------------------------------------------------------------------- */
 
 void *sim_stack_alloc(void)
 {
-	void *stack = mmap(NULL, SIM_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *stack = mmap(NULL, SIM_STACK_BYTES, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (stack == MAP_FAILED)
 		sim_fail("no memory for a stack");
@@ -188,7 +189,8 @@ static bool step(void)
 	for (unsigned i = 0; i < cores_count; i++) {
 		struct sim_core *sc = &sim_cores[i];
 
-		if (can_run(sc) || (early_wakes && sc->started && sim_chance(200))) /* arch_idle_wait may return early */
+		if (can_run(sc) || (early_wakes && sc->started &&
+				    sim_chance(200))) /* arch_idle_wait may return early */
 			ready[n++] = i;
 		else if (sc->started)
 			next = min_of(next, sc->deadline);
@@ -239,7 +241,7 @@ void sim_on_core(unsigned index, void (*fn)(void *arg), void *arg)
 	machine_doorbell(index);
 }
 
-/* ---- boot: kernel/main.c without its last line --------------------------------------------------------------- */
+/* ---- boot: kernel/main.c without its last line ----------------------------------------------- */
 
 static void boot_core(struct core *c)
 {
@@ -261,7 +263,9 @@ static void boot_core(struct core *c)
 
 static void boot(const struct sim_test *t)
 {
-	struct hosted_options o = { .cores = t->cores, .ram_bytes = SIM_RAM_BYTES, .cmdline = t->cmdline };
+	struct hosted_options o = { .cores = t->cores,
+				    .ram_bytes = SIM_RAM_BYTES,
+				    .cmdline = t->cmdline };
 
 	hosted_sim = &machine;
 	if (hosted_machine_init(&o))
@@ -288,7 +292,7 @@ static void boot(const struct sim_test *t)
 	rings_init();
 }
 
-/* ---- one run, in a process of its own ---------------------------------------------------------------------------- */
+/* ---- one run, in a process of its own -------------------------------------------------------- */
 
 static noreturn_fn void run_child(const struct sim_test *t, uint64_t seed, int fd)
 {
@@ -328,7 +332,8 @@ static int run_once(const struct sim_test *t, uint64_t seed, char *said, size_t 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && *said == '=')
 		return 0;
 	if (!*said || *said == '=')
-		snprintf(said, size, WIFEXITED(status) ? "died with exit status %d" : "died by signal %d",
+		snprintf(said, size,
+			 WIFEXITED(status) ? "died with exit status %d" : "died by signal %d",
 			 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 	return 1;
 }
@@ -339,12 +344,14 @@ static bool run_test(const struct sim_test *t, uint64_t first, uint64_t last)
 
 	for (uint64_t seed = first; seed <= last; seed++) {
 		if (run_once(t, seed, said, sizeof(said))) {
-			printf("FAIL %s: %s (seed %llu)\n", t->name, said, (unsigned long long)seed);
+			printf("FAIL %s: %s (seed %llu)\n", t->name, said,
+			       (unsigned long long)seed);
 			return false;
 		}
-		if (seed == first && (run_once(t, seed, again, sizeof(again)) || strcmp(said, again))) {
-			printf("FAIL %s: two runs of one seed differ: %s %s (seed %llu)\n", t->name, said, again,
-			       (unsigned long long)seed);
+		if (seed == first &&
+		    (run_once(t, seed, again, sizeof(again)) || strcmp(said, again))) {
+			printf("FAIL %s: two runs of one seed differ: %s %s (seed %llu)\n", t->name,
+			       said, again, (unsigned long long)seed);
 			return false;
 		}
 	}

@@ -65,8 +65,8 @@ static inline bool sim_chance(unsigned one_in)
 void sim_until(bool (*done)(void *arg), void *arg);
 /* Steps it until this much virtual time has passed. */
 void sim_for(nsec_t ns);
-/* Set by a test in which nothing ever waits for a clock or a device: then all cores asleep at once is a lost wake-up. Ends with
- * sim_finish's last program. */
+/* Set by a test in which nothing ever waits for a clock or a device: then all cores asleep at once
+ * is a lost wake-up. Ends with sim_finish's last program. */
 extern bool sim_busy;
 /* Calls fn(arg) as core `index`, between two of its turns. */
 void sim_on_core(unsigned index, void (*fn)(void *arg), void *arg);
