@@ -8,7 +8,8 @@
  * A guest names places by a hint instruction that does nothing, slti x0, x0, 0x700 + n:
  *
  *	0x10 BEGIN	kernel: from here on this hart polls, until IDLE; a BEGIN that no IDLE
- *	0x11 IDLE	follows before the next BEGIN was work. IDLE again: it went on polling.
+ *	0x11 IDLE	follows before the next BEGIN was work. From IDLE to BEGIN it goes on
+ *			polling, unless it executes wfi: getting there and back is work.
  *	0x20 SPIN	program: what it executes until SPUN is waiting. User instructions only: an
  *	0x21 SPUN	interrupt taken meanwhile is somebody's work.
  *	from 0x30	the totals at this moment go to the log, for measuring windows
@@ -84,6 +85,7 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info
 #define INSN_MARK      0x70002013u /* slti x0, x0, 0x700 */
 #define INSN_MARK_MASK 0xf00fffffu
 #define INSN_MRET      0x30200073u
+#define INSN_WFI 0x10500073u
 
 enum kind { USER, KERNEL, FIRMWARE, KINDS };
 static const char *const kind_names[KINDS] = { "user", "kernel", "firmware" };
@@ -106,8 +108,10 @@ struct hart {
 	uint64_t count[KINDS];
 	uint64_t idle[KINDS];
 	uint64_t idle_turns, spins;
-	uint64_t traps_s, traps_m;
+	uint64_t traps_s, traps_m, parks;
 	bool polling, spinning;
+	bool idled;   /* polling for nothing since poll_from, and did not sleep */
+	bool trapped; /* and has done nothing else yet than kernel work */
 	uint64_t poll_from[KINDS];
 	uint64_t spin_from;
 	uint32_t recent_count;
@@ -135,8 +139,8 @@ static void write_totals(FILE *out)
 				kind_names[k], h->count[k], kind_names[k], h->idle[k]);
 		fprintf(out,
 			"\"idle_turns\": %" PRIu64 ", \"spins\": %" PRIu64 ", \"traps_s\": %" PRIu64
-			", \"traps_m\": %" PRIu64 "}",
-			h->idle_turns, h->spins, h->traps_s, h->traps_m);
+			", \"traps_m\": %" PRIu64 ", \"parks\": %" PRIu64 "}",
+			h->idle_turns, h->spins, h->traps_s, h->traps_m, h->parks);
 	}
 	fputs("]", out);
 }
@@ -153,14 +157,22 @@ static void log_mark(unsigned cpu, uint8_t mark)
 	pthread_mutex_unlock(&log_lock);
 }
 
+static void hart_park(struct hart *h)
+{
+	h->parks += h->trapped;
+	h->trapped = false;
+}
+
 static void hart_idle(struct hart *h, unsigned cpu)
 {
+	hart_park(h);
 	if (!h->polling)
 		return;
 	for (unsigned k = KERNEL; k < KINDS; k++) {
 		h->idle[k] += h->count[k] - h->poll_from[k];
 		h->poll_from[k] = h->count[k];
 	}
+	h->idled = true;
 	h->idle_turns++;
 	for (uint32_t i = 0; i < h->recent_count; i++)
 		h->recent[i]->of[cpu].idle++;
@@ -172,6 +184,10 @@ static void hart_mark(struct hart *h, unsigned cpu, uint8_t mark)
 	switch (mark) {
 	case MARK_POLL_BEGIN:
 		h->polling = true;
+		if (h->idled) {
+			h->idled = false;
+			break;
+		}
 		memcpy(h->poll_from, h->count, sizeof(h->count));
 		h->recent_count = 0;
 		break;
@@ -202,6 +218,7 @@ static void on_run(unsigned int cpu, void *data)
 	if (run->mark)
 		hart_mark(h, cpu % HARTS_MAX, run->mark);
 	h->traps_s += run->trap;
+	h->trapped = run->kind != USER && (h->trapped || run->trap);
 	h->count[run->kind] += run->count;
 	if (!profile)
 		return;
@@ -216,6 +233,15 @@ static void on_mret(unsigned int cpu, void *data)
 {
 	(void)data;
 	harts[cpu % HARTS_MAX].traps_m++;
+}
+
+static void on_wfi(unsigned int cpu, void *data)
+{
+	struct hart *h = &harts[cpu % HARTS_MAX];
+
+	(void)data;
+	hart_park(h);
+	h->idled = false;
 }
 
 static enum kind kind_of(uint64_t address)
@@ -294,10 +320,14 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 		else
 			qemu_plugin_register_vcpu_tb_exec_cb(tb, on_run, CALLBACK_NO_REGS, run);
 	}
-	for (size_t i = 0; i < count; i++)
-		if (insn_word(qemu_plugin_tb_get_insn(tb, i)) == INSN_MRET)
-			qemu_plugin_register_vcpu_insn_exec_cb(qemu_plugin_tb_get_insn(tb, i),
-							       on_mret, CALLBACK_NO_REGS, NULL);
+	for (size_t i = 0; i < count; i++) {
+		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+		uint32_t word = insn_word(insn);
+
+		if (word == INSN_MRET || word == INSN_WFI)
+			qemu_plugin_register_vcpu_insn_exec_cb(
+				insn, word == INSN_MRET ? on_mret : on_wfi, CALLBACK_NO_REGS, NULL);
+	}
 }
 
 static void write_profile(FILE *out)

@@ -121,6 +121,10 @@ static void spawn_announce(const struct process_spec *spec, struct sluice_start 
 		.core = spec->user_core,
 		.kernel_core = spec->home,
 	};
+	if (cmdline_find("spin_us")) {
+		start->spin_us = (uint32_t)(cores[spec->user_core]->spin_ns / 1000);
+		start->flags |= SLUICE_START_SPIN_GIVEN;
+	}
 	if (start->enter_fn)
 		start->flags |= SLUICE_START_HOSTED;
 	if (spec->user_core == spec->home)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""profile.py: where do the instructions go? Counts them by function, polling for nothing taken out.
+"""hot.py: where do the instructions go? Counts them by function, polling for nothing taken out.
 
-usage: profile.py nop DEPTH | polled DEPTH | echo CONNECTIONS | disk DEPTH | ram DEPTH | boot
+usage: hot.py nop DEPTH | polled DEPTH | echo CONNECTIONS | disk DEPTH | ram DEPTH | boot
 
 The same guests and windows as the benchmark's. One line per function that has at least a
 two-hundredth of a level's instructions: instructions per operation, share, where, name.
@@ -117,4 +117,4 @@ if __name__ == "__main__":
     try:
         main()
     except measure.BenchError as error:
-        sys.exit(f"profile: {error}")
+        sys.exit(f"hot: {error}")
