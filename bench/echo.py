@@ -11,7 +11,7 @@ between two of them, so that the program has to ring. So the figure is taken wit
 keeps both harts awake between messages, and the default map's total, parks and doorbells included, is
 a row of its own.
 """
-from measure import Client
+from measure import AHEAD, Client
 
 # (connections, messages of each repetition)
 RUNS = ((1, [20000] * 3), (16, [20000] * 3), (200, [20000] * 3))
@@ -40,7 +40,7 @@ def traps_of(hart):
 def measure_traps(bench):
     """A trap after which the kernel finds nothing to do for the hart is a park: it was not busy."""
     messages = TRAP_MESSAGES
-    with bench.servers(plugin=True, spin_us=TRAP_SPIN_US) as guest:
+    with bench.servers(plugin=True, spin_us=TRAP_SPIN_US, prefix=AHEAD) as guest:
         counted, client = window(guest, TRAP_CONNECTIONS, messages)
         hart, seconds = counted.user_hart(), client.value("seconds")
         busy = traps_of(hart) - hart["parks"]
