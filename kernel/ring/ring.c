@@ -531,7 +531,7 @@ static inline __attribute__((always_inline)) uint64_t take(struct core *c, struc
 	struct io_uring_sqe *const ring_end = r->sqes_end;
 	const bool array = r->sq_array;
 	struct io_uring_sqe sqe __attribute__((aligned(8)));
-	struct op *hand = ring_refill_hand(c, r);
+	struct op *hand = c->hand;
 	uint64_t want, left;
 	struct counters *count;
 	bool quick = true;
@@ -540,7 +540,9 @@ static inline __attribute__((always_inline)) uint64_t take(struct core *c, struc
 	if (unlikely(avail > r->sq_mask))
 		avail = r->sq_mask + 1; /* a tail that runs away is worth one ring full */
 	want = left = min_of(avail, max);
-	if (!left || !hand)
+	if (unlikely(!hand || r->ops_held))
+		hand = ring_refill_hand(c, r);
+	if (!left || unlikely(!hand))
 		return 0;
 	hand->ring = r;
 	for (; left; left--) {
@@ -598,7 +600,7 @@ bool ring_door_quick(struct arch_user *u, uint64_t to_submit, uint64_t min_compl
 	if (nr != SYS_io_uring_enter || flags != IORING_ENTER_GETEVENTS || arch_user_arg(u, 0) != d->quick_fd ||
 	    atomic_load_explicit(d->quick_slot, memory_order_relaxed) != &r->file || r->slow)
 		return false;
-	n = take(c, r, (uint32_t)to_submit, 1);
+	n = take(c, r, to_submit, 1); /* as wide as the register: more than there is is never taken */
 	if (likely(r->cq_published - atomic_load_explicit(&r->shared->cq_head, memory_order_acquire) >= min_complete) &&
 	    likely(!(c->attention | r->watchers))) { /* thread_may_go_on, and nobody else looks at the tail */
 		arch_user_set_result(u, (int64_t)n);

@@ -36,12 +36,25 @@ static void executor_queue(struct core *c, struct op *op)
 	c->ops_ready |= 1u << prio;
 }
 
+/*
+ * The most urgent priority of `ready` (not 0). A loop: the base instruction set has no count of trailing zeros, and the
+ * library's costs more.
+ */
+static unsigned executor_first(uint32_t ready)
+{
+	unsigned prio = 0;
+
+	while (!(ready & 1u << prio))
+		prio++;
+	return prio;
+}
+
 static struct op *executor_next(struct core *c, struct executor *ex)
 {
-	unsigned first = (unsigned)__builtin_ctz(c->ops_ready), prio = first;
+	unsigned first = executor_first(c->ops_ready), prio = first;
 	struct op *op;
 
-	for (unsigned p = first + 1; p < OP_PRIORITIES; p++)
+	for (unsigned p = first + 1; c->ops_ready >> p; p++)
 		if ((c->ops_ready & 1u << p) && ++ex->passed_over[p] >= AGEING_TURNS)
 			prio = p;
 	ex->passed_over[prio] = 0;
