@@ -42,14 +42,11 @@ uint32_t net_core_index(void)
 
 /* ---- addresses ------------------------------------------------------------------------------- */
 
-static void say_address(struct netif *netif)
+static void say_ip4(struct net_if *n)
 {
-	struct net_if *n = netif->state;
+	const struct netif *netif = &n->netif;
 	char addr[IP4ADDR_STRLEN_MAX], mask[IP4ADDR_STRLEN_MAX], gw[IP4ADDR_STRLEN_MAX];
 
-	/* lwIP tells every change, also of IPv6 addresses. */
-	if (n->said == ip4_addr_get_u32(netif_ip4_addr(netif)))
-		return;
 	n->said = ip4_addr_get_u32(netif_ip4_addr(netif));
 	if (!n->said) {
 		kprint("net: %c%c%u has no IPv4 address any more\n", netif->name[0], netif->name[1],
@@ -61,6 +58,27 @@ static void say_address(struct netif *netif)
 	ip4addr_ntoa_r(netif_ip4_gw(netif), gw, sizeof(gw));
 	kprint("net: %c%c%u %s mask %s gateway %s (%s)\n", netif->name[0], netif->name[1],
 	       netif->num, addr, mask, gw, dhcp_supplied_address(netif) ? "dhcp" : "static");
+}
+
+/* Called by lwIP at every change of any address. */
+static void say_addresses(struct netif *netif)
+{
+	struct net_if *n = netif->state;
+	char addr[IP6ADDR_STRLEN_MAX];
+
+	if (n->said != ip4_addr_get_u32(netif_ip4_addr(netif)))
+		say_ip4(n);
+	for (unsigned i = 0; i < LWIP_IPV6_NUM_ADDRESSES; i++) {
+		bool valid = ip6_addr_isvalid(netif_ip6_addr_state(netif, i));
+
+		if (valid == !!(n->said6 & 1u << i))
+			continue;
+		n->said6 ^= (uint8_t)(1u << i);
+		ip6addr_ntoa_r(netif_ip6_addr(netif, i), addr, sizeof(addr));
+		if (valid)
+			kprint("net: %c%c%u %s\n", netif->name[0], netif->name[1], netif->num,
+			       addr);
+	}
 }
 
 static int config_parse(struct net_config *c, const char *text)
@@ -111,7 +129,7 @@ static void if_start(struct net_if *n, bool first)
 {
 	struct netif *netif = &n->netif;
 
-	netif_set_status_callback(netif, say_address);
+	netif_set_status_callback(netif, say_addresses);
 	if (first)
 		netif_set_default(netif);
 	netif_create_ip6_linklocal_address(netif, 1);

@@ -10,6 +10,7 @@
 struct net_if {
 	struct netif netif;
 	struct nic *nic;
+	uint8_t said6;	  /* bit per IPv6 address that was printed */
 	uint32_t said;	  /* the IPv4 address that was printed last */
 	uint32_t rx_low;  /* copy received frames when the device has no more buffers than this */
 	bool kick;	  /* frames committed since the last tx_kick */

@@ -346,6 +346,48 @@ static void test_udp(void **state)
 	assert_int_equal(net_socks_alive(), 0);
 }
 
+/* IPv6 to ourselves; a v6-only listener and an IPv4 one share a port, a dual-stack one does not. */
+static void test_ip6(void **state)
+{
+	struct sock *six = make(AF_INET6, SOCK_STREAM), *four = make(AF_INET, SOCK_STREAM);
+	struct sock *dual = make(AF_INET6, SOCK_STREAM), *client = make(AF_INET6, SOCK_STREAM);
+	struct sock_name any6 = { .len = sizeof(struct sockaddr_in6),
+				  .in6 = { .sin6_family = AF_INET6 } };
+	struct sock_name any4 = v4(0, 7009), to, peer;
+	int32_t on = 1;
+	struct file *f;
+
+	(void)state;
+	any6.in6.sin6_port = __builtin_bswap16(7009);
+	assert_int_equal(sock_option_set(six, SOL_IPV6, IPV6_V6ONLY, &on, sizeof(on)), 0);
+	assert_int_equal(sock_bind(six, &any6), 0);
+	assert_int_equal(sock_listen(six, 4), 0);
+	assert_int_equal(sock_bind(four, &any4), 0);
+	assert_int_equal(sock_listen(four, 4), 0);
+	assert_int_equal(sock_bind(dual, &any6), -EADDRINUSE);
+	to = any6;
+	to.in6.sin6_addr.s6_addr[15] = 1;
+	assert_int_equal(sock_connect(client, &to), -EINPROGRESS);
+	turns(8);
+	assert_int_equal(sock_connect_result(client), 0);
+	assert_int_equal(sock_accept(four, 0, &f), -EAGAIN);
+	assert_int_equal(sock_accept(six, 0, &f), 0);
+	assert_int_equal(sock_name_peer(sock_of(f), &peer), 0);
+	assert_memory_equal(&peer.in6.sin6_addr, &to.in6.sin6_addr, 16);
+	pattern(0, 4096, 5);
+	assert_int_equal(send_from(client, 0, 3000), 3000);
+	turns(6);
+	assert_int_equal(recv_to(sock_of(f), 8192, 4096, 0), 3000);
+	assert_same(0, 8192, 3000);
+	file_put(f);
+	drop(six);
+	drop(four);
+	drop(dual);
+	drop(client);
+	turns(20);
+	assert_int_equal(net_socks_alive(), 0);
+}
+
 static void test_refusals(void **state)
 {
 	struct sock *s = make(AF_INET, SOCK_STREAM);
@@ -398,7 +440,8 @@ int main(void)
 		cmocka_unit_test(test_echo),	    cmocka_unit_test(test_backpressure),
 		cmocka_unit_test(test_half_close),  cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_unread_and_refused), cmocka_unit_test(test_backlog),
-		cmocka_unit_test(test_udp),	    cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_udp),	    cmocka_unit_test(test_ip6),
+		cmocka_unit_test(test_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
