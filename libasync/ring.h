@@ -101,8 +101,9 @@ static inline struct io_uring_sqe *ring_sqe(struct ring *ring)
 	return &ring->sqes[ring->sq_next++ & ring->sq_mask];
 }
 
-/* Takes up to `want` free SQEs that lie side by side, the first through *first: how many, 0 when the queue is full. For batches: fill each
- * whole, in order; ask again for the rest, which begins at the start of the array. */
+/* Takes up to `want` free SQEs that lie side by side, the first through *first: how many, 0 when
+ * the queue is full. For batches: fill each whole, in order; ask again for the rest, which begins
+ * at the start of the array. */
 static inline uint32_t ring_sqes(struct ring *ring, uint32_t want, struct io_uring_sqe **first)
 {
 	uint32_t at = ring->sq_next & ring->sq_mask;
@@ -231,8 +232,10 @@ static inline struct io_uring_cqe *ring_cqe_at(const struct ring *ring, uint32_t
 	return &ring->cqes[(ring->cq_next + n) & ring->cq_mask];
 }
 
-/* Of `ready` CQEs, those that lie side by side from the oldest on: how many, the first through *first. */
-static inline uint32_t ring_cqes(const struct ring *ring, uint32_t ready, const struct io_uring_cqe **first)
+/* Of `ready` CQEs, those that lie side by side from the oldest on: how many, the first through
+ * *first. */
+static inline uint32_t ring_cqes(const struct ring *ring, uint32_t ready,
+				 const struct io_uring_cqe **first)
 {
 	uint32_t at = ring->cq_next & ring->cq_mask;
 	uint32_t run = ring->cq_mask + 1 - at;

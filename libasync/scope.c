@@ -3,7 +3,8 @@
  *
  * Scopes form a chain from the innermost outwards. `stop` is what it amounts to at the moment:
  * -ETIME when a deadline fired that no shield keeps out, else -ECANCELED when the coroutine was
- * cancelled and no shield is there, else 0. It is recomputed at every change, so that calls only load it.
+ * cancelled and no shield is there, else 0. It is recomputed at every change, so that calls only
+ * load it.
  */
 #include "internal.h"
 

@@ -7,8 +7,8 @@
  *
  * Pages below the first are committed when they are first touched. The free list is last in,
  * first out, so that warm pages are used first. Stacks are never unmapped: the most that were
- * alive at once stay mapped. A coroutine puts its own stack back while it still runs on it for its very last
- * steps; that is sound because nobody takes one in between (one thread, no wait).
+ * alive at once stay mapped. A coroutine puts its own stack back while it still runs on it for its
+ * very last steps; that is sound because nobody takes one in between (one thread, no wait).
  */
 #include "internal.h"
 #include "uapi/mman.h"

@@ -10,8 +10,8 @@
  *		AMOUNT milliseconds
  *
  * Everything a program does for an operation is counted: all 64 bytes are filled, every answer is
- * looked at, and the sum of their names is that of the questions' names in the end. The kernel takes the path
- * of any other operation.
+ * looked at, and the sum of their names is that of the questions' names in the end. The kernel
+ * takes the path of any other operation.
  */
 #include "lib/guest.h"
 
@@ -87,7 +87,8 @@ static void rounds_one(struct ring *ring, uint32_t depth, uint64_t rounds)
 
 		ring_fill(ring_sqe(ring), IORING_OP_NOP, -1, 0, 0, 0, 0, name++);
 		ring_publish(ring);
-		if (ring_enter(ring, depth, depth, IORING_ENTER_GETEVENTS, NULL, 0) != depth || !ring_ready(ring))
+		if (ring_enter(ring, depth, depth, IORING_ENTER_GETEVENTS, NULL, 0) != depth ||
+		    !ring_ready(ring))
 			ring_die(ring, "b_nop: enter failed\n");
 		cqe = ring_cqe(ring);
 		if (cqe->res)
@@ -116,8 +117,8 @@ static void rounds_polled(struct ring *ring, uint32_t depth, uint64_t rounds)
 		round_polled(ring, depth);
 }
 
-static void nop_count(struct ring *ring, void (*go)(struct ring *, uint32_t, uint64_t), const char *how,
-		      uint32_t depth, uint64_t amount)
+static void nop_count(struct ring *ring, void (*go)(struct ring *, uint32_t, uint64_t),
+		      const char *how, uint32_t depth, uint64_t amount)
 {
 	uint64_t rounds = amount / depth, from, to;
 

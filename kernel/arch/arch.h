@@ -1,13 +1,14 @@
 /*
- * arch.h: the contract a machine fulfils, one promise per function. kernel/arch/riscv64 fulfils it with
- * the hart itself, kernel/arch/hosted with a Linux process (POSIX threads as cores, or one thread that
- * steps every core, seeded, for the simulator).
+ * arch.h: the contract a machine fulfils, one promise per function. kernel/arch/riscv64 fulfils it
+ * with the hart itself, kernel/arch/hosted with a Linux process (POSIX threads as cores, or one
+ * thread that steps every core, seeded, for the simulator).
  *
- * "Core index": 0 is the boot hart, the others follow in device-tree order. A hart id is arch-private.
+ * "Core index": 0 is the boot hart, the others follow in device-tree order. A hart id is
+ * arch-private.
  *
- * Traps: the kernel runs with interrupts disabled on every core. A core enters user mode with arch_user_run, which
- * RETURNS when the program traps or an interrupt arrives; the caller's kernel stack is the core's only one. A trap
- * taken while in the kernel is a kernel lie and panics.
+ * Traps: the kernel runs with interrupts disabled on every core. A core enters user mode with
+ * arch_user_run, which RETURNS when the program traps or an interrupt arrives; the caller's kernel
+ * stack is the core's only one. A trap taken while in the kernel is a kernel lie and panics.
  */
 #ifndef ARCH_ARCH_H
 #define ARCH_ARCH_H
@@ -28,8 +29,10 @@ struct aspace;
 
 /* ---- who am I, what is here ------------------------------------------------------------------ */
 
-/* [inline] struct core *arch_core(void): this core, as given to arch_core_set. One register read. */
-/* [inline] void arch_core_set(struct core *c): once per core, before anything else of the kernel runs on it. */
+/* [inline] struct core *arch_core(void): this core, as given to arch_core_set. One register
+ * read. */
+/* [inline] void arch_core_set(struct core *c): once per core, before anything else of the kernel
+ * runs on it. */
 
 struct arch_range {
 	paddr_t base;
@@ -41,7 +44,8 @@ struct arch_range {
 /* Filled by the machine before kernel_main; set once. */
 struct arch_boot {
 	struct arch_range memory[ARCH_RANGES_MAX];   /* usable RAM */
-	struct arch_range reserved[ARCH_RANGES_MAX]; /* firmware, kernel image, device tree, initrd, /reserved-memory */
+	/* firmware, kernel image, device tree, initrd, /reserved-memory */
+	struct arch_range reserved[ARCH_RANGES_MAX];
 	unsigned memory_count, reserved_count;
 	struct arch_range initrd; /* size 0: none */
 	const char *cmdline;	  /* NUL-terminated */
@@ -51,12 +55,13 @@ struct arch_boot {
 };
 extern struct arch_boot arch_boot;
 
-/* kernel_main is called by the machine on the boot core, on a kernel stack of at least 16 KiB, with arch_boot
- * filled and direct map and console usable. It never returns. */
+/* kernel_main is called by the machine on the boot core, on a kernel stack of at least 16 KiB, with
+ * arch_boot filled and direct map and console usable. It never returns. */
 noreturn_fn void kernel_main(void);
 
-/* Starts core `index` (not 0): it calls entry(arg) on a kernel stack of its own; arg is also what arch_core() gives
- * there. 0, or -EIO if the hart does not start (within 1 s); then the system goes on without it. */
+/* Starts core `index` (not 0): it calls entry(arg) on a kernel stack of its own; arg is also what
+ * arch_core() gives there. 0, or -EIO if the hart does not start (within 1 s); then the system goes
+ * on without it. */
 must_use int arch_core_start(unsigned index, void (*entry)(struct core *), struct core *arg);
 
 /* Ends the machine. status 0: orderly. On hosted the process exits with that status. */
@@ -65,7 +70,7 @@ noreturn_fn void arch_poweroff(int status);
 /* Called once from panic: stops the other cores as far as the machine can. */
 void arch_stop_others(void);
 
-/* ---- time -------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 /* [inline] nsec_t arch_time_ns(void): monotonic, the same on all cores to within 1 us. */
 /* Frequency of the counter that user programs read themselves (rdtime), Hz; 0 if there is none. */
@@ -73,33 +78,36 @@ uint64_t arch_user_time_hz(void);
 /* Wall clock at boot, ns since 1970; 0 if the machine has no such clock. */
 uint64_t arch_wall_boot_ns(void);
 
-/* ---- sleeping and waking ------------------------------------------------------------------------ */
+/* ---- sleeping and waking --------------------------------------------------------------------- */
 
-/* Waits until arch_doorbell(this core) was called since the last return, a routed device interrupt is pending, or
- * `deadline` has passed (NSEC_NEVER: no deadline). May return early. Caller has announced its sleep and re-checked. */
+/* Waits until arch_doorbell(this core) was called since the last return, a routed device interrupt
+ * is pending, or `deadline` has passed (NSEC_NEVER: no deadline). May return early. Caller has
+ * announced its sleep and re-checked. */
 void arch_idle_wait(nsec_t deadline);
 
-/* Makes arch_idle_wait on core `index` return, or arch_user_run there return ARCH_EXIT_IRQ. Any core, any time;
- * orders all earlier stores of the caller before it. Idempotent until consumed. */
+/* Makes arch_idle_wait on core `index` return, or arch_user_run there return ARCH_EXIT_IRQ. Any
+ * core, any time; orders all earlier stores of the caller before it. Idempotent until consumed. */
 void arch_doorbell(unsigned index);
 
-/* While this core runs a user thread it comes back (ARCH_EXIT_IRQ) no later than `deadline`; NSEC_NEVER: no tick. */
+/* While this core runs a user thread it comes back (ARCH_EXIT_IRQ) no later than `deadline`;
+ * NSEC_NEVER: no tick. */
 void arch_user_deadline(nsec_t deadline);
 
 /* [inline] void arch_relax(void): a pause inside a spin loop. */
 
-/* ---- interrupts of devices ---------------------------------------------------------------------- */
+/* ---- interrupts of devices ------------------------------------------------------------------- */
 
-/* Routes device interrupt source `irq` (APLIC/PLIC source number) to core `index` as a wake-up: it ends arch_idle_wait or
- * user mode there. No handler runs: the owning core polls its devices in its turn. A source counts as an edge: its owner clears
- * the device's own condition before it looks for the last time in arm(), or the next event makes no edge. 0 or
- * -EINVAL/-ENODEV. */
+/* Routes device interrupt source `irq` (APLIC/PLIC source number) to core `index` as a wake-up: it
+ * ends arch_idle_wait or user mode there. No handler runs: the owning core polls its devices in its
+ * turn. A source counts as an edge: its owner clears the device's own condition before it looks for
+ * the last time in arm(), or the next event makes no edge. 0 or -EINVAL/-ENODEV. */
 must_use int arch_irq_route(unsigned irq, unsigned index);
 
-/* ---- running user code --------------------------------------------------------------------------- */
+/* ---- running user code ----------------------------------------------------------------------- */
 
 enum arch_exit_kind {
-	ARCH_EXIT_SYSCALL, /* the door: number and arguments are in the registers; pc already behind it */
+	/* the door: number and arguments are in the registers; pc already behind it */
+	ARCH_EXIT_SYSCALL,
 	ARCH_EXIT_FAULT,   /* page fault: addr, access */
 	ARCH_EXIT_IRQ,	   /* doorbell, device, deadline: nothing to do for the thread */
 	ARCH_EXIT_BAD,	   /* illegal instruction, misaligned jump, breakpoint, ...: cause */
@@ -116,44 +124,53 @@ struct arch_exit {
 	uaddr_t pc;
 };
 
-/* Runs the thread until it traps. Loads its address space if another one is active. FP state is lazy: kept per thread,
- * saved only when dirty and another thread runs. `exit` is filled for FAULT and BAD. */
-enum arch_exit_kind arch_user_run(struct arch_user *user, struct aspace *as, struct arch_exit *exit);
+/* Runs the thread until it traps. Loads its address space if another one is active. FP state is
+ * lazy: kept per thread, saved only when dirty and another thread runs. `exit` is filled for FAULT
+ * and BAD. */
+enum arch_exit_kind arch_user_run(struct arch_user *user, struct aspace *as,
+				  struct arch_exit *exit);
 
-/* Prepares a fresh thread: pc, stack pointer, user thread pointer (tp), first argument. FP state initial. */
+/* Prepares a fresh thread: pc, stack pointer, user thread pointer (tp), first argument. FP state
+ * initial. */
 void arch_user_init(struct arch_user *user, uaddr_t pc, uaddr_t sp, uaddr_t tp, uint64_t arg0);
 
 /*
- * The quick door: user->quick, if set, is called on the trap of a system call, on the core's stack, while the machine still counts
- * the thread as running. True: its result is set, it goes on at once. False: arch_user_run returns ARCH_EXIT_SYSCALL as usual. A machine that
- * has no shorter way than that may ignore it.
+ * The quick door: user->quick, if set, is called on the trap of a system call, on the core's stack,
+ * while the machine still counts the thread as running. True: its result is set, it goes on at
+ * once. False: arch_user_run returns ARCH_EXIT_SYSCALL as usual. A machine that has no shorter way
+ * than that may ignore it.
  */
-typedef bool (*arch_quick_fn)(struct arch_user *user, uint64_t arg1, uint64_t arg2, uint64_t arg3, uint64_t arg4, uint64_t arg5,
-			      uint64_t arg6, uint64_t nr); /* argument 0: arch_user_arg(user, 0) */
+typedef bool (*arch_quick_fn)(struct arch_user *user, uint64_t arg1, uint64_t arg2, uint64_t arg3,
+			      uint64_t arg4, uint64_t arg5, uint64_t arg6,
+			      uint64_t nr); /* argument 0: arch_user_arg(user, 0) */
 
-/* The thread is gone: forget its FP state, and let go of its address space, if this core still holds them. Called on the core it last
- * ran on, before its address space is put: no core may hold a space that ends (arch_aspace_fini checks). */
+/* The thread is gone: forget its FP state, and let go of its address space, if this core still
+ * holds them. Called on the core it last ran on, before its address space is put: no core may hold
+ * a space that ends (arch_aspace_fini checks). */
 void arch_user_fini(struct arch_user *user);
 
-/* [inline] uint64_t arch_user_nr(u), arch_user_arg(u, 0..5); void arch_user_set_result(u, int64_t) */
+/* [inline] uint64_t arch_user_nr(u), arch_user_arg(u, 0..5); void arch_user_set_result(u,
+ * int64_t) */
 
 /* Hosted machine: address a program calls instead of trapping; 0 where it traps by instruction. */
 uaddr_t arch_user_enter_fn(void);
 
-/* ---- address translation -------------------------------------------------------------------------- */
+/* ---- address translation --------------------------------------------------------------------- */
 
 /*
- * Page tables are radix tables of 512 Sv39-format entries on every machine (Privileged Architecture 20211203,
- * section 4.4): on riscv64 the hart walks them, on hosted they are the truth that host mappings mirror.
+ * Page tables are radix tables of 512 Sv39-format entries on every machine (Privileged Architecture
+ * 20211203, section 4.4): on riscv64 the hart walks them, on hosted they are the truth that host
+ * mappings mirror.
  */
 /* [inline] void *arch_direct(paddr_t): the kernel's direct map; valid for all RAM, for ever. */
 /* [inline] paddr_t arch_direct_paddr(const void *): its inverse. */
 
 /*
- * Where user addresses of one address space may lie: [arch_user_low(aa), arch_user_top(aa)), always inside
- * [ARCH_USER_LOW, ARCH_USER_TOP) and page-aligned. mm checks and places every mapping within it. On riscv64 it is the same for all;
- * on hosted all programs live in one host process, so each address space has a window of its own.
- * A machine with windows defines ARCH_USER_WINDOWS and both functions in its arch_machine.h.
+ * Where user addresses of one address space may lie: [arch_user_low(aa), arch_user_top(aa)), always
+ * inside [ARCH_USER_LOW, ARCH_USER_TOP) and page-aligned. mm checks and places every mapping within
+ * it. On riscv64 it is the same for all; on hosted all programs live in one host process, so each
+ * address space has a window of its own. A machine with windows defines ARCH_USER_WINDOWS and both
+ * functions in its arch_machine.h.
  */
 #define ARCH_USER_LOW 0x10000ull       /* lowest mappable user address */
 #define ARCH_USER_TOP (1ull << 38)     /* first address behind user space */
@@ -170,51 +187,62 @@ static inline uaddr_t arch_user_top(const struct arch_aspace *aa)
 }
 #endif
 
-/* e_machine of the programs this machine runs (riscv64: 243; hosted on x86-64: 62, static-pie only). */
+/* e_machine of the programs this machine runs (riscv64: 243; hosted on x86-64: 62, static-pie
+ * only). */
 #ifndef ARCH_ELF_MACHINE
 #define ARCH_ELF_MACHINE 243
 #endif
 
-/* Called by mm when an address space is made (root: its zeroed 4 KiB root table; the machine may add kernel entries) and
- * when its last reference is gone (no thread runs it any more). */
+/* Called by mm when an address space is made (root: its zeroed 4 KiB root table; the machine may
+ * add kernel entries) and when its last reference is gone (no thread runs it any more). */
 must_use int arch_aspace_init(struct aspace *as, struct arch_aspace *aa, paddr_t root);
 void arch_aspace_fini(struct aspace *as, struct arch_aspace *aa);
 
-/* Called by mm after it changed the leaf for `va` from `was` to `now` (Sv39 leaf entries, 0 = absent). riscv64: local
- * sfence.vma when the old one was present (the shootdown is separate). hosted: mirrors it with mmap/mprotect/munmap.
- * was == now: a stale translation made the thread fault, forget it. A leaf without PTE_V counts as absent. Two cores that
- * change one leaf may call in either order: a mirror takes the truth from the table, under a lock of its own. */
-void arch_pte_changed(struct aspace *as, struct arch_aspace *aa, uaddr_t va, uint64_t was, uint64_t now);
+/* Called by mm after it changed the leaf for `va` from `was` to `now` (Sv39 leaf entries, 0 =
+ * absent). riscv64: local sfence.vma when the old one was present (the shootdown is separate).
+ * hosted: mirrors it with mmap/mprotect/munmap. was == now: a stale translation made the thread
+ * fault, forget it. A leaf without PTE_V counts as absent. Two cores that change one leaf may call
+ * in either order: a mirror takes the truth from the table, under a lock of its own. */
+void arch_pte_changed(struct aspace *as, struct arch_aspace *aa, uaddr_t va, uint64_t was,
+		      uint64_t now);
 
-/* Returns after no core holds a translation for [va, va+len) of `as` that was removed before the call. */
+/* Returns after no core holds a translation for [va, va+len) of `as` that was removed before the
+ * call. */
 void arch_tlb_shootdown(struct aspace *as, struct arch_aspace *aa, uaddr_t va, uint64_t len);
 
 /* After the kernel wrote instructions into user frames (program loading). */
 void arch_icache_sync(void);
 
-/* ---- ordering against devices ---------------------------------------------------------------------- */
+/* ---- ordering against devices ---------------------------------------------------------------- */
 
-/* [inline] void arch_before_doorbell(void): earlier stores reach memory before a following MMIO store (fence w,o). */
-/* [inline] void arch_before_dma(void): before handing memory to a device through an index (fence iorw,iorw). */
-/* [inline] void arch_after_dma(void): after reading a device's index, before reading its data (fence iorw,iorw). */
+/* [inline] void arch_before_doorbell(void): earlier stores reach memory before a following MMIO
+ * store (fence w,o). */
+/* [inline] void arch_before_dma(void): before handing memory to a device through an index (fence
+ * iorw,iorw). */
+/* [inline] void arch_after_dma(void): after reading a device's index, before reading its data
+ * (fence iorw,iorw). */
 
-/* ---- fibers ------------------------------------------------------------------------------------------ */
+/* ---- fibers ---------------------------------------------------------------------------------- */
 
 /* Prepares `f` to call entry(arg) on the stack [base, base+size) at the first switch to it. */
-void arch_fiber_init(struct arch_fiber *f, void *base, size_t size, void (*entry)(void *), void *arg);
-/* Saves the running kernel context in `from` and continues `to`. Returns when something switches back. */
+void arch_fiber_init(struct arch_fiber *f, void *base, size_t size, void (*entry)(void *),
+		     void *arg);
+/* Saves the running kernel context in `from` and continues `to`. Returns when something switches
+ * back. */
 void arch_fiber_switch(struct arch_fiber *from, struct arch_fiber *to);
 
-/* ---- console of last resort and randomness ------------------------------------------------------------ */
+/* ---- console of last resort and randomness --------------------------------------------------- */
 
 /* Any core, unbuffered, must work from the first C instruction and inside panic. */
 void arch_console_write(const char *text, size_t len);
 /* One byte from the console of last resort, -1 if there is none. */
 int arch_console_read(void);
-/* 64 bits that are hard to guess from outside at boot (SBI/seed CSR/fdt rng-seed/host); used to seed the pool. */
+/* 64 bits that are hard to guess from outside at boot (SBI/seed CSR/fdt rng-seed/host); used to
+ * seed the pool. */
 uint64_t arch_entropy(void);
 
-/* ---- marks ---------------------------------------------------------------------------------------------- */
-/* [inline] ARCH_MARK(n): a no-op that an instruction-counting emulator plugin recognises (slti x0,x0,0x700+n). */
+/* ---- marks ----------------------------------------------------------------------------------- */
+/* [inline] ARCH_MARK(n): a no-op that an instruction-counting emulator plugin recognises (slti
+ * x0,x0,0x700+n). */
 
 #endif

@@ -14,7 +14,9 @@ typedef uint64_t nsec_t;  /* monotonic time since boot, nanoseconds */
 
 #define must_use __attribute__((warn_unused_result))
 #define noreturn_fn __attribute__((noreturn))
-#define noinline_fn __attribute__((noinline)) /* keeps a rare path from costing the frequent one its registers */
+#define noinline_fn                                                                                \
+	__attribute__((                                                                            \
+		noinline)) /* keeps a rare path from costing the frequent one its registers */
 #define printf_like(f, a) __attribute__((format(printf, f, a)))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)

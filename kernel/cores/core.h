@@ -1,9 +1,10 @@
 /*
  * core: what a hart is to Sluice: its roles, its turn, how it idles.
  *
- * A core's state is changed by that core only; others post to its mailbox. One turn runs the parts below in their fixed order,
- * each bounded, each returning how much it did. A core with nothing to do polls for its spin budget, announces its sleep through every
- * part's arm(), re-checks, waits, and calls disarm().
+ * A core's state is changed by that core only; others post to its mailbox. One turn runs the parts
+ * below in their fixed order, each bounded, each returning how much it did. A core with nothing to
+ * do polls for its spin budget, announces its sleep through every part's arm(), re-checks, waits,
+ * and calls disarm().
  */
 #ifndef CORES_CORE_H
 #define CORES_CORE_H
@@ -23,16 +24,27 @@
 #define ROLE_ELASTIC 32u
 #define ROLE_SERVES (ROLE_KERNEL | ROLE_IO | ROLE_NET)
 
-/* The order of a turn. Upper floors fill their slots at boot: core_part_set. PART_FLUSH tells devices what the parts before it queued, with
- * one doorbell each, before a user thread may keep the core; it reports no work of its own. */
-enum core_part { PART_MAILBOX, PART_DEVICES, PART_TIMERS, PART_OPS, PART_RINGS, PART_FLUSH, PART_USER, CORE_PARTS };
+/* The order of a turn. Upper floors fill their slots at boot: core_part_set. PART_FLUSH tells
+ * devices what the parts before it queued, with one doorbell each, before a user thread may keep
+ * the core; it reports no work of its own. */
+enum core_part {
+	PART_MAILBOX,
+	PART_DEVICES,
+	PART_TIMERS,
+	PART_OPS,
+	PART_RINGS,
+	PART_FLUSH,
+	PART_USER,
+	CORE_PARTS
+};
 
 struct core_part_ops {
 	const char *name;
 	/* Bounded work; returns how much was done (0: nothing to do). */
 	unsigned (*run)(struct core *c);
-	/* About to sleep: make sure the world will ring the doorbell, then look once more. Returns true if there is work after all.
-	 * May be NULL. A full fence stands between all arms and the mailbox's last look. */
+	/* About to sleep: make sure the world will ring the doorbell, then look once more. Returns
+	 * true if there is work after all. May be NULL. A full fence stands between all arms and
+	 * the mailbox's last look. */
 	bool (*arm)(struct core *c);
 	/* Awake again. May be NULL. */
 	void (*disarm)(struct core *c);
@@ -60,15 +72,18 @@ struct core {
 	nsec_t now;    /* time read at the start of this turn */
 	union {
 		struct {
-			uint32_t ops_ready; /* bit per priority with runnable ops: kept by sched/executor.c */
+			/* bit per priority with runnable ops: kept by sched/executor.c */
+			uint32_t ops_ready;
 			uint32_t calls;	    /* CORE_CALL_* */
 		};
 		uint64_t attention; /* nonzero: the running thread must make way for the turn */
 	};
-	nsec_t timer_next;    /* deadline of the earliest timer, NSEC_NEVER if none: kept by sched/timer.c */
+	/* deadline of the earliest timer, NSEC_NEVER if none: kept by sched/timer.c */
+	nsec_t timer_next;
 	nsec_t user_deadline; /* what arch_user_deadline was last told: kept by sched/thread.c */
 
-	const struct core_part_ops *part[CORE_PARTS]; /* set once at boot, NULL: this core has no such part */
+	/* set once at boot, NULL: this core has no such part */
+	const struct core_part_ops *part[CORE_PARTS];
 
 	/* set once at boot */
 	uint32_t index;
@@ -79,14 +94,15 @@ struct core {
 	nsec_t busy_until;	/* last time a turn did something */
 	uint64_t turns_busy_ns; /* time in turns that did work */
 
-	/* any core, atomic; nonzero while the core does not look at its mailbox: asleep, or in user mode. Pairs with mailbox_post */
+	/* any core, atomic; nonzero while the core does not look at its mailbox: asleep, or in user
+	 * mode. Pairs with mailbox_post */
 	_Atomic uint32_t away __attribute__((aligned(CACHE_LINE)));
 	struct mailbox mailbox __attribute__((aligned(CACHE_LINE)));
 };
 
 /*
- * Marks for the instruction-counting plugin (arch.h, ARCH_MARK): what lies between BEGIN and IDLE on one hart was polling for
- * nothing. A program's poll loop carries the same pair.
+ * Marks for the instruction-counting plugin (arch.h, ARCH_MARK): what lies between BEGIN and IDLE
+ * on one hart was polling for nothing. A program's poll loop carries the same pair.
  */
 #define MARK_POLL_BEGIN 0x10
 #define MARK_POLL_IDLE 0x11
@@ -108,20 +124,23 @@ static inline bool mailbox_is_empty(const struct core *c)
 	return !atomic_load_explicit(&c->mailbox.newest, memory_order_relaxed);
 }
 
-/* Reads the core map (boot argument `map`, `spin_us`), creates a struct core for each hart named. Boot core, before any part is set.
- * Refuses a senseless map (unknown role, hart twice, hart that does not exist, no core that serves, no core that runs users) with a
- * sentence that names the place: returns -EINVAL. */
+/* Reads the core map (boot argument `map`, `spin_us`), creates a struct core for each hart named.
+ * Boot core, before any part is set. Refuses a senseless map (unknown role, hart twice, hart that
+ * does not exist, no core that serves, no core that runs users) with a sentence that names the
+ * place: returns -EINVAL. */
 must_use int cores_init(void);
 
 /* Fills a slot of `c`'s turn. Before the core is started. */
 void core_part_set(struct core *c, enum core_part slot, const struct core_part_ops *ops);
 
-/* Starts the other cores and enters this one's loop. A core that does not start is reported and left out. */
+/* Starts the other cores and enters this one's loop. A core that does not start is reported and
+ * left out. */
 noreturn_fn void cores_start(void);
 
 /* One turn; returns the work done. The simulator calls this itself; core_loop calls it for ever. */
 unsigned core_turn(struct core *c);
-/* What a core does when core_turn returned 0 past its spin budget: announce, re-check, wait. Returns after waking. */
+/* What a core does when core_turn returned 0 past its spin budget: announce, re-check, wait.
+ * Returns after waking. */
 void core_sleep(struct core *c);
 
 struct core *core_with_role(uint32_t role); /* first started core that has the role; NULL if none */

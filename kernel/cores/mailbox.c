@@ -1,6 +1,6 @@
 /*
- * mailbox: see mailbox.h. Pushes form a stack; the owner takes the whole stack in one exchange and turns it round, so delivery is in
- * posting order per poster.
+ * mailbox: see mailbox.h. Pushes form a stack; the owner takes the whole stack in one exchange and
+ * turns it round, so delivery is in posting order per poster.
  */
 #include "cores/core.h"
 
@@ -13,13 +13,14 @@ void mailbox_post(unsigned index, struct mail *m)
 
 	do
 		m->next = newest;
-	while (!atomic_compare_exchange_weak_explicit(&to->mailbox.newest, &newest, m, memory_order_release,
-						      memory_order_relaxed));
+	while (!atomic_compare_exchange_weak_explicit(&to->mailbox.newest, &newest, m,
+						      memory_order_release, memory_order_relaxed));
 	if (to == this_core()) {
 		to->calls |= CORE_CALL_MAIL;
 		return;
 	}
-	/* Store the mail, then load `away`; core_sleep and core_leave store `away`, then load the mailbox. */
+	/* Store the mail, then load `away`; core_sleep and core_leave store `away`, then load the
+	 * mailbox. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&to->away, memory_order_relaxed)) {
 		trace_hot(TRACE_DOORBELL, index, 0, 0);

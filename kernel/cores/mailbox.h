@@ -1,8 +1,9 @@
 /*
  * mailbox: the only way one core changes another core's state.
  *
- * A mailbox belongs to the core that empties it. Any core may post; only the owner takes. Posting never blocks and never fails:
- * the node is part of the object that is posted, so there is nothing to run out of. A node is in at most one mailbox.
+ * A mailbox belongs to the core that empties it. Any core may post; only the owner takes. Posting
+ * never blocks and never fails: the node is part of the object that is posted, so there is nothing
+ * to run out of. A node is in at most one mailbox.
  */
 #ifndef CORES_MAILBOX_H
 #define CORES_MAILBOX_H
@@ -11,7 +12,8 @@
 
 struct mail {
 	struct mail *next;
-	/* Runs on the owner's core, in its turn; the node may be posted again from inside. Must not block. */
+	/* Runs on the owner's core, in its turn; the node may be posted again from inside. Must not
+	 * block. */
 	void (*deliver)(struct mail *m);
 };
 
@@ -23,10 +25,12 @@ struct mailbox {
 
 struct core;
 
-/* Runs every mail that was there when it was called; returns how many. Owner only; the first part of a turn. */
+/* Runs every mail that was there when it was called; returns how many. Owner only; the first part
+ * of a turn. */
 unsigned mailbox_deliver(struct core *c);
 
-/* Posts to core `index` and rings its doorbell if it may be asleep. Posting to the own core is legal. */
+/* Posts to core `index` and rings its doorbell if it may be asleep. Posting to the own core is
+ * legal. */
 void mailbox_post(unsigned index, struct mail *m);
 
 #endif

@@ -1,8 +1,10 @@
 /*
- * console: output of all cores, buffered before one device; input on its way to whoever reads. See console.h.
+ * console: output of all cores, buffered before one device; input on its way to whoever reads. See
+ * console.h.
  *
- * Any core writes; the device's owner core empties the buffer in its turn. A full buffer makes the writer push bytes into
- * the device itself, and a device that takes nothing for WRITE_NS_MAX loses them: output never stops the kernel.
+ * Any core writes; the device's owner core empties the buffer in its turn. A full buffer makes the
+ * writer push bytes into the device itself, and a device that takes nothing for WRITE_NS_MAX loses
+ * them: output never stops the kernel.
  */
 #include "drivers/console.h"
 
@@ -37,10 +39,12 @@ static void wake_delivered(struct mail *m)
 
 static struct mail wake_mail = {.deliver = wake_delivered};
 
-/* A core that stopped while it held the lock must not silence the others: past the bound the lock is taken from it. */
+/* A core that stopped while it held the lock must not silence the others: past the bound the lock
+ * is taken from it. */
 static void console_lock(void)
 {
-	for (unsigned i = 0; atomic_exchange_explicit(&console_locked, 1, memory_order_acquire); i++) {
+	for (unsigned i = 0; atomic_exchange_explicit(&console_locked, 1, memory_order_acquire);
+	     i++) {
 		if (i == LOCK_SPINS_MAX)
 			return;
 		arch_relax();
@@ -69,7 +73,8 @@ static unsigned buffer_push(void)
 	return (unsigned)took;
 }
 
-/* Under the lock. Waits for the device until at most `left` bytes are in the buffer, or gives them up. */
+/* Under the lock. Waits for the device until at most `left` bytes are in the buffer, or gives them
+ * up. */
 static void buffer_empty(uint32_t left)
 {
 	nsec_t last = arch_time_ns();

@@ -1,6 +1,6 @@
 /*
- * pollers: the two parts of a core's turn that belong to devices: PART_DEVICES looks what they have done, PART_FLUSH tells them what
- * the turn has queued.
+ * pollers: the two parts of a core's turn that belong to devices: PART_DEVICES looks what they have
+ * done, PART_FLUSH tells them what the turn has queued.
  *
  * A core's list is filled at boot, before that core runs, and read by that core alone afterwards.
  */

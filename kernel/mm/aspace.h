@@ -1,13 +1,14 @@
 /*
- * aspace: one user address space: regions (what is mapped, with which rights) and a radix table of Sv39-format
- * entries (what is present).
+ * aspace: one user address space: regions (what is mapped, with which rights) and a radix table of
+ * Sv39-format entries (what is present).
  *
- * Owner: the process's home core changes regions (map, unmap, protect). Any core may fault or pin: it reads the region array
- * under its sequence count, installs the leaf by compare-and-swap and re-checks the count; a changed count undoes the
- * installation and retries. Replacing or removing a present leaf waits for arch_tlb_shootdown before the frame's reference is put.
+ * Owner: the process's home core changes regions (map, unmap, protect). Any core may fault or pin:
+ * it reads the region array under its sequence count, installs the leaf by compare-and-swap and
+ * re-checks the count; a changed count undoes the installation and retries. Replacing or removing a
+ * present leaf waits for arch_tlb_shootdown before the frame's reference is put.
  *
- * Frames mapped by a leaf hold one reference each (managed frames only). Leaves: V R W X U A D as in the Privileged
- * Architecture, section 4.4.1; bit 8 (RSW) marks copy-on-write.
+ * Frames mapped by a leaf hold one reference each (managed frames only). Leaves: V R W X U A D as
+ * in the Privileged Architecture, section 4.4.1; bit 8 (RSW) marks copy-on-write.
  */
 #ifndef MM_ASPACE_H
 #define MM_ASPACE_H
@@ -28,7 +29,8 @@
 
 enum region_kind {
 	REGION_ANON,   /* zero-filled on first touch */
-	REGION_FRAMES, /* a block of frames the kernel shares with the program (rings); present from the start */
+	/* a block of frames the kernel shares with the program (rings); present from the start */
+	REGION_FRAMES,
 	REGION_NONE,   /* reserved, no access (guards) */
 };
 
@@ -39,12 +41,14 @@ struct region {
 	uint16_t flags;
 };
 
-#define ASPACE_REGIONS_MAX 5400 /* regions per address space; more is -ENOMEM. A guarded stack is two */
+#define ASPACE_REGIONS_MAX                                                                         \
+	5400 /* regions per address space; more is -ENOMEM. A guarded stack is two */
 
 struct aspace {
 	/* any core, atomic */
 	_Atomic uint32_t refs;
-	_Atomic uint32_t seq; /* odd while the owner rewrites the region array; pairs with aspace_fault */
+	/* odd while the owner rewrites the region array; pairs with aspace_fault */
+	_Atomic uint32_t seq;
 	_Atomic uint64_t resident; /* frames mapped and page tables, for limits and reports */
 
 	/* owner core only (others read under seq) */
@@ -70,32 +74,41 @@ void aspace_put(struct aspace *as);
 #define ASPACE_FIXED_NEW 2u /* exactly at `at`, -EEXIST if anything is there */
 #define ASPACE_POPULATE 4u  /* make every page present now */
 
-/* Maps anonymous memory [at, at+len) (at 0 or not FIXED: placed by the kernel). Home core only. Returns the address through
+/* Maps anonymous memory [at, at+len) (at 0 or not FIXED: placed by the kernel). Home core only.
+ * Returns the address through
  * *out. -EINVAL (alignment, zero, out of user range), -ENOMEM, -EEXIST. Never parks. */
-must_use int aspace_map_anon(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot, uint32_t flags, uaddr_t *out);
-/* A range that stays empty whatever the program does: no access, no protect; unmap takes it away. */
+must_use int aspace_map_anon(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot,
+			     uint32_t flags, uaddr_t *out);
+/* A range that stays empty whatever the program does: no access, no protect; unmap takes it
+ * away. */
 must_use int aspace_map_guard(struct aspace *as, uaddr_t at, uint64_t len);
-/* Maps a block of frames (contiguous, frame_alloc'ed with `order`); takes one reference of the block for each page's lifetime:
- * the block is freed when the mapping and the kernel's own reference are both gone. */
-must_use int aspace_map_frames(struct aspace *as, uaddr_t at, paddr_t block, uint64_t len, uint32_t prot, uint32_t flags,
-			       uaddr_t *out);
-/* Removes whatever is mapped in [at, at+len); nothing there is no error. Waits for the shootdown. -EINVAL (alignment,
- * zero, range), -ENOMEM (a split would need one region too many). Home core only. */
+/* Maps a block of frames (contiguous, frame_alloc'ed with `order`); takes one reference of the
+ * block for each page's lifetime: the block is freed when the mapping and the kernel's own
+ * reference are both gone. */
+must_use int aspace_map_frames(struct aspace *as, uaddr_t at, paddr_t block, uint64_t len,
+			       uint32_t prot, uint32_t flags, uaddr_t *out);
+/* Removes whatever is mapped in [at, at+len); nothing there is no error. Waits for the shootdown.
+ * -EINVAL (alignment, zero, range), -ENOMEM (a split would need one region too many). Home core
+ * only. */
 must_use int aspace_unmap(struct aspace *as, uaddr_t at, uint64_t len);
 /* -ENOMEM when part of the range is not mapped (nothing is changed then). Home core only. */
 must_use int aspace_protect(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot);
-/* Throws the pages of anonymous memory away; the next touch finds zeros. -ENOMEM (hole), -EINVAL (not anonymous). */
+/* Throws the pages of anonymous memory away; the next touch finds zeros. -ENOMEM (hole), -EINVAL
+ * (not anonymous). */
 must_use int aspace_discard(struct aspace *as, uaddr_t at, uint64_t len);
 /* Is every page of [at, at+len) inside some region? Any core. */
 bool aspace_covers(struct aspace *as, uaddr_t at, uint64_t len);
-/* Kernel-side copy into fresh memory of a program that does not run yet, whatever its rights (a read-only segment is
- * filled this way): a page not yet present is made present. 0, -EFAULT (no region), -ENOMEM. */
+/* Kernel-side copy into fresh memory of a program that does not run yet, whatever its rights (a
+ * read-only segment is filled this way): a page not yet present is made present. 0, -EFAULT (no
+ * region), -ENOMEM. */
 must_use int aspace_fill(struct aspace *as, uaddr_t to, const void *src, uint64_t len);
 
-/* Makes the page at `va` present with `access`. Any core, never parks. 0, -EFAULT (no region or no right), -ENOMEM. */
+/* Makes the page at `va` present with `access`. Any core, never parks. 0, -EFAULT (no region or no
+ * right), -ENOMEM. */
 must_use int aspace_fault(struct aspace *as, uaddr_t va, uint32_t access);
 
-/* Software walk: the leaf for `va`, 0 if absent. Any core; a hint unless the caller holds the frame. */
+/* Software walk: the leaf for `va`, 0 if absent. Any core; a hint unless the caller holds the
+ * frame. */
 uint64_t aspace_leaf(struct aspace *as, uaddr_t va);
 
 #endif

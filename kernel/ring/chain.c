@@ -1,14 +1,14 @@
 /*
- * chain: the careful path of submission: link chains, IO_DRAIN, allow-lists, disabled and dying rings; and beginning an op that
- * was accepted earlier.
+ * chain: the careful path of submission: link chains, IO_DRAIN, allow-lists, disabled and dying
+ * rings; and beginning an op that was accepted earlier.
  *
  *  accept (link)    --> collected on the ring --last member or end of batch--> head begins
  *  member completes --> ok, or hard link: next member to the core's ready list --> ring_begin
  *                       failed or short:  the rest completes with -ECANCELED, in order
  *  accept (drain)   --> held on ring->drained until nothing is in flight; everything behind it is held too
  *
- * Members of a chain keep their descriptor in op->res until they begin, because an earlier member may open it
- * (IORING_FEAT_LINKED_FILE). Ring's core only.
+ * Members of a chain keep their descriptor in op->res until they begin, because an earlier member
+ * may open it (IORING_FEAT_LINKED_FILE). Ring's core only.
  */
 #include "ring/internal.h"
 
@@ -16,7 +16,7 @@
 
 #define LINK_FLAGS (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)
 
-/* ---- checks every opcode shares ------------------------------------------------------------------------ */
+/* ---- checks every opcode shares -------------------------------------------------------------- */
 
 static bool map_has(const uint64_t *map, unsigned bit)
 {
@@ -64,7 +64,7 @@ uint32_t ring_place(const struct ring *r, const struct op *op)
 	return r->core;
 }
 
-/* ---- beginning -------------------------------------------------------------------------------------------- */
+/* ---- beginning ------------------------------------------------------------------------------- */
 
 void ring_begin(struct core *c, struct ring *r, struct op *op)
 {
@@ -110,7 +110,7 @@ unsigned ring_begin_listed(struct core *c)
 	return n;
 }
 
-/* ---- drain -------------------------------------------------------------------------------------------------- */
+/* ---- drain ----------------------------------------------------------------------------------- */
 
 static void drain_hold(struct ring *r, struct op *op)
 {
@@ -150,9 +150,10 @@ static void ring_go(struct core *c, struct ring *r, struct op *op)
 		list_push_back(&c->rings->ready, &op->link);
 }
 
-/* ---- chains ---------------------------------------------------------------------------------------------------- */
+/* ---- chains ---------------------------------------------------------------------------------- */
 
-/* The rest of a chain ends unbegun, in order: a member whose check had failed with its own error, the others with -ECANCELED. */
+/* The rest of a chain ends unbegun, in order: a member whose check had failed with its own error,
+ * the others with -ECANCELED. */
 static void chain_fail_rest(struct core *c, struct ring *r, struct op *op)
 {
 	while (op) {
@@ -222,7 +223,7 @@ void ring_chain_advance(struct core *c, struct ring *r, struct op *op)
 		list_push_back(&c->rings->ready, &next->link);
 }
 
-/* ---- the careful accept ------------------------------------------------------------------------------------------- */
+/* ---- the careful accept ---------------------------------------------------------------------- */
 
 void ring_accept_careful(struct core *c, struct ring *r, const struct io_uring_sqe *sqe)
 {
@@ -246,7 +247,8 @@ void ring_accept_careful(struct core *c, struct ring *r, const struct io_uring_s
 		err = ring_check_allowed(r, sqe);
 	if (!err)
 		err = ring_check(op, row, sqe);
-	if (!err && row == &row_link_timeout && (!r->chain_head || r->chain_tail->row == &row_link_timeout))
+	if (!err && row == &row_link_timeout &&
+	    (!r->chain_head || r->chain_tail->row == &row_link_timeout))
 		err = -EINVAL; /* it guards the entry before it */
 	op->res = sqe->fd;
 	if (err)

@@ -1,7 +1,8 @@
 /*
- * enter: what a program traps for. io_uring_enter submits (rings without a poller), wakes a sleeping poller and parks the thread until enough
- * completions are there. Every other trap is the ecall door: number and arguments become an SQE in the thread's kernel-private slot and
- * take the same path as everybody's.
+ * enter: what a program traps for. io_uring_enter submits (rings without a poller), wakes a
+ * sleeping poller and parks the thread until enough completions are there. Every other trap is the
+ * ecall door: number and arguments become an SQE in the thread's kernel-private slot and take the
+ * same path as everybody's.
  *
  *  thread's core:  trap -> this core serves the ring? do it here and now
  *                       -> else post enter_wait / door to the ring's core and park the thread
@@ -18,7 +19,8 @@
 
 #define DOORS_MAX 1024
 
-static struct pool door_pool; /* home core of every process that has threads is the first serving core: see door_init */
+/* home core of every process that has threads is the first serving core: see door_init */
+static struct pool door_pool;
 
 #define ENTER_FLAGS                                                                                \
 	(IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAKEUP | IORING_ENTER_SQ_WAIT |                  \
@@ -29,7 +31,7 @@ static bool core_serves(const struct core *c, const struct ring *r)
 	return c->index == r->core;
 }
 
-/* ---- waiting, on the ring's core --------------------------------------------------------------------------- */
+/* ---- waiting, on the ring's core ------------------------------------------------------------- */
 
 static void enter_finish(struct enter_wait *w, int64_t result)
 {
@@ -60,7 +62,9 @@ static inline bool enter_is_over(struct ring *r, const struct enter_wait *w)
 	if ((w->flags & IORING_ENTER_GETEVENTS) && ring_ready(r) < w->min_complete)
 		return false;
 	if (unlikely(w->flags & IORING_ENTER_SQ_WAIT))
-		return atomic_load_explicit(&r->shared->sq_tail, memory_order_relaxed) - r->sq_head <= r->sq_mask;
+		return atomic_load_explicit(&r->shared->sq_tail, memory_order_relaxed) -
+			       r->sq_head <=
+		       r->sq_mask;
 	return true;
 }
 
@@ -142,7 +146,7 @@ static void enter_arrive(struct mail *m)
 		enter_wait_here(w);
 }
 
-/* ---- the trap, on the thread's core --------------------------------------------------------------------------- */
+/* ---- the trap, on the thread's core ---------------------------------------------------------- */
 
 static int enter_args(struct user_thread *t, struct enter_wait *w)
 {
@@ -172,7 +176,8 @@ static int enter_args(struct user_thread *t, struct enter_wait *w)
 	return 0;
 }
 
-/* The next enter on this descriptor may take the quick door: this core serves the ring and changes the descriptor table itself. */
+/* The next enter on this descriptor may take the quick door: this core serves the ring and changes
+ * the descriptor table itself. */
 static void quick_remember(struct user_thread *t, struct ring *r)
 {
 	struct door *d = container_of(t->slot, struct door, slot);
@@ -216,7 +221,8 @@ static bool enter_trap(struct user_thread *t)
 		}
 		enter_wait_here(w);
 	} else {
-		if (w->ring->kind == RING_POLLED && !(w->flags & (IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAIT))) {
+		if (w->ring->kind == RING_POLLED &&
+		    !(w->flags & (IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAIT))) {
 			arch_doorbell(w->ring->core);
 			c->count->doorbells++;
 			file_put(f);
@@ -235,7 +241,7 @@ static bool enter_trap(struct user_thread *t)
 	return false;
 }
 
-/* ---- the ecall door --------------------------------------------------------------------------------------------- */
+/* ---- the ecall door -------------------------------------------------------------------------- */
 
 void door_deliver(struct ring *slot, int64_t result)
 {
@@ -250,7 +256,8 @@ void door_deliver(struct ring *slot, int64_t result)
 static void door_accept(struct core *c, struct door *d)
 {
 	if (unlikely(!ring_door_hand(c))) {
-		door_deliver(&d->slot, -EAGAIN); /* nothing was accepted: the program may try again */
+		/* nothing was accepted: the program may try again */
+		door_deliver(&d->slot, -EAGAIN);
 		return;
 	}
 	ring_accept(c, &d->slot, &d->sqe);
@@ -310,7 +317,7 @@ bool ring_door(struct user_thread *t)
 	return door_trap(t);
 }
 
-/* ---- doors ----------------------------------------------------------------------------------------------------------- */
+/* ---- doors ----------------------------------------------------------------------------------- */
 
 int door_init(struct user_thread *t)
 {

@@ -15,12 +15,15 @@
 /* Per-core ring state. Owner core only. */
 struct ring_core {
 	struct list rings;    /* every RING_POLLED ring of this core */
-	struct list ready;    /* chain members whose turn has come: begun by ring_begin_ready, never recursively */
+	/* chain members whose turn has come: begun by ring_begin_ready, never recursively */
+	struct list ready;
 	uint32_t polled_count;
-	uint32_t door_ops; /* set once: ops that only doors may take, one per thread or a quarter of the pool */
+	/* set once: ops that only doors may take, one per thread or a quarter of the pool */
+	uint32_t door_ops;
 };
 
-/* A thread parked in enter, or a trap on its way to the ring's core. One per thread, see enter.c. */
+/* A thread parked in enter, or a trap on its way to the ring's core. One per thread, see
+ * enter.c. */
 struct enter_wait {
 	struct mail mail;
 	struct list link; /* ring->waiters */
@@ -36,7 +39,8 @@ struct enter_wait {
 
 #define QUICK_NONE UINT64_MAX
 
-/* A thread's door: the slot for its traps and its place to wait. From a pool; user_thread.slot and .enter point into it. */
+/* A thread's door: the slot for its traps and its place to wait. From a pool; user_thread.slot and
+ * .enter point into it. */
 struct door {
 	struct ring slot;
 	struct enter_wait wait;
@@ -44,15 +48,18 @@ struct door {
 	struct mail mail;
 	bool served; /* the result came before the thread parked */
 
-	/* the last enter that this core could serve itself: what the quick door may take without looking further */
+	/* the last enter that this core could serve itself: what the quick door may take without
+	 * looking further */
 	uint64_t quick_fd; /* QUICK_NONE: there is none */
-	struct file *_Atomic *quick_slot; /* where the descriptor table holds quick_ring's file, unless it was closed since */
+	/* where the descriptor table holds quick_ring's file, unless it was closed since */
+	struct file *_Atomic *quick_slot;
 	struct ring *quick_ring;
 };
 
 /* ---- ring.c: take and complete */
 
-/* Takes at most `max` entries (more to complete an open chain). Returns entries consumed. Ring's core. */
+/* Takes at most `max` entries (more to complete an open chain). Returns entries consumed. Ring's
+ * core. */
 unsigned ring_take(struct core *c, struct ring *r, unsigned max);
 /* One SQE, already copied, goes into the core's hand (which must not be NULL). */
 void ring_accept(struct core *c, struct ring *r, const struct io_uring_sqe *sqe);
@@ -62,9 +69,11 @@ struct op *ring_refill_hand(struct core *c, const struct ring *r);
 void op_release(struct core *c, struct op *op);
 /* The same for a trap: takes from the ops kept back for doors too. */
 struct op *ring_door_hand(struct core *c);
-/* The op's terminal CQE, and what hangs on it: chain, drain, timeouts. Ring's core; op->life is OP_DONE. */
+/* The op's terminal CQE, and what hangs on it: chain, drain, timeouts. Ring's core; op->life is
+ * OP_DONE. */
 void ring_complete(struct core *c, struct ring *r, struct op *op);
-/* Those who look at the CQ tail other than by polling it: counting timeouts, threads in enter, pollers of the ring's descriptor. */
+/* Those who look at the CQ tail other than by polling it: counting timeouts, threads in enter,
+ * pollers of the ring's descriptor. */
 void ring_tell(struct core *c, struct ring *r);
 /* Stores the CQ tail if it moved and tells who waits for it. */
 static inline void ring_publish(struct core *c, struct ring *r)
@@ -109,7 +118,8 @@ void ring_chain_advance(struct core *c, struct ring *r, struct op *op);
 /* Called by ring_complete: the last op in flight may let a drained one go. */
 void ring_drain_advance(struct core *c, struct ring *r);
 /* Checks of flags and fields that every opcode shares, then the row's own. 0 or -errno. */
-must_use static inline int ring_check(struct op *op, const struct op_row *row, const struct io_uring_sqe *sqe)
+must_use static inline int ring_check(struct op *op, const struct op_row *row,
+				      const struct io_uring_sqe *sqe)
 {
 	if (unlikely(!row || (sqe->flags & ~IOSQE_KNOWN)))
 		return -EINVAL;
@@ -142,7 +152,8 @@ nsec_t timeout_deadline(nsec_t ns, uint32_t flags);
 
 /* ---- cancel.c */
 
-/* Asks an op in flight to end, wherever it runs. Ring's core. 0, -EALREADY (left to itself) or -EINPROGRESS (asked on another core). */
+/* Asks an op in flight to end, wherever it runs. Ring's core. 0, -EALREADY (left to itself) or
+ * -EINPROGRESS (asked on another core). */
 int ring_cancel_op(struct core *c, struct op *op);
 /* Cancels everything in flight on `r`; returns what is left. */
 unsigned ring_cancel_all(struct core *c, struct ring *r);
@@ -158,15 +169,17 @@ void ring_reap(struct core *c, struct ring *r);
 void ring_core_attach(struct core *c);
 /* io_uring_setup: a descriptor or -errno. Ring's core. */
 int ring_setup(struct process *p, uint32_t entries, struct io_uring_params *params);
-/* Address of the part of a ring that mmap offset `off` names: through *out its frame block and length. */
+/* Address of the part of a ring that mmap offset `off` names: through *out its frame block and
+ * length. */
 must_use int ring_mmap(struct file *f, uint64_t off, uint64_t len, paddr_t *block, uint64_t *bytes);
 
 /* ---- enter.c */
 
 bool ring_door(struct user_thread *t);
-/* The same for the most frequent trap, an enter that this core can serve at once; see arch_quick_fn. */
-bool ring_door_quick(struct arch_user *user, uint64_t to_submit, uint64_t min_complete, uint64_t flags, uint64_t arg,
-		     uint64_t argsz, uint64_t unused, uint64_t nr);
+/* The same for the most frequent trap, an enter that this core can serve at once; see
+ * arch_quick_fn. */
+bool ring_door_quick(struct arch_user *user, uint64_t to_submit, uint64_t min_complete,
+		     uint64_t flags, uint64_t arg, uint64_t argsz, uint64_t unused, uint64_t nr);
 int door_init(struct user_thread *t);
 void door_fini(struct user_thread *t);
 /* A CQE for a RING_SLOT: the trap's result. */

@@ -1,11 +1,13 @@
 /*
- * life: rings are born with a process (native) or by io_uring_setup, and die with their process or their last descriptor.
+ * life: rings are born with a process (native) or by io_uring_setup, and die with their process or
+ * their last descriptor.
  *
  *  ring_create_native / ring_setup: blocks of frames -> struct ring -> attached to its core -> descriptor
  *  last descriptor closed:          detached, everything in flight cancelled, freed when the last op is done
  *  process dying:                   process_hooks.quiesce until nothing is in flight, then rings_free
  *
- * Ring's core only. The memory of struct ring is type-stable (a pool), so a stale descriptor look-up reads a dead ring, not garbage.
+ * Ring's core only. The memory of struct ring is type-stable (a pool), so a stale descriptor
+ * look-up reads a dead ring, not garbage.
  */
 #include "ring/internal.h"
 
@@ -47,7 +49,7 @@ void ring_init(struct ring *r, struct process *p, uint32_t core, enum ring_kind 
 	list_init(&r->sibling);
 }
 
-/* ---- the ring's own descriptor ------------------------------------------------------------------------ */
+/* ---- the ring's own descriptor --------------------------------------------------------------- */
 
 static uint32_t ring_file_poll(struct file *f)
 {
@@ -57,7 +59,8 @@ static uint32_t ring_file_poll(struct file *f)
 	r->watchers |= RING_POLLED_FD;
 	if (ring_ready(r) || !list_is_empty(&r->overflow))
 		bits |= POLLIN | POLLRDNORM;
-	if (atomic_load_explicit(&r->shared->sq_tail, memory_order_relaxed) - r->sq_head <= r->sq_mask)
+	if (atomic_load_explicit(&r->shared->sq_tail, memory_order_relaxed) - r->sq_head <=
+	    r->sq_mask)
 		bits |= POLLOUT | POLLWRNORM;
 	return bits;
 }
@@ -112,7 +115,8 @@ static unsigned ring_stop(struct core *c, struct ring *r)
 	return r->inflight_count;
 }
 
-/* The last descriptor is closed: what is in flight is cancelled. Each of those ops keeps the ring's memory through inflight_count. */
+/* The last descriptor is closed: what is in flight is cancelled. Each of those ops keeps the ring's
+ * memory through inflight_count. */
 static void ring_file_close(struct file *f)
 {
 	struct ring *r = container_of(f, struct ring, file);
@@ -147,7 +151,7 @@ void ring_reap(struct core *c, struct ring *r)
 	pool_free(&ring_pools[c->index], r);
 }
 
-/* ---- birth ------------------------------------------------------------------------------------------------ */
+/* ---- birth ----------------------------------------------------------------------------------- */
 
 static int ring_memory(struct ring *r, uint32_t sq, uint32_t cq, bool array)
 {
@@ -213,8 +217,10 @@ static void ring_describe(const struct ring *r, struct io_uring_params *p)
 	};
 }
 
-/* Common to both births: struct, memory, core, process. The caller holds the file's first reference. */
-static struct ring *ring_make(struct process *p, uint32_t sq, uint32_t cq, uint32_t setup, enum ring_kind kind)
+/* Common to both births: struct, memory, core, process. The caller holds the file's first
+ * reference. */
+static struct ring *ring_make(struct process *p, uint32_t sq, uint32_t cq, uint32_t setup,
+			      enum ring_kind kind)
 {
 	struct core *c = this_core();
 	struct ring *r = pool_alloc(&ring_pools[c->index]);
@@ -242,8 +248,8 @@ static int ring_create_native(struct process *p, struct sluice_start *start)
 {
 	struct core *c = this_core();
 	bool mixed = c->roles & ROLE_USER;
-	uint32_t setup = IORING_SETUP_NO_SQARRAY | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_SUBMIT_ALL |
-			 (mixed ? 0 : IORING_SETUP_SQPOLL);
+	uint32_t setup = IORING_SETUP_NO_SQARRAY | IORING_SETUP_SINGLE_ISSUER |
+			 IORING_SETUP_SUBMIT_ALL | (mixed ? 0 : IORING_SETUP_SQPOLL);
 	struct ring *r = ring_make(p, SLUICE_RING_SQ_ENTRIES, SLUICE_RING_CQ_ENTRIES, setup,
 				   mixed ? RING_ENTER : RING_POLLED);
 	uaddr_t ring_at, sqes_at;
@@ -256,8 +262,8 @@ static int ring_create_native(struct process *p, struct sluice_start *start)
 	err = aspace_map_frames(p->as, 0, r->block_ring, r->ring_bytes, ACCESS_READ | ACCESS_WRITE,
 				ASPACE_POPULATE, &ring_at);
 	if (!err)
-		err = aspace_map_frames(p->as, 0, r->block_sqes, r->sqes_bytes, ACCESS_READ | ACCESS_WRITE,
-					ASPACE_POPULATE, &sqes_at);
+		err = aspace_map_frames(p->as, 0, r->block_sqes, r->sqes_bytes,
+					ACCESS_READ | ACCESS_WRITE, ASPACE_POPULATE, &sqes_at);
 	if (!err)
 		err = fd_install(p, &r->file, 3, false);
 	file_put(&r->file); /* the descriptor holds it; without one this frees it */
@@ -284,11 +290,12 @@ static uint32_t round_up_pow2(uint32_t n)
 	return n <= 1 ? 1 : 1u << (32 - __builtin_clz(n - 1));
 }
 
-/* Flags this kernel honours. COOP_TASKRUN and SINGLE_ISSUER are hints that always hold here: completions never interrupt the program. */
+/* Flags this kernel honours. COOP_TASKRUN and SINGLE_ISSUER are hints that always hold here:
+ * completions never interrupt the program. */
 #define SETUP_FLAGS                                                                                \
-	(IORING_SETUP_SQPOLL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED | \
-	 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER |        \
-	 IORING_SETUP_NO_SQARRAY)
+	(IORING_SETUP_SQPOLL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |                          \
+	 IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |           \
+	 IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_NO_SQARRAY)
 
 static int setup_counts(uint32_t entries, struct io_uring_params *p, uint32_t *sq, uint32_t *cq)
 {
@@ -360,7 +367,7 @@ int ring_mmap(struct file *f, uint64_t off, uint64_t len, paddr_t *block, uint64
 	return align_up(len, PAGE_SIZE) > *bytes ? -EINVAL : 0;
 }
 
-/* ---- death with the process ---------------------------------------------------------------------------------- */
+/* ---- death with the process ------------------------------------------------------------------ */
 
 static unsigned process_quiesce(struct process *p)
 {
@@ -378,7 +385,8 @@ static unsigned process_quiesce(struct process *p)
 	return left;
 }
 
-/* Descriptors are closed already, so most rings are gone; one whose file somebody else still holds is only emptied. */
+/* Descriptors are closed already, so most rings are gone; one whose file somebody else still holds
+ * is only emptied. */
 static void process_rings_free(struct process *p)
 {
 	struct core *c = this_core();

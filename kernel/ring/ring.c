@@ -1,9 +1,11 @@
 /*
- * ring: entries in, completions out; the path every system call takes. See ring.h for the life of an entry.
+ * ring: entries in, completions out; the path every system call takes. See ring.h for the life of
+ * an entry.
  *
- * Runs on the ring's core only. Barriers: the SQ tail is loaded with acquire (pairs with the program's release store in its
- * publish), the SQ head and the CQ tail are stored with release (pair with the program's acquire loads), the CQ head is loaded with
- * acquire (pairs with the program's release store after reading a CQE).
+ * Runs on the ring's core only. Barriers: the SQ tail is loaded with acquire (pairs with the
+ * program's release store in its publish), the SQ head and the CQ tail are stored with release
+ * (pair with the program's acquire loads), the CQ head is loaded with acquire (pairs with the
+ * program's release store after reading a CQE).
  */
 #include "ring/internal.h"
 
@@ -17,7 +19,7 @@
 /* SQE flags that the quick path understands; everything else takes the careful one. */
 #define QUICK_FLAGS (IOSQE_FIXED_FILE | IOSQE_ASYNC)
 
-/* ---- completions ---------------------------------------------------------------------------------- */
+/* ---- completions ----------------------------------------------------------------------------- */
 
 /* From now on every CQE takes the slow way in, behind those that are held back. */
 static void cq_note_overflow(struct core *c, struct ring *r, struct op *op)
@@ -30,8 +32,8 @@ static void cq_note_overflow(struct core *c, struct ring *r, struct op *op)
 }
 
 /*
- * cq_at has come to cq_stop: wraps, and reads the program's head again. False: the queue is full. A program that lies about its head
- * only overwrites its own CQEs.
+ * cq_at has come to cq_stop: wraps, and reads the program's head again. False: the queue is full. A
+ * program that lies about its head only overwrites its own CQEs.
  */
 static bool cq_find_room(struct ring *r)
 {
@@ -79,7 +81,8 @@ static inline void op_result64(const struct ring *r, struct op *op)
 		op->res = -EOVERFLOW;
 }
 
-/* Posts the op's CQE or holds it back in order. Returns false if the op now holds its CQE and must be kept. */
+/* Posts the op's CQE or holds it back in order. Returns false if the op now holds its CQE and must
+ * be kept. */
 static __attribute__((noinline)) bool op_post(struct core *c, struct ring *r, struct op *op)
 {
 	if (unlikely(op->opcode == IORING_OP_SYSCALL)) {
@@ -139,10 +142,12 @@ void ring_flush_overflow(struct core *c, struct ring *r)
 		op_release(c, op);
 	}
 	if (r->shared)
-		atomic_fetch_and_explicit(&r->shared->sq_flags, ~IORING_SQ_CQ_OVERFLOW, memory_order_relaxed);
+		atomic_fetch_and_explicit(&r->shared->sq_flags, ~IORING_SQ_CQ_OVERFLOW,
+					  memory_order_relaxed);
 }
 
-/* A dying ring is empty: its process waits for that, or its last descriptor went before its last op. */
+/* A dying ring is empty: its process waits for that, or its last descriptor went before its last
+ * op. */
 static void ring_last_op_done(struct core *c, struct ring *r)
 {
 	if (r->proc->state == PROCESS_DYING)
@@ -156,7 +161,8 @@ void ring_complete(struct core *c, struct ring *r, struct op *op)
 	bool posted;
 
 	if (unlikely(op_cancel_is_out(op))) {
-		op->mail.deliver = NULL; /* it is here: cancel_back looks at this, since `life` is written elsewhere */
+		/* it is here: cancel_back looks at this, since `life` is written elsewhere */
+		op->mail.deliver = NULL;
 		return; /* a cancellation is on its way to it: completed again when that is back */
 	}
 	if (op->file) {
@@ -169,7 +175,8 @@ void ring_complete(struct core *c, struct ring *r, struct op *op)
 	}
 	posted = op_post(c, r, op);
 	if (unlikely(op->chain))
-		ring_chain_advance(c, r, op); /* behind its own CQE: the rest of a broken chain answers after what broke it */
+		/* behind its own CQE: the rest of a broken chain answers after what broke it */
+		ring_chain_advance(c, r, op);
 	if (posted)
 		op_release(c, op);
 	if (unlikely(r->slow & (RING_SLOW_DRAIN | RING_SLOW_DEAD))) {
@@ -223,7 +230,7 @@ static void ring_op_done(struct op *op)
 	ring_publish(c, r);
 }
 
-/* ---- multishot ---------------------------------------------------------------------------------------- */
+/* ---- multishot ------------------------------------------------------------------------------- */
 
 static void more_arrive(struct mail *m)
 {
@@ -238,7 +245,8 @@ static void more_arrive(struct mail *m)
 	ring_publish(c, r);
 }
 
-/* A second op from this core's pool carries the CQE: to the ring's core, or in the overflow list. */
+/* A second op from this core's pool carries the CQE: to the ring's core, or in the overflow
+ * list. */
 static struct op *more_carrier(struct core *c, const struct op *op, int32_t res, uint32_t flags)
 {
 	struct op *held = op_alloc(c);
@@ -284,11 +292,12 @@ bool op_post_more(struct op *op, int32_t res, uint32_t cqe_flags)
 	return true;
 }
 
-/* ---- submissions ----------------------------------------------------------------------------------------- */
+/* ---- submissions ----------------------------------------------------------------------------- */
 
 /*
- * A ring may hold as many ops as are still free: a single greedy ring gets half of the pool, two a third each, and there is always
- * something left for the next one. The last ops are the doors': a program that holds its share must still be able to leave.
+ * A ring may hold as many ops as are still free: a single greedy ring gets half of the pool, two a
+ * third each, and there is always something left for the next one. The last ops are the doors': a
+ * program that holds its share must still be able to leave.
  */
 static inline bool ring_may_take(const struct core *c, const struct ring *r)
 {
@@ -331,8 +340,8 @@ static void hand_leave(struct core *c, struct ring *r, struct op *op)
 }
 
 /*
- * The hand is done: posted from where it lies, and stays the hand unless it has to hold its CQE. A hand has no file and its
- * cqe_flags are 0: whoever changes that puts it right here.
+ * The hand is done: posted from where it lies, and stays the hand unless it has to hold its CQE. A
+ * hand has no file and its cqe_flags are 0: whoever changes that puts it right here.
  */
 static void hand_finish(struct core *c, struct ring *r, struct op *op)
 {
@@ -350,8 +359,8 @@ static void hand_finish(struct core *c, struct ring *r, struct op *op)
 }
 
 /*
- * The hand has passed its checks and names a file or a place: finds both. Returns true if it is to be stepped here; else it has
- * been sent away, or has failed.
+ * The hand has passed its checks and names a file or a place: finds both. Returns true if it is to
+ * be stepped here; else it has been sent away, or has failed.
  */
 static bool hand_place(struct core *c, struct ring *r, struct op *op, int32_t fd)
 {
@@ -379,14 +388,17 @@ static void hand_refuse(struct core *c, struct ring *r, struct op *op, int err)
 	hand_finish(c, r, op);
 }
 
-/* What the hand does not know yet of the entry it carries; an entry without special needs may end without it. */
-static inline void hand_fill(struct op *op, const struct op_row *row, const struct io_uring_sqe *sqe)
+/* What the hand does not know yet of the entry it carries; an entry without special needs may end
+ * without it. */
+static inline void hand_fill(struct op *op, const struct op_row *row,
+			     const struct io_uring_sqe *sqe)
 {
 	op->row = row;
 	op->user_data = sqe->user_data;
 }
 
-/* The middle of the quick path for entries with special needs. Returns true if it is to be stepped here. */
+/* The middle of the quick path for entries with special needs. Returns true if it is to be stepped
+ * here. */
 static bool hand_special(struct core *c, struct ring *r, struct op *op, const struct op_row *row,
 			 const struct io_uring_sqe *sqe)
 {
@@ -405,11 +417,14 @@ static bool hand_special(struct core *c, struct ring *r, struct op *op, const st
 }
 
 /*
- * The quick path: an entry that asks for nothing unusual. Returns true if the hand is still the hand and the batch goes on. The
- * checks are those of ring_check, less those for flags that do not come this way. op->ring is set already.
+ * The quick path: an entry that asks for nothing unusual. Returns true if the hand is still the
+ * hand and the batch goes on. The checks are those of ring_check, less those for flags that do not
+ * come this way. op->ring is set already.
  */
-static inline __attribute__((always_inline)) bool hand_accept(struct core *c, struct ring *r, struct op *op,
-							      const struct io_uring_sqe *sqe, bool traced)
+static inline __attribute__((always_inline)) bool hand_accept(struct core *c, struct ring *r,
+							      struct op *op,
+							      const struct io_uring_sqe *sqe,
+							      bool traced)
 {
 	const struct op_row *row = r->table[sqe->opcode];
 	uint64_t special; /* 64 bits wide like the registers: no sign extension before a compare */
@@ -440,7 +455,8 @@ static inline __attribute__((always_inline)) bool hand_accept(struct core *c, st
 	}
 	v = row->step(op);
 	if (likely(v == STEP_DONE)) {
-		if (!special && !traced && likely(cq_post(r, sqe->user_data, op->res, op->cqe_flags)))
+		if (!special && !traced &&
+		    likely(cq_post(r, sqe->user_data, op->res, op->cqe_flags)))
 			return true;
 		op->user_data = sqe->user_data;
 		hand_finish(c, r, op);
@@ -453,7 +469,8 @@ static inline __attribute__((always_inline)) bool hand_accept(struct core *c, st
 }
 
 /* Anything but the quick path. */
-static __attribute__((noinline)) void accept_otherwise(struct core *c, struct ring *r, const struct io_uring_sqe *sqe)
+static __attribute__((noinline)) void accept_otherwise(struct core *c, struct ring *r,
+						       const struct io_uring_sqe *sqe)
 {
 	if ((r->slow & ~RING_SLOW_TRACE) | (sqe->flags & ~QUICK_FLAGS)) {
 		ring_accept_careful(c, r, sqe);
@@ -468,11 +485,13 @@ void ring_accept(struct core *c, struct ring *r, const struct io_uring_sqe *sqe)
 	accept_otherwise(c, r, sqe);
 }
 
-/* Eight loads that the compiler may neither merge nor repeat: the program can change the entry while it is read. */
+/* Eight loads that the compiler may neither merge nor repeat: the program can change the entry
+ * while it is read. */
 static inline void sqe_copy(struct io_uring_sqe *to, const struct io_uring_sqe *from)
 {
 	const volatile uint64_t *f = (const volatile uint64_t *)from;
-	uint64_t w0 = f[0], w1 = f[1], w2 = f[2], w3 = f[3], w4 = f[4], w5 = f[5], w6 = f[6], w7 = f[7];
+	uint64_t w0 = f[0], w1 = f[1], w2 = f[2], w3 = f[3], w4 = f[4], w5 = f[5], w6 = f[6],
+		 w7 = f[7];
 	uint64_t *t = (uint64_t *)to;
 
 	t[0] = w0;
@@ -485,7 +504,8 @@ static inline void sqe_copy(struct io_uring_sqe *to, const struct io_uring_sqe *
 	t[7] = w7;
 }
 
-/* The entry that the program's index array names for `head`; NULL, and counted as dropped, for an index that is none. */
+/* The entry that the program's index array names for `head`; NULL, and counted as dropped, for an
+ * index that is none. */
 static struct io_uring_sqe *sq_array_entry(struct ring *r, uint32_t head)
 {
 	uint32_t slot = *(volatile uint32_t *)&r->sq_array[head & r->sq_mask];
@@ -496,8 +516,10 @@ static struct io_uring_sqe *sq_array_entry(struct ring *r, uint32_t head)
 	return NULL;
 }
 
-/* An entry left the quick path: does the batch go on, how far, and with which hand? NULL: it is over. */
-static struct op *take_again(struct core *c, struct ring *r, uint64_t avail, uint64_t *want, uint64_t *left)
+/* An entry left the quick path: does the batch go on, how far, and with which hand? NULL: it is
+ * over. */
+static struct op *take_again(struct core *c, struct ring *r, uint64_t avail, uint64_t *want,
+			     uint64_t *left)
 {
 	struct op *hand;
 
@@ -524,9 +546,12 @@ static void take_ends(struct core *c, struct ring *r)
 }
 
 /* Takes and publishes; telling who watches the tail is left to the caller. */
-static inline __attribute__((always_inline)) uint64_t take(struct core *c, struct ring *r, uint64_t max, unsigned enters)
+static inline __attribute__((always_inline)) uint64_t take(struct core *c, struct ring *r,
+							   uint64_t max, unsigned enters)
 {
-	uint64_t avail = (uint32_t)(atomic_load_explicit(&r->shared->sq_tail, memory_order_acquire) - r->sq_head);
+	uint64_t avail =
+		(uint32_t)(atomic_load_explicit(&r->shared->sq_tail, memory_order_acquire) -
+			   r->sq_head);
 	struct io_uring_sqe *at = r->sqes + (r->sq_head & r->sq_mask);
 	struct io_uring_sqe *const ring_end = r->sqes_end;
 	const bool array = r->sq_array;
@@ -546,7 +571,8 @@ static inline __attribute__((always_inline)) uint64_t take(struct core *c, struc
 		return 0;
 	hand->ring = r;
 	for (; left; left--) {
-		if (unlikely(array) && !(at = sq_array_entry(r, r->sq_head + (uint32_t)(want - left))))
+		if (unlikely(array) &&
+		    !(at = sq_array_entry(r, r->sq_head + (uint32_t)(want - left))))
 			continue;
 		sqe_copy(&sqe, at);
 		if (unlikely(++at == ring_end))
@@ -587,8 +613,8 @@ unsigned ring_take(struct core *c, struct ring *r, unsigned max)
 }
 
 /* The quick half of enter.c, here because it is worth having take() inside. */
-bool ring_door_quick(struct arch_user *u, uint64_t to_submit, uint64_t min_complete, uint64_t flags, uint64_t arg,
-		     uint64_t argsz, uint64_t unused, uint64_t nr)
+bool ring_door_quick(struct arch_user *u, uint64_t to_submit, uint64_t min_complete, uint64_t flags,
+		     uint64_t arg, uint64_t argsz, uint64_t unused, uint64_t nr)
 {
 	struct user_thread *t = container_of(u, struct user_thread, thread.user);
 	struct door *d = container_of(t->slot, struct door, slot);
@@ -597,12 +623,17 @@ bool ring_door_quick(struct arch_user *u, uint64_t to_submit, uint64_t min_compl
 	uint64_t n;
 
 	(void)arg, (void)argsz, (void)unused;
-	if (nr != SYS_io_uring_enter || flags != IORING_ENTER_GETEVENTS || arch_user_arg(u, 0) != d->quick_fd ||
+	if (nr != SYS_io_uring_enter || flags != IORING_ENTER_GETEVENTS ||
+	    arch_user_arg(u, 0) != d->quick_fd ||
 	    atomic_load_explicit(d->quick_slot, memory_order_relaxed) != &r->file || r->slow)
 		return false;
-	n = take(c, r, to_submit, 1); /* as wide as the register: more than there is is never taken */
-	if (likely(r->cq_published - atomic_load_explicit(&r->shared->cq_head, memory_order_acquire) >= min_complete) &&
-	    likely(!(c->attention | r->watchers))) { /* thread_may_go_on, and nobody else looks at the tail */
+	/* as wide as the register: more than there is is never taken */
+	n = take(c, r, to_submit, 1);
+	if (likely(r->cq_published -
+			   atomic_load_explicit(&r->shared->cq_head, memory_order_acquire) >=
+		   min_complete) &&
+	    /* thread_may_go_on, and nobody else looks at the tail */
+	    likely(!(c->attention | r->watchers))) {
 		arch_user_set_result(u, (int64_t)n);
 		return true;
 	}
@@ -614,7 +645,7 @@ bool ring_door_quick(struct arch_user *u, uint64_t to_submit, uint64_t min_compl
 	return false;
 }
 
-/* ---- the core's part -------------------------------------------------------------------------------------- */
+/* ---- the core's part ------------------------------------------------------------------------- */
 
 static inline bool ring_has_sqes(const struct ring *r)
 {
@@ -657,7 +688,8 @@ static bool rings_arm(struct core *c)
 	list_for_each(pos, &rc->rings) {
 		struct ring *r = list_item(pos, struct ring, link);
 
-		atomic_fetch_or_explicit(&r->shared->sq_flags, IORING_SQ_NEED_WAKEUP, memory_order_relaxed);
+		atomic_fetch_or_explicit(&r->shared->sq_flags, IORING_SQ_NEED_WAKEUP,
+					 memory_order_relaxed);
 	}
 	/* Our flags, then the tails; a program stores its tail, then loads the flags. */
 	atomic_thread_fence(memory_order_seq_cst);
@@ -677,7 +709,8 @@ static void rings_disarm(struct core *c)
 	list_for_each(pos, &rc->rings) {
 		struct ring *r = list_item(pos, struct ring, link);
 
-		atomic_fetch_and_explicit(&r->shared->sq_flags, ~IORING_SQ_NEED_WAKEUP, memory_order_relaxed);
+		atomic_fetch_and_explicit(&r->shared->sq_flags, ~IORING_SQ_NEED_WAKEUP,
+					  memory_order_relaxed);
 	}
 }
 

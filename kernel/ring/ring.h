@@ -1,14 +1,17 @@
 /*
  * ring: the roof: submission -> op -> completion.
  *
- * A ring belongs to one serving core (ring->core): only that core takes its SQEs, writes its CQ tail, and knows its ops in flight. Everybody else
- * posts to it. A program's stores are never trusted: the SQE is copied once, indices are masked with our own mask, heads and tails are private.
+ * A ring belongs to one serving core (ring->core): only that core takes its SQEs, writes its CQ
+ * tail, and knows its ops in flight. Everybody else posts to it. A program's stores are never
+ * trusted: the SQE is copied once, indices are masked with our own mask, heads and tails are
+ * private.
  *
  *   SQE copied -> checked into the core's "hand" op -> first step
  *        done at once:   CQE written, the hand is used again (nothing left the ring's own slot)
  *        parked:         the hand leaves with it and the core takes another op from its pool; none left: the ring waits (back-pressure)
  *
- * Every accepted SQE yields exactly one terminal CQE. If the CQ is full the op keeps its CQE and queues on ring->overflow, in order.
+ * Every accepted SQE yields exactly one terminal CQE. If the CQ is full the op keeps its CQE and
+ * queues on ring->overflow, in order.
  */
 #ifndef RING_RING_H
 #define RING_RING_H
@@ -18,8 +21,9 @@
 #include "uapi/sluice.h"
 
 /*
- * The shared header: one line that the kernel writes and one that the program writes, so that a publication in either direction moves one line.
- * Programs learn the offsets from io_uring_params and may not assume them.
+ * The shared header: one line that the kernel writes and one that the program writes, so that a
+ * publication in either direction moves one line. Programs learn the offsets from io_uring_params
+ * and may not assume them.
  */
 struct ring_shared {
 	/* kernel writes; stores with release, pairs with the program's acquire loads */
@@ -57,9 +61,12 @@ enum ring_kind {
 #define RING_SLOW_DRAIN 4u	/* an IO_DRAIN entry waits, later ones wait behind it */
 #define RING_SLOW_DISABLED 8u	/* R_DISABLED and not yet enabled */
 #define RING_SLOW_DEAD 16u	/* the process is dying: nothing is accepted any more */
-#define RING_SLOW_TRACE 32u	/* every entry is traced (boot argument trace=on); otherwise as quick as others */
+#define RING_SLOW_TRACE                                                                            \
+	32u /* every entry is traced (boot argument trace=on); otherwise as quick as others */
 
-#define RING_POLLED_FD (1u << 31) /* somebody has polled the ring's descriptor: its pollers are to be told, from then on */
+#define RING_POLLED_FD                                                                             \
+	(1u                                                                                        \
+	 << 31) /* somebody has polled the ring's descriptor: its pollers are to be told, from then on */
 
 struct ring {
 	/* ring's core only: the hot lines */
@@ -68,9 +75,12 @@ struct ring {
 	struct io_uring_sqe *sqes_end;
 	uint32_t *sq_array;	     /* NULL with NO_SQARRAY */
 	const struct op_row *const *table; /* op_table, within reach */
-	uint64_t op_word;	     /* op->word of an entry of this ring, opcode and flags still 0 */
+	/* op->word of an entry of this ring, opcode and flags still 0 */
+	uint64_t op_word;
 	struct io_uring_cqe *cq_at;  /* where the next CQE goes */
-	struct io_uring_cqe *cq_stop; /* where to look before writing: the end of the array, of the known room, or cq_at itself while CQEs are held back */
+	/* where to look before writing: the end of the array, of the known room, or cq_at itself
+	 * while CQEs are held back */
+	struct io_uring_cqe *cq_stop;
 	struct io_uring_cqe *cqes;
 	uint32_t cq_lap;	     /* CQ tail when cq_at was last at the start of the array */
 	uint32_t cq_published;	     /* tail as last stored */
@@ -80,9 +90,13 @@ struct ring {
 	uint8_t kind;	       /* enum ring_kind */
 	uint8_t slow;	       /* RING_SLOW_* */
 	uint8_t result64;      /* opted in to 64-bit results in 16-byte CQEs */
-	uint32_t ops_held;     /* ops of this core's pool that left the hand for this ring and are not back: its share */
-	uint64_t watchers;     /* entries on waiters, counted and overflow together, and RING_POLLED_FD: 0 is the quick answer */
-	uint8_t batch_failed;  /* an entry of this batch was refused: without SUBMIT_ALL the batch ends behind it */
+	/* ops of this core's pool that left the hand for this ring and are not back: its share */
+	uint32_t ops_held;
+	/* entries on waiters, counted and overflow together, and RING_POLLED_FD: 0 is the quick
+	 * answer */
+	uint64_t watchers;
+	/* an entry of this batch was refused: without SUBMIT_ALL the batch ends behind it */
+	uint8_t batch_failed;
 	uint8_t native;	       /* the last close of a file cancels its operations */
 	uint32_t inflight_count; /* ops begun and not completed */
 	struct process *proc;
@@ -124,10 +138,11 @@ static inline uint32_t ring_cq_tail(const struct ring *r)
 	return r->cq_lap + (uint32_t)(r->cq_at - r->cqes);
 }
 
-/* Creates per-core ring state, the op table's checks, hooks into proc/ and sched/. Boot, after executors. */
+/* Creates per-core ring state, the op table's checks, hooks into proc/ and sched/. Boot, after
+ * executors. */
 void rings_init(void);
 
-/* ---- for op families (kernel/ring/NAME.c), on the op's core ------------------------------------------- */
+/* ---- for op families (kernel/ring/NAME.c), on the op's core ---------------------------------- */
 
 static inline struct aspace *op_aspace(struct op *op)
 {
@@ -138,24 +153,30 @@ static inline struct process *op_process(struct op *op)
 	return op->ring->proc;
 }
 
-/* Multishot: posts a CQE with IORING_CQE_F_MORE now and lets the op go on. False when there is no room and no credit: the op must end
- * (finish without MORE). Works from any serving core (travels by mailbox when op->core is not the ring's core, in order). */
+/* Multishot: posts a CQE with IORING_CQE_F_MORE now and lets the op go on. False when there is no
+ * room and no credit: the op must end (finish without MORE). Works from any serving core (travels
+ * by mailbox when op->core is not the ring's core, in order). */
 must_use bool op_post_more(struct op *op, int32_t res, uint32_t cqe_flags);
 
-/* Provided buffers: takes the next buffer of the group the SQE named (at most *len bytes if *len != 0): 0 with *addr, *len and the CQE flags to
- * add (IORING_CQE_F_BUFFER | id << 16) through *cqe_flags; -ENOBUFS. op_buf_return gives back one that was not used. On the op's core. */
-must_use int op_buf_select(struct op *op, uint16_t group, uaddr_t *addr, uint32_t *len, uint32_t *cqe_flags);
+/* Provided buffers: takes the next buffer of the group the SQE named (at most *len bytes if *len !=
+ * 0): 0 with *addr, *len and the CQE flags to add (IORING_CQE_F_BUFFER | id << 16) through
+ * *cqe_flags; -ENOBUFS. op_buf_return gives back one that was not used. On the op's core. */
+must_use int op_buf_select(struct op *op, uint16_t group, uaddr_t *addr, uint32_t *len,
+			   uint32_t *cqe_flags);
 void op_buf_return(struct op *op, uint16_t group, uint32_t cqe_flags);
 
-/* Gives the program a descriptor for `f` (slot: 0 a normal descriptor, n: direct slot n-1, ~0u: any direct slot). The caller keeps its reference. Result
- * as the CQE wants it: descriptor, 0, slot, or -EMFILE/-ENFILE/-EINVAL. Any serving core (installation is an atomic slot claim). */
+/* Gives the program a descriptor for `f` (slot: 0 a normal descriptor, n: direct slot n-1, ~0u: any
+ * direct slot). The caller keeps its reference. Result as the CQE wants it: descriptor, 0, slot, or
+ * -EMFILE/-ENFILE/-EINVAL. Any serving core (installation is an atomic slot claim). */
 must_use int op_fd_install(struct op *op, struct file *f, uint32_t slot, bool cloexec);
 
 /* Empties direct slot `slot` (0-based). 0, -ENXIO, -EINVAL, -EBADF. */
 must_use int op_fixed_close(struct op *op, uint32_t slot);
 
-/* The registered buffer `index` covering [addr, addr+len): a borrowed pin of its first piece. 0 bytes.. or -EFAULT. */
-must_use int64_t op_pin_fixed(struct op *op, uint16_t index, uaddr_t addr, uint64_t len, struct pin *pin);
+/* The registered buffer `index` covering [addr, addr+len): a borrowed pin of its first piece. 0
+ * bytes.. or -EFAULT. */
+must_use int64_t op_pin_fixed(struct op *op, uint16_t index, uaddr_t addr, uint64_t len,
+			      struct pin *pin);
 
 /* A short transfer: the result stands, and a soft link behind it breaks. */
 static inline enum step op_finish_short(struct op *op, int32_t res)
@@ -164,24 +185,27 @@ static inline enum step op_finish_short(struct op *op, int32_t res)
 	return op_finish(op, res);
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
-/* One row per opcode; NULL: -EINVAL. Rows are defined in their family's file and listed in table.c. */
+/* One row per opcode; NULL: -EINVAL. Rows are defined in their family's file and listed in
+ * table.c. */
 extern const struct op_row *const op_table[256];
 
 /* The family rows (kernel/ring/NAME.c). */
-extern const struct op_row row_nop, row_readv, row_writev, row_fsync, row_read_fixed, row_write_fixed, row_poll_add,
-	row_poll_remove, row_sendmsg, row_recvmsg, row_timeout, row_timeout_remove, row_accept, row_cancel, row_link_timeout,
-	row_connect, row_fallocate, row_openat, row_close, row_files_update, row_statx, row_read, row_write, row_send, row_recv,
+extern const struct op_row row_nop, row_readv, row_writev, row_fsync, row_read_fixed,
+	row_write_fixed, row_poll_add, row_poll_remove, row_sendmsg, row_recvmsg, row_timeout,
+	row_timeout_remove, row_accept, row_cancel, row_link_timeout, row_connect, row_fallocate,
+	row_openat, row_close, row_files_update, row_statx, row_read, row_write, row_send, row_recv,
 	row_shutdown, row_socket, row_uring_cmd, row_bind, row_listen, row_syscall;
 
-/* ---- the 0xE0 table: kernel/ring/sys_*.c ---------------------------------------------------------------------- */
+/* ---- the 0xE0 table: kernel/ring/sys_*.c ----------------------------------------------------- */
 
 struct sys_args {
 	uint64_t a[6];
 };
-/* A system call by number. `check`-free: arguments are values; user memory through user_read/user_write. Returns a verdict like a step; result in
- * op->res, or op_finish64(op, value) for results past 32 bits. */
+/* A system call by number. `check`-free: arguments are values; user memory through
+ * user_read/user_write. Returns a verdict like a step; result in op->res, or op_finish64(op, value)
+ * for results past 32 bits. */
 struct sys_row {
 	const char *name;
 	enum step (*step)(struct op *op, const struct sys_args *args);

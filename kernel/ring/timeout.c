@@ -1,6 +1,6 @@
 /*
- * timeout: TIMEOUT (a time, a number of completions, or both), TIMEOUT_REMOVE (remove or update one) and LINK_TIMEOUT (guards
- * the entry before it in its chain).
+ * timeout: TIMEOUT (a time, a number of completions, or both), TIMEOUT_REMOVE (remove or update
+ * one) and LINK_TIMEOUT (guards the entry before it in its chain).
  *
  *   TIMEOUT:  ARM --parked on a timer and a count--> WAIT --timer: -ETIME; count reached: 0; cancelled: -ECANCELED--> done
  *   LINK_TIMEOUT never steps: it is started with the op it guards and ends when that ends (chain.c).
@@ -27,7 +27,7 @@ enum timeout_state { TIMEOUT_ARM, TIMEOUT_WAIT };
 
 static const char *const timeout_state_names[] = { "arm", "wait" };
 
-/* ---- helpers ----------------------------------------------------------------------------------------- */
+/* ---- helpers --------------------------------------------------------------------------------- */
 
 int timespec_read(struct aspace *as, uaddr_t at, nsec_t *ns)
 {
@@ -38,7 +38,8 @@ int timespec_read(struct aspace *as, uaddr_t at, nsec_t *ns)
 		return err;
 	if (ts.tv_sec < 0 || ts.tv_nsec < 0 || ts.tv_nsec >= 1000000000)
 		return -EINVAL;
-	*ns = ts.tv_sec > 9000000000ll ? NSEC_NEVER / 2 : (nsec_t)ts.tv_sec * 1000000000u + (nsec_t)ts.tv_nsec;
+	*ns = ts.tv_sec > 9000000000ll ? NSEC_NEVER / 2
+				       : (nsec_t)ts.tv_sec * 1000000000u + (nsec_t)ts.tv_nsec;
 	return 0;
 }
 
@@ -98,7 +99,7 @@ void timeouts_count(struct core *c, struct ring *r)
 	}
 }
 
-/* ---- TIMEOUT -------------------------------------------------------------------------------------------- */
+/* ---- TIMEOUT --------------------------------------------------------------------------------- */
 
 #define TIMEOUT_FLAGS                                                                              \
 	(IORING_TIMEOUT_ABS | IORING_TIMEOUT_CLOCK_MASK | IORING_TIMEOUT_ETIME_SUCCESS |           \
@@ -109,7 +110,8 @@ static int timeout_check(struct op *op, const struct io_uring_sqe *sqe)
 	struct timeout_op *to = op_body(op, struct timeout_op);
 	uint32_t flags = sqe->timeout_flags;
 
-	if (sqe->len != 1 || sqe->ioprio || sqe->buf_index || sqe->splice_fd_in || (flags & ~TIMEOUT_FLAGS))
+	if (sqe->len != 1 || sqe->ioprio || sqe->buf_index || sqe->splice_fd_in ||
+	    (flags & ~TIMEOUT_FLAGS))
 		return -EINVAL;
 	if ((flags & IORING_TIMEOUT_CLOCK_MASK) == IORING_TIMEOUT_CLOCK_MASK)
 		return -EINVAL;
@@ -197,7 +199,7 @@ const struct op_row row_timeout = {
 	.cancel = timeout_cancel,
 };
 
-/* ---- TIMEOUT_REMOVE ------------------------------------------------------------------------------------- */
+/* ---- TIMEOUT_REMOVE -------------------------------------------------------------------------- */
 
 struct timeout_remove_op {
 	uint64_t user_data;
@@ -213,7 +215,8 @@ static int timeout_remove_check(struct op *op, const struct io_uring_sqe *sqe)
 {
 	struct timeout_remove_op *rm = op_body(op, struct timeout_remove_op);
 
-	if (sqe->ioprio || sqe->buf_index || sqe->len || sqe->splice_fd_in || (sqe->flags & IOSQE_FIXED_FILE))
+	if (sqe->ioprio || sqe->buf_index || sqe->len || sqe->splice_fd_in ||
+	    (sqe->flags & IOSQE_FIXED_FILE))
 		return -EINVAL;
 	rm->user_data = sqe->addr;
 	rm->at = sqe->off;
@@ -269,8 +272,9 @@ static enum step timeout_remove_step(struct op *op)
 	err = timeout_when(op, rm->at, rm->flags, &deadline);
 	if (err)
 		return op_finish(op, err);
-	found = rm->flags & IORING_LINK_TIMEOUT_UPDATE ? link_timeout_find(op->ring, rm->user_data)
-						       : timeout_find(op->ring, rm->user_data, &row_timeout);
+	found = rm->flags & IORING_LINK_TIMEOUT_UPDATE
+			? link_timeout_find(op->ring, rm->user_data)
+			: timeout_find(op->ring, rm->user_data, &row_timeout);
 	if (!found)
 		return op_finish(op, -ENOENT);
 	to = op_body(found, struct timeout_op);
@@ -289,7 +293,7 @@ const struct op_row row_timeout_remove = {
 	.step = timeout_remove_step,
 };
 
-/* ---- LINK_TIMEOUT ----------------------------------------------------------------------------------------- */
+/* ---- LINK_TIMEOUT ---------------------------------------------------------------------------- */
 
 static int link_timeout_check(struct op *op, const struct io_uring_sqe *sqe)
 {
@@ -309,7 +313,8 @@ static void link_timeout_fire(struct timer *t)
 	struct timeout_op *to = container_of(t, struct timeout_op, timer);
 	int err = ring_cancel_op(this_core(), to->guarded);
 
-	/* It counts as fired only if it stopped the op: one that ends by itself at the same moment was in time. */
+	/* It counts as fired only if it stopped the op: one that ends by itself at the same moment
+	 * was in time. */
 	to->fired = err == 0 || err == -EINPROGRESS;
 }
 

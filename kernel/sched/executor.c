@@ -1,7 +1,8 @@
 /*
- * executor: runs op steps. It knows four verdicts (again, parked, done, degrade), bounds the steps per op and per turn, and is the one place that
- * traces them. Runnable ops queue by priority; within a priority in the order they were woken. A queue that was passed over for
- * AGEING_TURNS turns in a row is served first once, so that low priorities starve for a bounded time only.
+ * executor: runs op steps. It knows four verdicts (again, parked, done, degrade), bounds the steps
+ * per op and per turn, and is the one place that traces them. Runnable ops queue by priority;
+ * within a priority in the order they were woken. A queue that was passed over for AGEING_TURNS
+ * turns in a row is served first once, so that low priorities starve for a bounded time only.
  *
  * Owner core only, except op_send and op_wake_remote, which go through the mailbox.
  */
@@ -37,8 +38,8 @@ static void executor_queue(struct core *c, struct op *op)
 }
 
 /*
- * The most urgent priority of `ready` (not 0). A loop: the base instruction set has no count of trailing zeros, and the
- * library's costs more.
+ * The most urgent priority of `ready` (not 0). A loop: the base instruction set has no count of
+ * trailing zeros, and the library's costs more.
  */
 static unsigned executor_first(uint32_t ready)
 {
@@ -69,8 +70,8 @@ void op_continue(struct op *op, enum step v)
 	struct core *c = this_core();
 
 	for (unsigned steps = 0; steps < STEPS_PER_RUN; steps++) {
-		trace_hot(TRACE_STEP, op->opcode | (uint32_t)op->state << 8 | (uint32_t)v << 16, (uintptr_t)op,
-			  op->user_data);
+		trace_hot(TRACE_STEP, op->opcode | (uint32_t)op->state << 8 | (uint32_t)v << 16,
+			  (uintptr_t)op, op->user_data);
 		switch (v) {
 		case STEP_AGAIN:
 			break;
@@ -80,7 +81,8 @@ void op_continue(struct op *op, enum step v)
 				c->count->parks++;
 				return;
 			}
-			op->flags &= (uint8_t)~OP_WAKE_PENDING; /* woken while it was parking: look again */
+			/* woken while it was parking: look again */
+			op->flags &= (uint8_t)~OP_WAKE_PENDING;
 			list_remove(&op->link);
 			break;
 		case STEP_DONE:
@@ -98,7 +100,8 @@ void op_continue(struct op *op, enum step v)
 		executor_queue(c, op);
 		return;
 	}
-	op_continue(op, v); /* a final verdict on the last step: at most once more, it does not loop */
+	/* a final verdict on the last step: at most once more, it does not loop */
+	op_continue(op, v);
 }
 
 void op_run(struct op *op)
@@ -136,7 +139,8 @@ unsigned waitlist_wake_one(struct waitlist *w)
 	return 1;
 }
 
-/* Takes the list away first: an op that is woken while it is stepping stays linked until its verdict is in. */
+/* Takes the list away first: an op that is woken while it is stepping stays linked until its
+ * verdict is in. */
 unsigned waitlist_wake_all(struct waitlist *w)
 {
 	struct list woken;

@@ -1,5 +1,6 @@
 /*
- * op: one in-flight operation; the mechanism (header, park, wake, executor). Its meaning is in ring/.
+ * op: one in-flight operation; the mechanism (header, park, wake, executor). Its meaning is in
+ * ring/.
  *
  *            op_start            DONE
  *   (taken) ---------> STEPPING ------> ring posts the CQE, op returns to its pool
@@ -7,9 +8,11 @@
  *                 wake  |    v
  *                      on one wait list
  *
- * An op runs on one core at a time (op->core). Each call of its step visits one state and returns a verdict; the only loop
- * is the executor's. A parked op sits on exactly one wait list, or waits for a device or a timer that will wake it; a state re-checks its
- * condition on entry, so spurious wakes are legal and waking is idempotent. Foreign cores wake through the mailbox (op_wake_remote).
+ * An op runs on one core at a time (op->core). Each call of its step visits one state and returns a
+ * verdict; the only loop is the executor's. A parked op sits on exactly one wait list, or waits for
+ * a device or a timer that will wake it; a state re-checks its condition on entry, so spurious
+ * wakes are legal and waking is idempotent. Foreign cores wake through the mailbox
+ * (op_wake_remote).
  */
 #ifndef SCHED_OP_H
 #define SCHED_OP_H
@@ -29,7 +32,16 @@ enum step {
 };
 
 /* Where an op is, for cancel, assertions and the epitaph. */
-enum op_life { OP_FREE, OP_HELD, OP_RUNNABLE, OP_STEPPING, OP_PARKED, OP_FIBER, OP_TRAVELLING, OP_DONE };
+enum op_life {
+	OP_FREE,
+	OP_HELD,
+	OP_RUNNABLE,
+	OP_STEPPING,
+	OP_PARKED,
+	OP_FIBER,
+	OP_TRAVELLING,
+	OP_DONE
+};
 
 #define OP_PLACE_RING 0 /* on the ring's core */
 #define OP_PLACE_NET 1  /* on the first core with ROLE_NET */
@@ -45,7 +57,8 @@ struct op_row;
 struct op {
 	struct list link; /* run queue or the one wait list */
 	struct mail mail;	 /* travelling between cores, remote wake */
-	struct mail cancel_mail; /* a cancellation on its way to the op's core; deliver != NULL: it is out, keep the op */
+	/* a cancellation on its way to the op's core; deliver != NULL: it is out, keep the op */
+	struct mail cancel_mail;
 
 	const struct op_row *row;
 	struct ring *ring;	/* where the completion goes; NULL: kernel's own, see `complete` */
@@ -53,7 +66,9 @@ struct op {
 	uint64_t user_data;
 
 	struct op *chain;	/* next op of the link chain, waiting for this one */
-	struct list inflight;	/* ring's hash of ops in flight, ring's core only; linked only once the op has left the hand */
+	/* ring's hash of ops in flight, ring's core only; linked only once the op has left the
+	 * hand */
+	struct list inflight;
 
 	int32_t res;
 	uint32_t cqe_flags;
@@ -78,38 +93,48 @@ struct op {
 };
 _Static_assert(sizeof(struct op) == OP_BYTES, "an in-flight operation is 256 bytes");
 
-/* The eight bytes of op->word (little-endian, as both machines are): state 0, normal priority, no flags. */
-static inline uint64_t op_word(uint32_t life, uint32_t opcode, uint32_t sqe_flags, uint32_t core, uint32_t home)
+/* The eight bytes of op->word (little-endian, as both machines are): state 0, normal priority, no
+ * flags. */
+static inline uint64_t op_word(uint32_t life, uint32_t opcode, uint32_t sqe_flags, uint32_t core,
+			       uint32_t home)
 {
-	return life << 8 | opcode << 16 | (uint64_t)sqe_flags << 24 | (uint64_t)OP_PRIORITY_NORMAL << 32 |
-	       (uint64_t)core << 40 | (uint64_t)home << 56;
+	return life << 8 | opcode << 16 | (uint64_t)sqe_flags << 24 |
+	       (uint64_t)OP_PRIORITY_NORMAL << 32 | (uint64_t)core << 40 | (uint64_t)home << 56;
 }
 
-#define OP_CANCELLED 1u	    /* cancel was asked for; a step that parks again should finish with -ECANCELED instead */
-#define OP_WAKE_PENDING 2u  /* woken while stepping: the executor runs it again instead of parking it */
+#define OP_CANCELLED                                                                               \
+	1u /* cancel was asked for; a step that parks again should finish with -ECANCELED instead */
+#define OP_WAKE_PENDING                                                                            \
+	2u /* woken while stepping: the executor runs it again instead of parking it */
 #define OP_FORWARDED 4u	    /* executes on another core than its ring's */
 #define OP_TIMED 16u	    /* a link timeout is armed for it */
 #define OP_MULTISHOT 32u
 #define OP_RESULT64 64u	    /* `extra` carries the upper half of the result */
 #define OP_ON_FIBER 128u    /* a wake continues its fiber, not its step */
 
-/* What the checking half sees: the private copy of the SQE, and nothing else of the program's memory. */
+/* What the checking half sees: the private copy of the SQE, and nothing else of the program's
+ * memory. */
 struct io_uring_sqe;
 
 /*
- * One row per opcode. `check` copies what it needs out of the SQE copy into the body and rejects unknown bits with a negative errno; it
- * has no side effects that need undoing (no pins, no references). `step` acts. `cancel` runs on the op's core while the
- * op is parked: it takes the op off what it waits for and returns 0 when the op is now finished (op_finish called, or the step will
- * see OP_CANCELLED after op_wake), -EALREADY when it must be left to complete by itself. NULL cancel: never parks, or -EALREADY.
+ * One row per opcode. `check` copies what it needs out of the SQE copy into the body and rejects
+ * unknown bits with a negative errno; it has no side effects that need undoing (no pins, no
+ * references). `step` acts. `cancel` runs on the op's core while the op is parked: it takes the op
+ * off what it waits for and returns 0 when the op is now finished (op_finish called, or the step
+ * will see OP_CANCELLED after op_wake), -EALREADY when it must be left to complete by itself. NULL
+ * cancel: never parks, or -EALREADY.
  */
 struct op_row {
 	const char *name;
 	uint16_t body_size;
 	union {
 		struct {
-			uint8_t needs_file; /* fd of the SQE is resolved to op->file before the first step */
+			/* fd of the SQE is resolved to op->file before the first step */
+			uint8_t needs_file;
 			uint8_t place;	    /* OP_PLACE_*: where it runs when no file says so */
-			uint8_t raw;	    /* the SQE's generic fields (personality, ...) are arguments: do not look at them */
+			/* the SQE's generic fields (personality, ...) are arguments: do not look at
+			 * them */
+			uint8_t raw;
 		};
 		uint32_t special; /* any of the three */
 	};
@@ -119,7 +144,8 @@ struct op_row {
 	int (*check)(struct op *op, const struct io_uring_sqe *sqe);
 	enum step (*step)(struct op *op);
 	int (*cancel)(struct op *op);
-	void (*fiber)(struct op *op); /* for STEP_DEGRADE: runs on a fiber, may park anywhere, ends with op->res set */
+	/* for STEP_DEGRADE: runs on a fiber, may park anywhere, ends with op->res set */
+	void (*fiber)(struct op *op);
 	const char *const *state_names;
 };
 
@@ -177,37 +203,43 @@ static inline enum step op_park_alone(struct op *op)
 
 noreturn_fn void op_corrupt(struct op *op);
 
-/* ---- for whoever an op waits for; owner core (op->core) only ---------------------------------- */
+/* ---- for whoever an op waits for; owner core (op->core) only --------------------------------- */
 
-/* Makes a parked op runnable (unlinks it from its wait list). Harmless if it already is. While it is stepping: it steps again. */
+/* Makes a parked op runnable (unlinks it from its wait list). Harmless if it already is. While it
+ * is stepping: it steps again. */
 void op_wake(struct op *op);
 /* Wakes the oldest / all. Returns how many. */
 unsigned waitlist_wake_one(struct waitlist *w);
 unsigned waitlist_wake_all(struct waitlist *w);
 
-/* ---- for the ring and for kernel-internal ops --------------------------------------------------- */
+/* ---- for the ring and for kernel-internal ops ------------------------------------------------ */
 
-/* Runs the op on this core until it parks or is done, at most the step budget; then it goes on from the run queue. */
+/* Runs the op on this core until it parks or is done, at most the step budget; then it goes on from
+ * the run queue. */
 void op_run(struct op *op);
 /* Hands the op to core `index`, which runs it from its current state. */
 void op_send(struct op *op, unsigned index);
 
-/* Called by the executor, on the core where the op ran, when it is done. Set once at boot by ring/. */
+/* Called by the executor, on the core where the op ran, when it is done. Set once at boot by
+ * ring/. */
 extern void (*op_done_hook)(struct op *op);
 
-/* Marks the op cancelled and, if it is parked on this core, runs its row's cancel. 0: it will complete soon with the
- * cancellation seen; -EALREADY: it cannot be stopped and completes by itself; -ENOENT: it is already done. op->core only. */
+/* Marks the op cancelled and, if it is parked on this core, runs its row's cancel. 0: it will
+ * complete soon with the cancellation seen; -EALREADY: it cannot be stopped and completes by
+ * itself; -ENOENT: it is already done. op->core only. */
 int op_cancel(struct op *op);
 
-/* From another core than op->core: makes it run again there. One remote wake may be under way at a time (uses op->mail). */
+/* From another core than op->core: makes it run again there. One remote wake may be under way at a
+ * time (uses op->mail). */
 void op_wake_remote(struct op *op);
 
 /* What the ring does after an op's first step: goes on from verdict `v`. */
 void op_continue(struct op *op, enum step v);
 
-/* ---- executor ------------------------------------------------------------------------------------- */
+/* ---- executor -------------------------------------------------------------------------------- */
 
-/* Creates the executor of a core that serves and its pool of `ops` operations; sets PART_OPS. Boot. */
+/* Creates the executor of a core that serves and its pool of `ops` operations; sets PART_OPS.
+ * Boot. */
 void executor_init(struct core *c, uint32_t ops);
 /* The op whose step or fiber runs now on core `c`, for the epitaph; NULL if none. */
 struct op *executor_running(const struct core *c);
@@ -220,7 +252,8 @@ static inline bool executor_has_work(const struct core *c)
 /* Ops this core's pool holds / has free. */
 uint32_t ops_free_count(struct core *c);
 uint32_t ops_total_count(struct core *c);
-/* An op of this core's pool, life OP_HELD, header zeroed except pool links; NULL when the pool is empty. */
+/* An op of this core's pool, life OP_HELD, header zeroed except pool links; NULL when the pool is
+ * empty. */
 struct op *op_alloc(struct core *c);
 /* Returns it. Owner core (the pool it came from) only. */
 void op_free(struct core *c, struct op *op);

@@ -1,10 +1,11 @@
 /*
- * thread: which user thread a core runs next. One queue per core, first come first served, a slice only when somebody else waits: a core
- * with a single runnable thread takes no tick.
+ * thread: which user thread a core runs next. One queue per core, first come first served, a slice
+ * only when somebody else waits: a core with a single runnable thread takes no tick.
  *
  *  thread_start/wake --mail--> READY queue --> RUNNING (user mode) --trap--> handler --> goes on | PARKED | DEAD
  *
- * A wake may overtake the park it is meant for: it is kept in `woken`, and the next thread_park answers false.
+ * A wake may overtake the park it is meant for: it is kept in `woken`, and the next thread_park
+ * answers false.
  */
 #include "sched/thread.h"
 
@@ -35,7 +36,8 @@ static void thread_wake_deliver(struct mail *m)
 {
 	struct thread *t = container_of(m, struct thread, wake_mail);
 
-	atomic_store_explicit(&t->wakes, 0, memory_order_release); /* the node is free for the next wake */
+	/* the node is free for the next wake */
+	atomic_store_explicit(&t->wakes, 0, memory_order_release);
 	if (t->state == THREAD_PARKED || t->state == THREAD_NEW)
 		thread_ready(t);
 	else
@@ -96,7 +98,8 @@ unsigned placement_ready_count(struct core *c)
 	return c->users ? c->users->ready_count : 0;
 }
 
-/* Leaves for user mode, unless somebody posted in the meantime. Pairs with mailbox_post like core_sleep does. */
+/* Leaves for user mode, unless somebody posted in the meantime. Pairs with mailbox_post like
+ * core_sleep does. */
 static bool core_leave(struct core *c)
 {
 	atomic_store_explicit(&c->away, 1, memory_order_relaxed);
@@ -107,7 +110,8 @@ static bool core_leave(struct core *c)
 	return false;
 }
 
-/* The user-mode deadline: the end of the slice if others wait, and on a core that also serves its next timer. */
+/* The user-mode deadline: the end of the slice if others wait, and on a core that also serves its
+ * next timer. */
 static void placement_deadline(struct core *c, struct placement *p, struct thread *t)
 {
 	nsec_t deadline = p->ready_count ? t->slice_end : NSEC_NEVER;
@@ -145,7 +149,8 @@ static unsigned placement_run(struct core *c)
 		c->count->user_traps++;
 		if (kind == ARCH_EXIT_IRQ) {
 			c->count->user_irqs++;
-			c->user_deadline = 0; /* the tick may be what brought us here: set it anew */
+			/* the tick may be what brought us here: set it anew */
+			c->user_deadline = 0;
 			break;
 		}
 		on = t->trap(t, kind, &exit);

@@ -1,6 +1,6 @@
 /*
- * timer: a skew heap per core, linked through the timers themselves, so that arming never needs memory. Merging is a loop, not a
- * recursion; amortised cost is logarithmic. Owner core only.
+ * timer: a skew heap per core, linked through the timers themselves, so that arming never needs
+ * memory. Merging is a loop, not a recursion; amortised cost is logarithmic. Owner core only.
  */
 #include "sched/timer.h"
 
@@ -26,7 +26,8 @@ static struct timer *timers_merge(struct timer *a, struct timer *b)
 		*link = a;
 		a->parent = parent;
 		parent = a;
-		next = a->right; /* skew: the merged subtree becomes the left child, the old left one the right */
+		/* skew: the merged subtree becomes the left child, the old left one the right */
+		next = a->right;
 		a->right = a->left;
 		link = &a->left;
 		a = next;

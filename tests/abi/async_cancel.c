@@ -1,6 +1,7 @@
 /*
- * What if a coroutine is told to stop, wherever it waits: in the kernel, in a queue, asleep? What if the canceller and the completion come in the same turn? Does clean-up run, do
- * shields hold, does the kernel let go before the call returns?
+ * What if a coroutine is told to stop, wherever it waits: in the kernel, in a queue, asleep? What
+ * if the canceller and the completion come in the same turn? Does clean-up run, do shields hold,
+ * does the kernel let go before the call returns?
  */
 #include "lib/async_check.h"
 

@@ -1,7 +1,8 @@
 /*
- * What if a program scribbles over its ring while the kernel core reads it, closes the ring's descriptor with operations in flight, or
- * unmaps the ring under both, or takes every operation there is and reads no answer? It may lose its own answers; it can still leave by the door, its neighbour notices nothing, nothing
- * leaks.
+ * What if a program scribbles over its ring while the kernel core reads it, closes the ring's
+ * descriptor with operations in flight, or unmaps the ring under both, or takes every operation
+ * there is and reads no answer? It may lose its own answers; it can still leave by the door, its
+ * neighbour notices nothing, nothing leaks.
  *
  * also: header
  * ends: exit status 0
@@ -44,7 +45,8 @@ static int64_t door(uint64_t nr, uint64_t a0, uint64_t a1, uint64_t a2)
 static void some_in_flight(struct ring *ring, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
-		ring_fill(ring_sqe(ring), IORING_OP_TIMEOUT, -1, 0, (uint64_t)(uintptr_t)&hour, 1, 0, i);
+		ring_fill(ring_sqe(ring), IORING_OP_TIMEOUT, -1, 0, (uint64_t)(uintptr_t)&hour, 1,
+			  0, i);
 	ring_submit(ring);
 }
 
@@ -58,11 +60,14 @@ static void scribble_header(struct ring *ring)
 		word[rnd() % 1024] = rnd() & 1 ? (uint32_t)rnd() : (uint32_t)(rnd() % 300);
 		if (i % 1000 == 0)
 			ring_enter(ring, (uint32_t)rnd() % 300, 0,
-				   IORING_ENTER_SQ_WAKEUP | (rnd() & 1 ? IORING_ENTER_GETEVENTS : 0), NULL, 0);
+				   IORING_ENTER_SQ_WAKEUP |
+					   (rnd() & 1 ? IORING_ENTER_GETEVENTS : 0),
+				   NULL, 0);
 	}
 }
 
-/* Entries change while they are copied, and the tail runs on. Only opcodes that leave the program its memory and its life. */
+/* Entries change while they are copied, and the tail runs on. Only opcodes that leave the program
+ * its memory and its life. */
 static void scribble_sqes(struct ring *ring)
 {
 	volatile uint8_t *byte = (volatile uint8_t *)ring->sqes;
@@ -80,7 +85,8 @@ static void scribble_sqes(struct ring *ring)
 			__atomic_fetch_add(ring->sq_tail, 3, __ATOMIC_RELEASE);
 		if (i % 1000 == 0)
 			ring_enter(ring, 200, 0, IORING_ENTER_SQ_WAKEUP, NULL, 0);
-		__atomic_store_n(ring->cq_head, *(volatile uint32_t *)ring->cq_tail, __ATOMIC_RELEASE);
+		__atomic_store_n(ring->cq_head, *(volatile uint32_t *)ring->cq_tail,
+				 __ATOMIC_RELEASE);
 	}
 }
 
@@ -90,7 +96,8 @@ static void close_everything(struct ring *ring)
 	for (int fd = 20; fd >= 0; fd--)
 		ring_fill(ring_sqe(ring), IORING_OP_CLOSE, fd, 0, 0, 0, 0, 0);
 	ring_submit(ring);
-	/* The door does not need the ring. Nobody knows its descriptor any more once the kernel core came by. */
+	/* The door does not need the ring. Nobody knows its descriptor any more once the kernel
+	 * core came by. */
 	while (door(SYS_io_uring_enter, (uint64_t)ring->fd, 0, 0) != -EBADF)
 		door(SYS_sched_yield, 0, 0, 0);
 }
@@ -123,7 +130,8 @@ static void take_all(struct ring *ring, bool sleepers)
 		}
 		stuck = 0;
 		if (sleepers)
-			ring_fill(sqe, IORING_OP_TIMEOUT, -1, 0, (uint64_t)(uintptr_t)&hour, 1, 0, 0);
+			ring_fill(sqe, IORING_OP_TIMEOUT, -1, 0, (uint64_t)(uintptr_t)&hour, 1, 0,
+				  0);
 		else
 			ring_fill(sqe, IORING_OP_NOP, -1, 0, 0, 0, 0, 0);
 	}
@@ -172,7 +180,8 @@ int ring_main(struct ring *ring, int argc, char **argv)
 		return 3;
 	}
 	for (unsigned i = 0; i < 100; i++) {
-		alive &= ring_syscall(ring, SYS_nanosleep, (uint64_t)(uintptr_t)&pause, 0, 0, 0, 0, 0) == 0;
+		alive &= ring_syscall(ring, SYS_nanosleep, (uint64_t)(uintptr_t)&pause, 0, 0, 0, 0,
+				      0) == 0;
 		alive &= ring_syscall(ring, SYS_getpid, 0, 0, 0, 0, 0, 0) > 0;
 	}
 	say_true("a neighbour of programs that break their rings lives", alive);

@@ -1,6 +1,6 @@
 /*
- * What if an operation runs on another core than its ring's, and the program cancels it at every possible moment, or dies? It ends exactly
- * once, and nothing leaks. (map: split.conf)
+ * What if an operation runs on another core than its ring's, and the program cancels it at every
+ * possible moment, or dies? It ends exactly once, and nothing leaks. (map: split.conf)
  *
  * also: die
  * ends: exit status 0
@@ -56,7 +56,8 @@ static void round_of(struct ring *ring, int fd, uint32_t first, unsigned delay)
 	for (unsigned i = 0; i < EACH; i++) {
 		ring_fill(ring_sqe(ring), IORING_OP_ACCEPT, fd, 0, 0, 0, 0, first + 2 * i);
 		if (delay & 1)
-			ring_fill(ring_sqe(ring), IORING_OP_ASYNC_CANCEL, -1, 0, first + 2 * i, 0, 0, first + 2 * i + 1);
+			ring_fill(ring_sqe(ring), IORING_OP_ASYNC_CANCEL, -1, 0, first + 2 * i, 0,
+				  0, first + 2 * i + 1);
 	}
 	ring_submit(ring);
 	for (volatile unsigned spin = 0; spin < delay * 50; spin++)
@@ -66,7 +67,8 @@ static void round_of(struct ring *ring, int fd, uint32_t first, unsigned delay)
 
 		/* twice is once too often: the second is told so, or finds nothing */
 		if (!(delay & 1))
-			ring_fill(ring_sqe(ring), IORING_OP_ASYNC_CANCEL, -1, 0, first + 2 * i, 0, 0, next);
+			ring_fill(ring_sqe(ring), IORING_OP_ASYNC_CANCEL, -1, 0, first + 2 * i, 0,
+				  0, next);
 	}
 	ring_submit(ring);
 	while (seen < 2 * EACH) {

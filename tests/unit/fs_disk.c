@@ -412,7 +412,8 @@ static void sync_files(void **state)
 	assert_int_equal(fake.fuas, 4);
 }
 
-/* Does everybody get a request in the end when there are more operations than requests, and some are cancelled? */
+/* Does everybody get a request in the end when there are more operations than requests, and some
+ * are cancelled? */
 static void more_than_requests(void **state)
 {
 	unsigned cancelled = 0;

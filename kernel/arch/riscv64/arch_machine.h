@@ -26,7 +26,9 @@ struct arch_user {
 	uint64_t fcsr;
 	uint64_t f[32];
 
-	bool (*quick)(struct arch_user *, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t); /* set once: arch_quick_fn */
+	/* set once: arch_quick_fn */
+	bool (*quick)(struct arch_user *, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
+		      uint64_t, uint64_t);
 };
 
 struct arch_aspace {

@@ -1,18 +1,20 @@
 /*
  * blk (virtio): a disk behind one virtqueue (VIRTIO 1.1, section 5.2).
  *
- * Each request in flight has a slot: a header, a status byte and a descriptor table, laid out once at boot, so that a request writes
- * its header, its data descriptors and one ring entry. With indirect descriptors the table is the slot's own and ring
- * descriptor i points at slot i for ever; without, the slots share out the ring's descriptors. In a table, entry 0 is
- * the header, entry 1 the status byte, the data begins at entry 2.
+ * Each request in flight has a slot: a header, a status byte and a descriptor table, laid out once
+ * at boot, so that a request writes its header, its data descriptors and one ring entry. With
+ * indirect descriptors the table is the slot's own and ring descriptor i points at slot i for ever;
+ * without, the slots share out the ring's descriptors. In a table, entry 0 is the header, entry 1
+ * the status byte, the data begins at entry 2.
  *
  *   free --vblk_submit--> with the device --vblk_poll--> free, done()
  *                               ^   | FUA write came back well
  *                               +---+ the same slot goes out again as a flush
  *
- * Owner core only. Doorbells wait for the end of the turn. What the device says is checked: a chain it does not have, or more
- * bytes than there is room for, is a lie; then every request in flight fails with -EIO and the device starts over. A device
- * that lies LIES_MAX times without one good answer in between is given up.
+ * Owner core only. Doorbells wait for the end of the turn. What the device says is checked: a chain
+ * it does not have, or more bytes than there is room for, is a lie; then every request in flight
+ * fails with -EIO and the device starts over. A device that lies LIES_MAX times without one good
+ * answer in between is given up.
  */
 #include "drivers/blk.h"
 
@@ -55,7 +57,8 @@ enum vblk_status { S_OK = 0, S_IOERR = 1, S_UNSUPP = 2, S_PENDING = 0xff };
 #define ENTRY_DATA 2
 #define TABLE_ENTRIES (ENTRY_DATA + DATA_MAX)
 #define LIES_MAX 8
-#define QUIET_TURNS 4096 /* a device that owes us answers is asked now and then whether it has broken down */
+#define QUIET_TURNS                                                                                \
+	4096 /* a device that owes us answers is asked now and then whether it has broken down */
 
 /* What the device reads and writes. */
 struct vblk_mem {
@@ -106,9 +109,10 @@ struct vblk {
 
 /* ---- submitting ------------------------------------------------------------------------------ */
 
-/* Describes memory that is not one piece of one frame. False: it has more pieces than the device takes. */
-static bool vblk_fill_pieces(const struct vblk *b, const struct vblk_slot *s, const struct blk_req *r,
-			     uint64_t direction)
+/* Describes memory that is not one piece of one frame. False: it has more pieces than the device
+ * takes. */
+static bool vblk_fill_pieces(const struct vblk *b, const struct vblk_slot *s,
+			     const struct blk_req *r, uint64_t direction)
 {
 	const uint32_t *frame = r->pin->frame;
 	uint64_t at = r->pin->first + r->pin_off, left = r->len;
@@ -135,8 +139,8 @@ static bool vblk_fill_pieces(const struct vblk *b, const struct vblk_slot *s, co
 }
 
 /* Describes the request's memory from entry ENTRY_DATA on. */
-static inline bool vblk_fill(const struct vblk *b, const struct vblk_slot *s, const struct blk_req *r,
-			     uint64_t direction)
+static inline bool vblk_fill(const struct vblk *b, const struct vblk_slot *s,
+			     const struct blk_req *r, uint64_t direction)
 {
 	uint64_t at = r->pin->first + r->pin_off, in = at & (PAGE_SIZE - 1);
 	struct vq_desc *d = &s->table[ENTRY_DATA];
@@ -185,7 +189,8 @@ static void vblk_offer_flush(struct vblk *b, struct vblk_slot *s)
 /* Everything but reads and writes. */
 static int vblk_submit_other(struct vblk *b, struct vblk_slot *s, struct blk_req *r)
 {
-	uint32_t max = r->kind == BLK_DISCARD ? b->dev.discard_sectors_max : b->dev.zeroes_sectors_max;
+	uint32_t max =
+		r->kind == BLK_DISCARD ? b->dev.discard_sectors_max : b->dev.zeroes_sectors_max;
 
 	if (r->kind == BLK_FLUSH) {
 		if (!b->dev.has_flush)
@@ -231,7 +236,7 @@ static int vblk_submit(struct blk_dev *d, struct blk_req *r)
 	return 0;
 }
 
-/* ---- starting and starting over ---------------------------------------------------------------- */
+/* ---- starting and starting over -------------------------------------------------------------- */
 
 /* Points the ring's descriptors and the tables at the slots, and makes every slot free. */
 static void vblk_lay_out(struct vblk *b)
@@ -275,21 +280,22 @@ static int vblk_start(struct vblk *b)
 	return 0;
 }
 
-/* After the reset inside vdev_negotiate no memory is under DMA any more: the requests may go back. */
+/* After the reset inside vdev_negotiate no memory is under DMA any more: the requests may go
+ * back. */
 static void vblk_start_over(struct vblk *b, const char *why, uint64_t what)
 {
 	struct list failed;
 	struct list *l;
 
-	kprint("%s: %s (%#llx); requests in flight fail, the device starts over\n", b->dev.name, why,
-	       (unsigned long long)what);
+	kprint("%s: %s (%#llx); requests in flight fail, the device starts over\n", b->dev.name,
+	       why, (unsigned long long)what);
 	trace_event(TRACE_DEVICE, VIRTIO_ID_BLK, vq_outstanding(&b->q), what);
 	list_init(&failed);
 	for (unsigned i = 0; i < b->slot_count; i++)
 		if (b->slots[i].req)
 			list_push_back(&failed, &b->slots[i].req->link);
-	if (++b->lies >= LIES_MAX || vdev_negotiate(b->vdev, b->vdev->features, b->vdev->features) ||
-	    vblk_start(b)) {
+	if (++b->lies >= LIES_MAX ||
+	    vdev_negotiate(b->vdev, b->vdev->features, b->vdev->features) || vblk_start(b)) {
 		kprint("%s: given up\n", b->dev.name);
 		vdev_fail(b->vdev);
 		vq_reset(&b->q);
@@ -308,7 +314,7 @@ static void vblk_start_over(struct vblk *b, const char *why, uint64_t what)
 	waitlist_wake_all(&b->dev.room);
 }
 
-/* ---- answers ------------------------------------------------------------------------------------ */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static int32_t vblk_error(struct vblk *b, const struct vblk_slot *s)
 {
@@ -319,8 +325,8 @@ static int32_t vblk_error(struct vblk *b, const struct vblk_slot *s)
 	trace_event(TRACE_DEVICE, VIRTIO_ID_BLK, status, r->sector);
 	if (status == S_UNSUPP)
 		return -EOPNOTSUPP;
-	kprint("%s: request of kind %u at sector %llu, %u bytes: the device answers %s\n", b->dev.name,
-	       r->kind, (unsigned long long)r->sector, r->len,
+	kprint("%s: request of kind %u at sector %llu, %u bytes: the device answers %s\n",
+	       b->dev.name, r->kind, (unsigned long long)r->sector, r->len,
 	       status == S_IOERR ? "with an error" : "nonsense");
 	return -EIO;
 }
@@ -358,7 +364,8 @@ static inline bool vblk_answer(struct vblk *b, struct vq_used_elem e)
 		vblk_start_over(b, "the device gives back a request it does not have", e.id);
 		return false;
 	}
-	/* 2.6.8.2: only the first e.len bytes have been written. A good read has written all of them. */
+	/* 2.6.8.2: only the first e.len bytes have been written. A good read has written all of
+	 * them. */
 	if (unlikely(e.len > s->room || (e.len < s->room && s->mem->status == S_OK))) {
 		vblk_start_over(b, "the device answers with a wrong length", e.len);
 		return false;
@@ -387,7 +394,8 @@ static noinline_fn unsigned vblk_take_answers(struct vblk *b, uint16_t n)
 		waitlist_wake_all(&b->dev.room);
 	if (b->vdev->irq_stays) {
 		vdev_interrupts(b->vdev);
-		(void)vq_irq_on(&b->q); /* what came meanwhile is seen in the next turn, which our answer makes sure of */
+		/* what came meanwhile is seen in the next turn, which our answer makes sure of */
+		(void)vq_irq_on(&b->q);
 	}
 	return n;
 }
@@ -442,7 +450,7 @@ static void vblk_disarm(struct device_poller *p)
 		vblk_check(b);
 }
 
-/* ---- finding out what the device is --------------------------------------------------------------- */
+/* ---- finding out what the device is ---------------------------------------------------------- */
 
 static uint32_t config_u32(struct vblk *b, uint32_t off, uint64_t feature, uint32_t absent)
 {
@@ -460,7 +468,8 @@ static void vblk_describe(struct vblk *b)
 
 	vdev_config(b->vdev, CONFIG_CAPACITY, &d->sectors, sizeof(d->sectors));
 	d->block_size = config_u32(b, CONFIG_BLK_SIZE, F_BLK_SIZE, 512);
-	if (d->block_size < 512 || d->block_size > PAGE_SIZE || (d->block_size & (d->block_size - 1)))
+	if (d->block_size < 512 || d->block_size > PAGE_SIZE ||
+	    (d->block_size & (d->block_size - 1)))
 		d->block_size = 512;
 	d->segments_max = min_of(config_u32(b, CONFIG_SEG_MAX, F_SEG_MAX, 1), DATA_MAX);
 	d->segments_max = max_of(d->segments_max, 1u);
@@ -476,7 +485,8 @@ static void vblk_describe(struct vblk *b)
 	d->driver = b;
 }
 
-/* How many slots, and how many data pieces each: without indirect descriptors they share the ring out. */
+/* How many slots, and how many data pieces each: without indirect descriptors they share the ring
+ * out. */
 static void vblk_share_out(struct vblk *b)
 {
 	uint32_t entries;

@@ -110,7 +110,8 @@ static unsigned probe_walk(const void *fdt, struct node slots[SLOTS_MAX])
 		if (!node_read(fdt, at, fdt_address_cells(fdt, above[depth - 1]), &n))
 			continue;
 		if (uart)
-			uart_probe(n.base, node_u32(fdt, at, "reg-shift", 0), n.irq, owner(ROLE_SERVES));
+			uart_probe(n.base, node_u32(fdt, at, "reg-shift", 0), n.irq,
+				   owner(ROLE_SERVES));
 		else if (count < SLOTS_MAX)
 			slots[count++] = n;
 	}

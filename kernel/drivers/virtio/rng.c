@@ -1,6 +1,6 @@
 /*
- * rng (virtio): a source of entropy behind one virtqueue (VIRTIO 1.1, section 5.4). Asked once at boot, and again whenever the
- * pool has given much away.
+ * rng (virtio): a source of entropy behind one virtqueue (VIRTIO 1.1, section 5.4). Asked once at
+ * boot, and again whenever the pool has given much away.
  *
  * Owner core only.
  */

@@ -1,9 +1,11 @@
 /*
- * uart16550: a 16550 serial port (register names as in the National Semiconductor PC16550D data sheet, section 8).
+ * uart16550: a 16550 serial port (register names as in the National Semiconductor PC16550D data
+ * sheet, section 8).
  *
- * Output is polled, a FIFO's worth at a time, by whoever holds the console's lock. Input belongs to the owner core: its interrupt is on
- * for ever and wakes the core; while awake the core looks at the port every LOOK_TURNS turns only, since a device register costs far
- * more than memory. A core that also runs user threads looks in every turn: it may not have many.
+ * Output is polled, a FIFO's worth at a time, by whoever holds the console's lock. Input belongs to
+ * the owner core: its interrupt is on for ever and wakes the core; while awake the core looks at
+ * the port every LOOK_TURNS turns only, since a device register costs far more than memory. A core
+ * that also runs user threads looks in every turn: it may not have many.
  */
 #include "drivers/virtio/uart16550.h"
 
