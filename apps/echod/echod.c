@@ -15,6 +15,8 @@
 #define ECHO_LARGE 32768u
 
 static struct async_sem echo_room = { .count = ECHO_CONNS_MAX };
+static uint32_t echo_conns;
+static struct async_event echo_ended; /* a connection gave its memory back */
 
 /* `n` bytes fill `small`: goes on with a larger buffer until a receive leaves that partly empty.
  * What the next one brings is in `small` again: as async_recv. */
@@ -48,8 +50,30 @@ static int64_t echo_serve(void *arg)
 	if (n == 0)
 		async_shutdown(fd, SHUT_WR);
 	async_close(fd);
+	echo_conns--;
+	async_event_set(&echo_ended);
 	async_sem_give(&echo_room);
 	return 0;
+}
+
+/* Takes what accept answered: false when there is no going on. */
+static bool echo_take(struct async_group *group, int64_t fd)
+{
+	if (fd >= 0) {
+		echo_conns++;
+		if (async_group_spawn(group, echo_serve, (void *)(intptr_t)fd) == 0)
+			return true;
+		echo_conns--;
+		async_close((int)fd); /* no memory for another one */
+	}
+	async_sem_give(&echo_room);
+	if (fd >= 0 || fd == -ECONNABORTED)
+		return true;
+	if (fd != -ENOMEM && fd != -ENOBUFS && fd != -ENFILE && fd != -EMFILE)
+		return false;
+	/* the machine is full: as soon as a connection ends there is room again */
+	async_event_clear(&echo_ended);
+	return echo_conns && async_event_wait(&echo_ended) == 0;
 }
 
 /* The number in `text`, 1 to 65535; 0 when it is none. */
@@ -84,17 +108,10 @@ int main(int argc, char **argv)
 	async_group_init(&group);
 	async_accept_each(&conns, listener, 0);
 	async_printf("echod: ready\n");
-	for (;;) {
+	do {
 		async_sem_take(&echo_room);
 		fd = async_stream_next(&conns, NULL);
-		if (fd >= 0 && async_group_spawn(&group, echo_serve, (void *)(intptr_t)fd) == 0)
-			continue;
-		async_sem_give(&echo_room);
-		if (fd >= 0)
-			async_close((int)fd); /* no memory for another connection */
-		else if (fd != -ECONNABORTED)
-			break;
-	}
+	} while (echo_take(&group, fd));
 	async_printf("echod: accept ended: error %d\n", (int)-fd);
 	async_group_cancel(&group);
 	async_group_wait(&group);

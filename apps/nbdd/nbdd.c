@@ -18,6 +18,8 @@ struct export exports[EXPORTS_MAX];
 unsigned export_count;
 
 static struct async_sem conn_room = { .count = CONNS_MAX };
+static uint32_t conn_count;
+static struct async_event conn_ended; /* a connection gave its memory back */
 
 /* ---- receiving ---- */
 
@@ -89,17 +91,27 @@ static void conn_adopt_pool(struct conn *conn, struct pool *pool)
 	}
 }
 
+/* Replies leave at once; a client that vanished without a word is noticed after some minutes, since
+ * connections are few. */
+static void conn_set_options(int fd)
+{
+	int one = 1, idle = 60;
+
+	async_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	async_setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	async_setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+}
+
 static int64_t conn_run(void *arg)
 {
 	struct conn conn = { .fd = (int)(intptr_t)arg };
 	struct async_scope limit;
 	struct pool *pool = pool_get();
-	int one = 1;
 	int err;
 
 	if (pool) {
 		conn_adopt_pool(&conn, pool);
-		async_setsockopt(conn.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		conn_set_options(conn.fd);
 		async_deadline_begin(&limit, HANDSHAKE_NS);
 		err = handshake(&conn);
 		if (async_deadline_end(&limit))
@@ -109,8 +121,30 @@ static int64_t conn_run(void *arg)
 		pool_put(pool);
 	}
 	async_close(conn.fd);
+	conn_count--;
+	async_event_set(&conn_ended);
 	async_sem_give(&conn_room);
 	return 0;
+}
+
+/* Takes what accept answered: false when there is no going on. */
+static bool conn_take_new(struct async_group *group, int fd)
+{
+	if (fd >= 0) {
+		conn_count++;
+		if (async_group_spawn(group, conn_run, (void *)(intptr_t)fd) == 0)
+			return true;
+		conn_count--;
+		async_close(fd); /* no memory for another one */
+	}
+	async_sem_give(&conn_room);
+	if (fd >= 0 || fd == -ECONNABORTED)
+		return true;
+	if (fd != -ENOMEM && fd != -ENOBUFS && fd != -ENFILE && fd != -EMFILE)
+		return false;
+	/* the machine is full: as soon as a connection ends there is room again */
+	async_event_clear(&conn_ended);
+	return conn_count && async_event_wait(&conn_ended) == 0;
 }
 
 /* ---- start ---- */
@@ -167,17 +201,10 @@ int main(int argc, char **argv)
 		async_printf("nbdd: little memory: connections will be slower to start\n");
 	async_group_init(&group);
 	nbdd_say_ready();
-	for (;;) {
+	do {
 		async_sem_take(&conn_room);
 		fd = async_accept(listener, NULL, NULL, 0);
-		if (fd >= 0 && async_group_spawn(&group, conn_run, (void *)(intptr_t)fd) == 0)
-			continue;
-		async_sem_give(&conn_room);
-		if (fd >= 0)
-			async_close(fd); /* no memory for another connection */
-		else if (fd != -ECONNABORTED)
-			break;
-	}
+	} while (conn_take_new(&group, fd));
 	async_printf("nbdd: accept ended: error %d\n", -fd);
 	async_group_wait(&group);
 	return 1;

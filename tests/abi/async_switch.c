@@ -1,7 +1,7 @@
 /*
  * Does everything a coroutine had in registers survive a switch, floating point included? Do
- * runnable coroutines take turns in order? Do a thousand of them fit, and are their stacks used
- * again?
+ * runnable coroutines take turns in order? Do a thousand of them fit, are their stacks used again,
+ * and is there really nothing below them?
  */
 #include "lib/async_check.h"
 
@@ -107,12 +107,34 @@ static void crowd(void)
 	CHECK_EQ(async_group_wait(&group), 0);
 }
 
+/* ---- the guard: the kernel itself finds no memory below a stack ---- */
+
+static int64_t look_below(void *arg)
+{
+	uint64_t top = (uint64_t)(uintptr_t)async_self() & ~4095ull;
+	uint64_t low = top + 4096 - async_self()->stack_bytes;
+
+	(void)arg;
+	CHECK_EQ(async_syscall(SYS_getrandom, low, 8, 0, 0, 0, 0), 8);
+	CHECK_EQ(async_syscall(SYS_getrandom, low - 8, 8, 0, 0, 0, 0), -EFAULT);
+	CHECK_EQ(async_syscall(SYS_getrandom, low - 4096, 8, 0, 0, 0, 0), -EFAULT);
+	return 0;
+}
+
+static void test_guard(void)
+{
+	struct async_co *co = async_spawn(look_below, NULL);
+
+	CHECK_EQ(async_join(co, NULL), 0);
+}
+
 int main(void)
 {
 	void *first, *second;
 
 	test_registers();
 	test_order();
+	test_guard();
 	crowd();
 	first = async_pages_alloc(4096, false);
 	crowd();
