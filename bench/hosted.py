@@ -30,10 +30,12 @@ def measure(bench):
                 rates[flags].append(float(run_host("uring_nop", flags, batch, MS, prefix=AHEAD)))
         median = {name: statistics.median(values) for name, values in rates.items()}
         best = max(FLAGS, key=lambda name: median[name])
-        note = f"{median['sluice'] / 1e6:.1f} M/s against {best} {median[best] / 1e6:.1f} M/s"
+        pairs = {name: statistics.median(a / b for a, b in zip(rates["sluice"], rates[name]))
+                 for name in (best, "copy")}
+        note = f"{median['sluice'] / 1e6:.1f} M/s against {best} {median[best] / 1e6:.1f} M/s; round by round {pairs[best]:.2f}"
         bench.figure("hosted_nop_ratio", batch, [value / median[best] for value in rates["sluice"]],
                      "times io_uring", note)
         bench.figure("hosted_nop_vs_copy_ring", batch, [value / median["copy"] for value in rates["sluice"]],
-                     "times copy ring", f"copy ring {median['copy'] / 1e6:.1f} M/s")
+                     "times copy ring", f"copy ring {median['copy'] / 1e6:.1f} M/s; round by round {pairs['copy']:.2f}")
         for name, values in rates.items():
             bench.figure("hosted_nop_per_second_" + name, batch, values, "NOPs/s")
