@@ -54,7 +54,6 @@ def measure_traps(bench):
 
 def measure(bench):
     with bench.servers(plugin=True) as guest:
-        boot = guest.boot
         for connections, repetitions in RUNS:
             work, idle, user, rate, traps = [], [], [], [], []
             for messages in repetitions:
@@ -74,4 +73,3 @@ def measure(bench):
                          "default map, parks and doorbells included")
         guest.stop()
     measure_traps(bench)
-    return boot

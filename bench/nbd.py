@@ -27,7 +27,6 @@ def measure(bench):
     idle = {"disk": [], "ram": []}
     rate = {}
     with bench.servers(plugin=True) as guest:
-        boot = guest.boot
         for export in found:
             run_host("nbd_client", guest.ports[10809], export, "fill", BYTES, SEED)
         for _ in range(ROUNDS):
@@ -45,4 +44,3 @@ def measure(bench):
                      f"emulated: {rate[export]:.0f} reads/s")
         bench.figure(f"nbd_{export}_kernel_idle_insn", DEPTH, idle[export], "instructions/read",
                      "polling for nothing")
-    return boot
