@@ -1,89 +1,33 @@
 /*
- * aspace: the radix table under the regions: making pages present, changing rights, taking pages
- * away.
+ * aspace: an address space and what its owner does to it: mapping, changing rights, taking pages
+ * away. The radix table below is in table.c, faults are in fault.c.
  *
  * A leaf is one of: 0 (absent); with PTE_V (the hart may use it); without PTE_V but nonzero (the
  * page keeps its frame although its region allows nothing, as after mprotect to PROT_NONE).
  *
  * Invariants: a nonzero leaf holds one reference to its frame's block. Tables, once hooked in, stay
- * until the space dies, so a slot's address stays good. A faulter installs its leaf, then looks
- * whether the regions changed meanwhile; the owner changes the regions, then sweeps the leaves: one
- * of the two sees the other (the fences are in region.h).
+ * until the space dies, so a slot's address stays good. The owner changes the regions, then sweeps
+ * the leaves; a faulter does it the other way round (fault.c).
  *
- * map, unmap, protect, discard: home core. fault, leaf, get, put: any core.
+ * map, unmap, protect, discard: home core. get, put: any core.
  */
 #include "mm/aspace.h"
 
 #include <stdatomic.h>
 #include <string.h>
 
-#include "base/counters.h"
-#include "base/machine.h"
 #include "base/panic.h"
 #include "mm/frames.h"
 #include "mm/region.h"
+#include "mm/table.h"
 #include "uapi/errno.h"
 
-#define TABLE_ENTRIES 512u
 #define SPACE_ORDER 5u /* the aspace and its region array share one block */
 #define SPACE_HEAD 1024u
 
 _Static_assert(sizeof(struct aspace) <= SPACE_HEAD, "the region array follows the aspace");
 _Static_assert(SPACE_HEAD + ASPACE_REGIONS_MAX * sizeof(struct region) <= PAGE_SIZE << SPACE_ORDER,
 	       "the block holds both");
-
-typedef _Atomic uint64_t pte_slot;
-
-static inline pte_slot *table_slot(paddr_t table, uaddr_t va, unsigned level)
-{
-	pte_slot *slots = arch_direct(table);
-
-	return &slots[va >> (PAGE_SHIFT + 9 * level) & (TABLE_ENTRIES - 1)];
-}
-
-static inline uint64_t leaf_bits(uint32_t prot)
-{
-	uint64_t bits = PTE_V | PTE_U | PTE_A | PTE_D;
-
-	if (!prot)
-		return 0;
-	if (prot & (ACCESS_READ | ACCESS_WRITE))
-		bits |= PTE_R;
-	if (prot & ACCESS_WRITE)
-		bits |= PTE_W;
-	if (prot & ACCESS_EXEC)
-		bits |= PTE_X;
-	return bits;
-}
-
-/* The same frame with the rights of `prot`; a page still shared copy-on-write stays unwritable. */
-static inline uint64_t leaf_with_rights(uint64_t leaf, uint32_t prot)
-{
-	uint64_t now = pte_make(pte_paddr(leaf), leaf_bits(prot)) | (leaf & PTE_COW);
-
-	return leaf & PTE_COW ? now & ~PTE_W : now;
-}
-
-/* What the machine sees of a leaf. */
-static inline uint64_t leaf_seen(uint64_t leaf)
-{
-	return leaf & PTE_V ? leaf : 0;
-}
-
-static inline void leaf_tell(struct aspace *as, uaddr_t va, uint64_t was, uint64_t now)
-{
-	if (leaf_seen(was) | leaf_seen(now))
-		arch_pte_changed(as, &as->arch, va, leaf_seen(was), leaf_seen(now));
-}
-
-static void shootdown(struct aspace *as, uaddr_t va, uint64_t len)
-{
-	struct counters *count = counters_of_core[base_core_index()];
-
-	if (count)
-		count->shootdowns++;
-	arch_tlb_shootdown(as, &as->arch, va, len);
-}
 
 /* ---- birth and end --------------------------------------------------------------------------- */
 
@@ -125,114 +69,6 @@ out_block:
 void aspace_get(struct aspace *as)
 {
 	atomic_fetch_add_explicit(&as->refs, 1, memory_order_relaxed);
-}
-
-/* ---- tables ---------------------------------------------------------------------------------- */
-
-static bool resident_take(struct aspace *as)
-{
-	uint64_t now = atomic_fetch_add_explicit(&as->resident, 1, memory_order_relaxed) + 1;
-
-	if (likely(!as->resident_max || now <= as->resident_max))
-		return true;
-	atomic_fetch_sub_explicit(&as->resident, 1, memory_order_relaxed);
-	return false;
-}
-
-static void resident_give(struct aspace *as, uint64_t n)
-{
-	atomic_fetch_sub_explicit(&as->resident, n, memory_order_relaxed);
-}
-
-/* A zeroed frame on the account of `as`; 0 when its limit or the memory is reached. */
-static paddr_t frame_for(struct aspace *as)
-{
-	paddr_t pa;
-
-	if (!resident_take(as))
-		return 0;
-	pa = frame_alloc_user();
-	if (!pa) {
-		resident_give(as, 1);
-		return 0;
-	}
-	memset(arch_direct(pa), 0, PAGE_SIZE);
-	return pa;
-}
-
-/* Slot of the leaf for `va`; NULL when a table is missing. */
-static pte_slot *slot_find(struct aspace *as, uaddr_t va)
-{
-	paddr_t table = as->root;
-
-	for (unsigned level = 2; level > 0; level--) {
-		uint64_t e = atomic_load_explicit(table_slot(table, va, level),
-						  memory_order_acquire);
-
-		if (!(e & PTE_V))
-			return NULL;
-		table = pte_paddr(e);
-	}
-	return table_slot(table, va, 0);
-}
-
-/* The same, hooking in the tables that are missing; NULL when memory is out. */
-static pte_slot *slot_make(struct aspace *as, uaddr_t va)
-{
-	paddr_t table = as->root;
-
-	for (unsigned level = 2; level > 0; level--) {
-		pte_slot *slot = table_slot(table, va, level);
-		uint64_t e = atomic_load_explicit(slot, memory_order_acquire);
-
-		if (!(e & PTE_V)) {
-			paddr_t fresh = frame_for(as);
-			uint64_t none = 0;
-
-			if (!fresh)
-				return NULL;
-			e = pte_make(fresh, PTE_V);
-			if (!atomic_compare_exchange_strong_explicit(slot, &none, e,
-								     memory_order_acq_rel,
-								     memory_order_acquire)) {
-				frame_put(fresh);
-				resident_give(as, 1);
-				e = none;
-			}
-		}
-		table = pte_paddr(e);
-	}
-	return table_slot(table, va, 0);
-}
-
-/* The next slot at or above *va and below end whose tables exist; NULL: none. Moves *va to it. */
-static pte_slot *slot_next(struct aspace *as, uaddr_t *va, uaddr_t end)
-{
-	while (*va < end) {
-		paddr_t table = as->root;
-		unsigned level = 2;
-
-		for (; level > 0; level--) {
-			uint64_t e = atomic_load_explicit(table_slot(table, *va, level),
-							  memory_order_acquire);
-
-			if (!(e & PTE_V))
-				break;
-			table = pte_paddr(e);
-		}
-		if (!level)
-			return table_slot(table, *va, 0);
-		*va = align_down(*va, 1ull << (PAGE_SHIFT + 9 * level)) +
-		      (1ull << (PAGE_SHIFT + 9 * level));
-	}
-	return NULL;
-}
-
-uint64_t aspace_leaf(struct aspace *as, uaddr_t va)
-{
-	pte_slot *slot = va - as->low < as->top - as->low ? slot_find(as, va) : NULL;
-
-	return slot ? atomic_load_explicit(slot, memory_order_acquire) : 0;
 }
 
 /* ---- sweeping: the owner takes pages or rights away ------------------------------------------ */
@@ -335,172 +171,6 @@ void aspace_put(struct aspace *as)
 	}
 	frame_put(as->root);
 	frame_put(arch_direct_paddr(as));
-}
-
-/* ---- faults ---------------------------------------------------------------------------------- */
-
-static inline uint64_t leaf_need(uint32_t access)
-{
-	uint64_t need = PTE_V | PTE_U;
-
-	if (access & ACCESS_READ)
-		need |= PTE_R;
-	if (access & ACCESS_WRITE)
-		need |= PTE_W;
-	if (access & ACCESS_EXEC)
-		need |= PTE_X;
-	return need;
-}
-
-static inline bool region_allows(const struct region *r, uint32_t access)
-{
-	uint32_t prot = r->prot | (r->prot & ACCESS_WRITE ? ACCESS_READ : 0);
-
-	return r->kind != REGION_NONE && !(access & ~prot);
-}
-
-/*
- * We stored `mine` in the slot under count `seq`, and the regions may have changed since: give the
- * leaf the rights its region has now, or take it back if there is no region any more. Returns 0
- * when the leaf stands, -EAGAIN when the fault must be looked at afresh.
- */
-static int leaf_settle(struct aspace *as, uaddr_t va, pte_slot *slot, uint64_t mine, uint32_t seq)
-{
-	bool changed = false;
-
-	while (unlikely(!region_unchanged(as, seq))) {
-		struct region r;
-		bool found = region_find(as, va, &r, &seq);
-		uint64_t want = found && r.kind != REGION_NONE ? leaf_with_rights(mine, r.prot) : 0;
-		uint64_t was = mine;
-
-		changed = true;
-		if (want == mine)
-			continue;
-		if (!atomic_compare_exchange_strong(slot, &was, want))
-			return -EAGAIN;
-		leaf_tell(as, va, mine, want);
-		if (mine & PTE_V)
-			shootdown(as, va, PAGE_SIZE);
-		if (!want) {
-			frame_put(pte_paddr(mine));
-			resident_give(as, 1);
-			return -EAGAIN;
-		}
-		mine = want;
-	}
-	return changed ? -EAGAIN : 0;
-}
-
-/* The page is shared copy-on-write and `r` allows writing: its leaf becomes writable, with a frame
- * of its own if anybody else holds the old one. */
-static int fault_copy(struct aspace *as, uaddr_t va, pte_slot *slot, uint64_t was,
-		      const struct region *r, uint32_t seq)
-{
-	paddr_t old = pte_paddr(was), pa = old;
-	uint64_t now, expect = was;
-
-	if (frame_refs(old) != 1) {
-		pa = frame_alloc_user();
-		if (!pa)
-			return -ENOMEM;
-		/* The old frame may be taken away while we read it; then the exchange below
-		 * fails. */
-		memcpy(arch_direct(pa), arch_direct(old), PAGE_SIZE);
-	}
-	now = pte_make(pa, leaf_bits(r->prot));
-	if (!atomic_compare_exchange_strong(slot, &expect, now)) {
-		if (pa != old)
-			frame_put(pa);
-		return -EAGAIN;
-	}
-	leaf_tell(as, va, was, now);
-	if (pa != old) {
-		if (was & PTE_V)
-			shootdown(as, va, PAGE_SIZE);
-		frame_put(old);
-	}
-	return leaf_settle(as, va, slot, now, seq);
-}
-
-static int fault_once(struct aspace *as, uaddr_t va, uint32_t access, bool fill)
-{
-	struct region r;
-	uint64_t was, now, need = leaf_need(access);
-	uint32_t seq;
-	pte_slot *slot;
-
-	if (!region_find(as, va, &r, &seq) || (!fill && !region_allows(&r, access)))
-		return -EFAULT;
-	slot = slot_make(as, va);
-	if (!slot)
-		return -ENOMEM;
-	was = atomic_load_explicit(slot, memory_order_acquire);
-	if (!was) {
-		paddr_t pa;
-
-		if (r.kind != REGION_ANON)
-			return -EFAULT;
-		pa = frame_for(as);
-		if (!pa)
-			return -ENOMEM;
-		now = pte_make(pa, leaf_bits(r.prot));
-		if (!atomic_compare_exchange_strong(slot, &was, now)) {
-			frame_put(pa);
-			resident_give(as, 1);
-			return -EAGAIN;
-		}
-		leaf_tell(as, va, 0, now);
-		return leaf_settle(as, va, slot, now, seq);
-	}
-	if (fill)
-		return 0;
-	if ((was & need) == need) {
-		arch_pte_changed(as, &as->arch, va, was, was);
-		return 0;
-	}
-	if ((was & PTE_COW) && (access & ACCESS_WRITE))
-		return fault_copy(as, va, slot, was, &r, seq);
-	now = leaf_with_rights(was, r.prot);
-	if (!atomic_compare_exchange_strong(slot, &was, now))
-		return -EAGAIN;
-	leaf_tell(as, va, was, now);
-	return leaf_settle(as, va, slot, now, seq);
-}
-
-static int fault_until_settled(struct aspace *as, uaddr_t va, uint32_t access, bool fill)
-{
-	int err;
-
-	if (va - as->low >= as->top - as->low)
-		return -EFAULT;
-	va = align_down(va, PAGE_SIZE);
-	do {
-		err = fault_once(as, va, access, fill);
-	} while (err == -EAGAIN);
-	return err;
-}
-
-int aspace_fault(struct aspace *as, uaddr_t va, uint32_t access)
-{
-	return fault_until_settled(as, va, access, false);
-}
-
-int aspace_fill(struct aspace *as, uaddr_t to, const void *src, uint64_t len)
-{
-	while (len) {
-		uint64_t in_page = to & (PAGE_SIZE - 1);
-		uint64_t n = min_of(len, PAGE_SIZE - in_page);
-		int err = fault_until_settled(as, to, 0, true);
-
-		if (err)
-			return err;
-		memcpy((char *)arch_direct(pte_paddr(aspace_leaf(as, to))) + in_page, src, n);
-		src = (const char *)src + n;
-		to += n;
-		len -= n;
-	}
-	return 0;
 }
 
 /* ---- mapping --------------------------------------------------------------------------------- */

@@ -63,6 +63,8 @@ struct door {
 unsigned ring_take(struct core *c, struct ring *r, unsigned max);
 /* One SQE, already copied, goes into the core's hand (which must not be NULL). */
 void ring_accept(struct core *c, struct ring *r, const struct io_uring_sqe *sqe);
+/* May `r` take another op, or does it hold its share of the pool? */
+bool ring_may_take(const struct core *c, const struct ring *r);
 /* The core's hand, from the pool if it has none. NULL: `r` holds its share of the pool. */
 struct op *ring_refill_hand(struct core *c, const struct ring *r);
 /* Gives a finished op back to the pool it came from. */
@@ -75,6 +77,8 @@ void ring_complete(struct core *c, struct ring *r, struct op *op);
 /* Those who look at the CQ tail other than by polling it: counting timeouts, threads in enter,
  * pollers of the ring's descriptor. */
 void ring_tell(struct core *c, struct ring *r);
+/* The executor's op_done_hook: an op of a ring is done, on whatever core it ran. */
+void ring_op_done(struct op *op);
 /* Stores the CQ tail if it moved and tells who waits for it. */
 static inline void ring_publish(struct core *c, struct ring *r)
 {
@@ -165,7 +169,7 @@ extern const struct file_ops ring_file_ops;
 void ring_init(struct ring *r, struct process *p, uint32_t core, enum ring_kind kind);
 /* The last op of a ring whose file is gone has completed: frees the ring. */
 void ring_reap(struct core *c, struct ring *r);
-/* ring.c: gives a serving core its rings part. Boot. */
+/* turn.c: gives a serving core its rings part. Boot. */
 void ring_core_attach(struct core *c);
 /* io_uring_setup: a descriptor or -errno. Ring's core. */
 int ring_setup(struct process *p, uint32_t entries, struct io_uring_params *params);

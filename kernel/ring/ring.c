@@ -13,9 +13,6 @@
 #include "uapi/errno.h"
 #include "uapi/syscall.h"
 
-#define BATCH_MAX 32	 /* entries between two publications */
-#define BATCHES_PER_TURN 4
-
 /* SQE flags that the quick path understands; everything else takes the careful one. */
 #define QUICK_FLAGS (IOSQE_FIXED_FILE | IOSQE_ASYNC)
 
@@ -206,7 +203,7 @@ static void op_return(struct mail *m)
 }
 
 /* The executor's hook: an op is done, on the core where it ran. */
-static void ring_op_done(struct op *op)
+void ring_op_done(struct op *op)
 {
 	struct core *c = this_core();
 	struct ring *r = op->ring;
@@ -299,7 +296,7 @@ bool op_post_more(struct op *op, int32_t res, uint32_t cqe_flags)
  * third each, and there is always something left for the next one. The last ops are the doors': a
  * program that holds its share must still be able to leave.
  */
-static inline bool ring_may_take(const struct core *c, const struct ring *r)
+bool ring_may_take(const struct core *c, const struct ring *r)
 {
 	uint32_t free = ops_free_count((struct core *)c);
 
@@ -643,86 +640,4 @@ bool ring_door_quick(struct arch_user *u, uint64_t to_submit, uint64_t min_compl
 	d->wait.begun = 1;
 	d->wait.result = (int64_t)n;
 	return false;
-}
-
-/* ---- the core's part ------------------------------------------------------------------------- */
-
-static inline bool ring_has_sqes(const struct ring *r)
-{
-	return atomic_load_explicit(&r->shared->sq_tail, memory_order_relaxed) != r->sq_head &&
-	       !(r->slow & (RING_SLOW_DISABLED | RING_SLOW_DEAD));
-}
-
-static unsigned rings_run(struct core *c)
-{
-	struct ring_core *rc = c->rings;
-	unsigned done = ring_begin_ready(c);
-
-	list_for_each_safe(pos, &rc->rings) {
-		struct ring *r = list_item(pos, struct ring, link);
-
-		if (unlikely(!list_is_empty(&r->overflow))) {
-			uint32_t tail = ring_cq_tail(r);
-
-			ring_flush_overflow(c, r);
-			done += ring_cq_tail(r) - tail;
-			ring_publish(c, r);
-		}
-		for (unsigned b = 0; b < BATCHES_PER_TURN && ring_has_sqes(r); b++) {
-			unsigned n = ring_take(c, r, BATCH_MAX);
-
-			if (!n)
-				break; /* it holds its share of the pool: back-pressure */
-			done += n;
-		}
-	}
-	return done;
-}
-
-/* About to sleep: whoever publishes from now on sees NEED_WAKEUP and rings the doorbell. */
-static bool rings_arm(struct core *c)
-{
-	struct ring_core *rc = c->rings;
-	bool work = false;
-
-	list_for_each(pos, &rc->rings) {
-		struct ring *r = list_item(pos, struct ring, link);
-
-		atomic_fetch_or_explicit(&r->shared->sq_flags, IORING_SQ_NEED_WAKEUP,
-					 memory_order_relaxed);
-	}
-	/* Our flags, then the tails; a program stores its tail, then loads the flags. */
-	atomic_thread_fence(memory_order_seq_cst);
-	list_for_each(pos, &rc->rings) {
-		struct ring *r = list_item(pos, struct ring, link);
-
-		/* A ring that holds its share waits for a completion, and that will wake us. */
-		work |= ring_has_sqes(r) && ring_may_take(c, r);
-	}
-	return work || executor_has_work(c);
-}
-
-static void rings_disarm(struct core *c)
-{
-	struct ring_core *rc = c->rings;
-
-	list_for_each(pos, &rc->rings) {
-		struct ring *r = list_item(pos, struct ring, link);
-
-		atomic_fetch_and_explicit(&r->shared->sq_flags, ~IORING_SQ_NEED_WAKEUP,
-					  memory_order_relaxed);
-	}
-}
-
-static const struct core_part_ops rings_part = {
-	.name = "rings",
-	.run = rings_run,
-	.arm = rings_arm,
-	.disarm = rings_disarm,
-};
-
-void ring_core_attach(struct core *c)
-{
-	op_done_hook = ring_op_done;
-	core_part_set(c, PART_RINGS, &rings_part);
 }

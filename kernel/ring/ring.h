@@ -8,7 +8,8 @@
  *
  *   SQE copied -> checked into the core's "hand" op -> first step
  *        done at once:   CQE written, the hand is used again (nothing left the ring's own slot)
- *        parked:         the hand leaves with it and the core takes another op from its pool; none left: the ring waits (back-pressure)
+ *        parked:         the hand leaves with it and the core takes another op from its pool;
+ *                        none left: the ring waits (back-pressure)
  *
  * Every accepted SQE yields exactly one terminal CQE. If the CQ is full the op keeps its CQE and
  * queues on ring->overflow, in order.
@@ -61,12 +62,11 @@ enum ring_kind {
 #define RING_SLOW_DRAIN 4u	/* an IO_DRAIN entry waits, later ones wait behind it */
 #define RING_SLOW_DISABLED 8u	/* R_DISABLED and not yet enabled */
 #define RING_SLOW_DEAD 16u	/* the process is dying: nothing is accepted any more */
-#define RING_SLOW_TRACE                                                                            \
-	32u /* every entry is traced (boot argument trace=on); otherwise as quick as others */
+/* every entry is traced (boot argument trace=on); otherwise as quick as others */
+#define RING_SLOW_TRACE 32u
 
-#define RING_POLLED_FD                                                                             \
-	(1u                                                                                        \
-	 << 31) /* somebody has polled the ring's descriptor: its pollers are to be told, from then on */
+/* somebody has polled the ring's descriptor: its pollers are to be told, from then on */
+#define RING_POLLED_FD (1u << 31)
 
 struct ring {
 	/* ring's core only: the hot lines */

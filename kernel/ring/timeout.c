@@ -2,7 +2,8 @@
  * timeout: TIMEOUT (a time, a number of completions, or both), TIMEOUT_REMOVE (remove or update
  * one) and LINK_TIMEOUT (guards the entry before it in its chain).
  *
- *   TIMEOUT:  ARM --parked on a timer and a count--> WAIT --timer: -ETIME; count reached: 0; cancelled: -ECANCELED--> done
+ *   TIMEOUT:  ARM --parked on a timer and a count--> WAIT --timer: -ETIME; count reached: 0;
+ *             cancelled: -ECANCELED--> done
  *   LINK_TIMEOUT never steps: it is started with the op it guards and ends when that ends (chain.c).
  *
  * A timeout that counts completions is on ring->counted, in the order of arming. Ring's core only.

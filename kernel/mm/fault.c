@@ -1,0 +1,177 @@
+/*
+ * fault: making pages present, or writable, for whoever misses them: a program's trap, a pin, the
+ * loader.
+ *
+ * Any core, never parks. A faulter installs its leaf, then looks whether the regions changed
+ * meanwhile; the owner changes the regions, then sweeps the leaves: one of the two sees the other
+ * (the fences are in region.h).
+ */
+#include <string.h>
+
+#include "mm/region.h"
+#include "mm/table.h"
+#include "uapi/errno.h"
+
+static inline uint64_t leaf_need(uint32_t access)
+{
+	uint64_t need = PTE_V | PTE_U;
+
+	if (access & ACCESS_READ)
+		need |= PTE_R;
+	if (access & ACCESS_WRITE)
+		need |= PTE_W;
+	if (access & ACCESS_EXEC)
+		need |= PTE_X;
+	return need;
+}
+
+static inline bool region_allows(const struct region *r, uint32_t access)
+{
+	uint32_t prot = r->prot | (r->prot & ACCESS_WRITE ? ACCESS_READ : 0);
+
+	return r->kind != REGION_NONE && !(access & ~prot);
+}
+
+/*
+ * We stored `mine` in the slot under count `seq`, and the regions may have changed since: give the
+ * leaf the rights its region has now, or take it back if there is no region any more. Returns 0
+ * when the leaf stands, -EAGAIN when the fault must be looked at afresh.
+ */
+static int leaf_settle(struct aspace *as, uaddr_t va, pte_slot *slot, uint64_t mine, uint32_t seq)
+{
+	bool changed = false;
+
+	while (unlikely(!region_unchanged(as, seq))) {
+		struct region r;
+		bool found = region_find(as, va, &r, &seq);
+		uint64_t want = found && r.kind != REGION_NONE ? leaf_with_rights(mine, r.prot) : 0;
+		uint64_t was = mine;
+
+		changed = true;
+		if (want == mine)
+			continue;
+		if (!atomic_compare_exchange_strong(slot, &was, want))
+			return -EAGAIN;
+		leaf_tell(as, va, mine, want);
+		if (mine & PTE_V)
+			shootdown(as, va, PAGE_SIZE);
+		if (!want) {
+			frame_put(pte_paddr(mine));
+			resident_give(as, 1);
+			return -EAGAIN;
+		}
+		mine = want;
+	}
+	return changed ? -EAGAIN : 0;
+}
+
+/* The page is shared copy-on-write and `r` allows writing: its leaf becomes writable, with a frame
+ * of its own if anybody else holds the old one. */
+static int fault_copy(struct aspace *as, uaddr_t va, pte_slot *slot, uint64_t was,
+		      const struct region *r, uint32_t seq)
+{
+	paddr_t old = pte_paddr(was), pa = old;
+	uint64_t now, expect = was;
+
+	if (frame_refs(old) != 1) {
+		pa = frame_alloc_user();
+		if (!pa)
+			return -ENOMEM;
+		/* The old frame may be taken away while we read it; then the exchange below
+		 * fails. */
+		memcpy(arch_direct(pa), arch_direct(old), PAGE_SIZE);
+	}
+	now = pte_make(pa, leaf_bits(r->prot));
+	if (!atomic_compare_exchange_strong(slot, &expect, now)) {
+		if (pa != old)
+			frame_put(pa);
+		return -EAGAIN;
+	}
+	leaf_tell(as, va, was, now);
+	if (pa != old) {
+		if (was & PTE_V)
+			shootdown(as, va, PAGE_SIZE);
+		frame_put(old);
+	}
+	return leaf_settle(as, va, slot, now, seq);
+}
+
+static int fault_once(struct aspace *as, uaddr_t va, uint32_t access, bool fill)
+{
+	struct region r;
+	uint64_t was, now, need = leaf_need(access);
+	uint32_t seq;
+	pte_slot *slot;
+
+	if (!region_find(as, va, &r, &seq) || (!fill && !region_allows(&r, access)))
+		return -EFAULT;
+	slot = slot_make(as, va);
+	if (!slot)
+		return -ENOMEM;
+	was = atomic_load_explicit(slot, memory_order_acquire);
+	if (!was) {
+		paddr_t pa;
+
+		if (r.kind != REGION_ANON)
+			return -EFAULT;
+		pa = frame_for(as);
+		if (!pa)
+			return -ENOMEM;
+		now = pte_make(pa, leaf_bits(r.prot));
+		if (!atomic_compare_exchange_strong(slot, &was, now)) {
+			frame_put(pa);
+			resident_give(as, 1);
+			return -EAGAIN;
+		}
+		leaf_tell(as, va, 0, now);
+		return leaf_settle(as, va, slot, now, seq);
+	}
+	if (fill)
+		return 0;
+	if ((was & need) == need) {
+		arch_pte_changed(as, &as->arch, va, was, was);
+		return 0;
+	}
+	if ((was & PTE_COW) && (access & ACCESS_WRITE))
+		return fault_copy(as, va, slot, was, &r, seq);
+	now = leaf_with_rights(was, r.prot);
+	if (!atomic_compare_exchange_strong(slot, &was, now))
+		return -EAGAIN;
+	leaf_tell(as, va, was, now);
+	return leaf_settle(as, va, slot, now, seq);
+}
+
+static int fault_until_settled(struct aspace *as, uaddr_t va, uint32_t access, bool fill)
+{
+	int err;
+
+	if (va - as->low >= as->top - as->low)
+		return -EFAULT;
+	va = align_down(va, PAGE_SIZE);
+	do {
+		err = fault_once(as, va, access, fill);
+	} while (err == -EAGAIN);
+	return err;
+}
+
+int aspace_fault(struct aspace *as, uaddr_t va, uint32_t access)
+{
+	return fault_until_settled(as, va, access, false);
+}
+
+int aspace_fill(struct aspace *as, uaddr_t to, const void *src, uint64_t len)
+{
+	while (len) {
+		uint64_t in_page = to & (PAGE_SIZE - 1);
+		uint64_t n = min_of(len, PAGE_SIZE - in_page);
+		int err = fault_until_settled(as, to, 0, true);
+
+		if (err)
+			return err;
+		memcpy((char *)arch_direct(pte_paddr(aspace_leaf(as, to))) + in_page, src, n);
+		src = (const char *)src + n;
+		to += n;
+		len -= n;
+	}
+	return 0;
+}
