@@ -79,14 +79,11 @@ def window(guest, client):
 
 
 def profile_nop(bench, how, depth):
-    """The whole guest's life, less that of one which does a tenth."""
-    parts = []
-    for ops in (OPS // 10, OPS):
-        options = {"smp": 1, "icount": True} if how == "enter" else {"smp": 2}
-        with bench.guest(profile=True, run=f"/bin/b_nop {how} {ops} {depth}", **options) as guest:
-            guest.wait_for("^bench: ", 60)
-            parts.append(guest.plugin.runs())
-    show(*parts, OPS - OPS // 10, "b_nop")
+    options = {"smp": 1, "icount": True} if how == "enter" else {"smp": 2}
+    with bench.guest(profile="marks", stay=True, run=f"/bin/b_nop {how} {OPS} {depth}",
+                     **options) as guest:
+        guest.wait_for("^b_nop: exit status 0", 60)
+        show({}, guest.plugin.runs(), OPS // depth * depth, "b_nop")
 
 
 def main():
@@ -99,7 +96,7 @@ def main():
         return
     if what not in ("echo", "disk", "ram", "boot"):
         sys.exit(__doc__)
-    with bench.servers(profile=True) as guest:
+    with bench.servers(profile="on") as guest:
         if what == "boot":
             show({}, guest.plugin.runs(), 1)
         elif what == "echo":

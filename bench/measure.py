@@ -75,7 +75,7 @@ class Totals:
 class Plugin:
     """The plugin's side of one guest: QEMU's words for it, its totals, the log of its marks."""
 
-    def __init__(self, profile=False):
+    def __init__(self, profile=None):
         self.folder = tempfile.mkdtemp(prefix="sluice-bench-")
         self.socket = os.path.join(self.folder, "ctl")
         self.log = os.path.join(self.folder, "log")
@@ -85,7 +85,7 @@ class Plugin:
     def words(self):
         plugin = os.path.join(BUILD, "count.so")
         return ["-plugin", f"{plugin},ctl={self.socket},log={self.log},"
-                           f"strap={symbol('trap_entry'):#x}" + (",profile=on" if self.profile else "")]
+                           f"strap={symbol('trap_entry'):#x}" + (f",profile={self.profile}" if self.profile else "")]
 
     def ask(self, question):
         if self.stream is None:
@@ -238,16 +238,18 @@ class Bench:
         return path
 
     @contextlib.contextmanager
-    def guest(self, smp=None, run=None, plugin=False, icount=False, profile=False, machine="riscv64",
-              prefix=(), extra=(), **values):
+    def guest(self, smp=None, run=None, plugin=False, icount=False, profile=None, machine="riscv64",
+              stay=False, prefix=(), extra=(), **values):
         """A started guest with the map of configs/ for `smp` harts; `run` replaces its programs, and
-        then it powers off when these ended. guest.plugin is the counter, when there is one."""
+        then it powers off when these ended, unless it is to stay. guest.plugin is the counter, when
+        there is one."""
         config = conf.choose(smp)
         for key, value in values.items():
             config.set(key, str(value))
         if run:
             config.set("run", run)
-            config.set("exit", "power")
+            if not stay:
+                config.set("exit", "power")
             config.set("net", "off")
         config.check()
         counter = Plugin(profile) if plugin or profile else None

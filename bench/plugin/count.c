@@ -24,10 +24,11 @@
  * Counting is per run of straight-line code, when it is entered. A run left early by a fault counts
  * whole.
  *
- *	-plugin count.so,ctl=SOCKET[,log=FILE][,strap=ADDRESS][,profile=on]
+ *	-plugin count.so,ctl=SOCKET[,log=FILE][,strap=ADDRESS][,profile=on|marks]
  *
  * ctl is a Unix socket; a line "totals" is answered by one line of JSON, "profile" by lines
- * `address instructions kind hart runs idle_runs` and a line "end". Numbers are read while harts
+ * `address instructions kind hart runs idle_runs` and a line "end". profile=marks profiles from mark
+ * 0x30 to mark 0x31 only. Numbers are read while harts
  * run: each is exact, but they are not of the very same instant.
  *
  * The declarations of QEMU's plugin interface below are those of version 1
@@ -81,6 +82,8 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info
 #define MARK_SPIN	0x20
 #define MARK_SPUN	0x21
 #define MARK_LOG_FIRST	0x30
+#define MARK_BEGIN	0x30
+#define MARK_END	0x31
 
 #define INSN_MARK      0x70002013u /* slti x0, x0, 0x700 */
 #define INSN_MARK_MASK 0xf00fffffu
@@ -124,7 +127,8 @@ static pthread_mutex_t hash_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static FILE *log_file;
 static uint64_t trap_vector;
-static bool profile;
+static bool profile; /* any hart; one changes it, the others follow soon */
+static bool profile_by_marks;
 static int listener = -1;
 
 static void write_totals(FILE *out)
@@ -207,6 +211,8 @@ static void hart_mark(struct hart *h, unsigned cpu, uint8_t mark)
 	default:
 		if (mark >= MARK_LOG_FIRST)
 			log_mark(cpu, mark);
+		if (profile_by_marks && (mark == MARK_BEGIN || mark == MARK_END))
+			profile = mark == MARK_BEGIN;
 	}
 }
 
@@ -420,6 +426,7 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int a
 			trap_vector = strtoull(value, NULL, 0);
 		} else if ((value = argument(argv[i], "profile"))) {
 			profile = !strcmp(value, "on");
+			profile_by_marks = !strcmp(value, "marks");
 		} else {
 			fprintf(stderr, "count: argument %s is unknown\n", argv[i]);
 			return -1;
