@@ -51,9 +51,10 @@ static void park(struct ring *ring)
 {
 	struct __kernel_timespec second = { .tv_sec = 1 };
 	struct io_uring_getevents_arg arg = { .ts = (uint64_t)(uintptr_t)&second };
-	int64_t n = ring_enter(ring, ring_unsubmitted(ring), 1,
-			       IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | ring_wake_flags(ring),
-			       &arg, sizeof(arg));
+	int64_t n =
+		ring_enter(ring, ring_unsubmitted(ring), 1,
+			   IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | ring_wake_flags(ring),
+			   &arg, sizeof(arg));
 
 	if (n < 0)
 		ring_die(ring, "FAIL ring_wakeup: the program slept through a completion\n");

@@ -4,6 +4,7 @@
  * flow_send; a hand-made peer on a made-up card, virtual time)
  */
 #include "unit/lib/unit.h"
+#include "unit/lib/wire.h"
 
 #include "arch/hosted/hosted.h"
 #include "base/cmdline.h"
@@ -163,46 +164,6 @@ static void time_passes(unsigned ms)
 		now_ns += 10000000;
 		core_turn(cores[0]);
 	}
-}
-
-/* ---- words on the wire ----------------------------------------------------------------------- */
-
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	put16(p, v >> 16);
-	put16(p + 2, v);
-}
-
-static uint32_t get16(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return get16(p) << 16 | get16(p + 2);
-}
-
-static uint32_t sum_of(const uint8_t *p, uint32_t n, uint32_t sum)
-{
-	for (; n > 1; n -= 2, p += 2)
-		sum += get16(p);
-	if (n)
-		sum += (uint32_t)p[0] << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return sum;
-}
-
-static uint32_t tcp_sum(const uint8_t *ip, uint32_t len)
-{
-	return sum_of(ip + 20, len, sum_of(ip + 12, 8, 6 + len));
 }
 
 /* ---- the peer -------------------------------------------------------------------------------- */
