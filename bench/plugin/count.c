@@ -27,8 +27,8 @@
  *	-plugin count.so,ctl=SOCKET[,log=FILE][,strap=ADDRESS][,profile=on|marks]
  *
  * ctl is a Unix socket; a line "totals" is answered by one line of JSON, "profile" by lines
- * `address instructions kind hart runs idle_runs` and a line "end". profile=marks profiles from mark
- * 0x30 to mark 0x31 only. Numbers are read while harts
+ * `address instructions kind hart runs idle_runs` and a line "end". profile=marks profiles from
+ * mark 0x30 to mark 0x31 only. Numbers are read while harts
  * run: each is exact, but they are not of the very same instant.
  *
  * The declarations of QEMU's plugin interface below are those of version 1

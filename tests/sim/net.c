@@ -45,7 +45,7 @@ static void push(struct sim_prog *p, struct io_uring_sqe sqe)
 	prog_submit(p);
 }
 
-/* ---- the server: one operation per connection in flight, user_data = connection << 8 | what --- */
+/* ---- the server: one operation per connection in flight, user_data = connection << 8 | what -- */
 
 enum { ACCEPT, RECV, SEND, CLOSE };
 
