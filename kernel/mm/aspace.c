@@ -273,7 +273,7 @@ int aspace_map_frames(struct aspace *as, uaddr_t at, paddr_t block, uint64_t len
 		pte_slot *slot = slot_make(as, at + off);
 		uint64_t now = pte_make(block + off, leaf_bits(prot)), was;
 
-		if (!slot || !resident_take(as)) {
+		if (!slot || !resident_take(as, 1)) {
 			int undone = aspace_unmap(as, at, align_up(len, PAGE_SIZE));
 
 			(void)undone; /* as above */

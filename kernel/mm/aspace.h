@@ -49,7 +49,8 @@ struct aspace {
 	_Atomic uint32_t refs;
 	/* odd while the owner rewrites the region array; pairs with aspace_fault */
 	_Atomic uint32_t seq;
-	_Atomic uint64_t resident; /* frames mapped and page tables, for limits and reports */
+	/* frames mapped, page tables, and what was charged: for limits and reports */
+	_Atomic uint64_t resident;
 
 	/* owner core only (others read under seq) */
 	struct region *regions; /* sorted by base, not overlapping */
@@ -106,6 +107,12 @@ must_use int aspace_fill(struct aspace *as, uaddr_t to, const void *src, uint64_
 /* Makes the page at `va` present with `access`. Any core, never parks. 0, -EFAULT (no region or no
  * right), -ENOMEM. */
 must_use int aspace_fault(struct aspace *as, uaddr_t va, uint32_t access);
+
+/* Puts `n` frames that the kernel holds on behalf of the program (rings, tables, registered
+ * buffers) on the account of its limit. 0, or -ENOMEM when that or the kernel's reserve is reached.
+ * Any core. */
+must_use int aspace_charge(struct aspace *as, uint64_t n);
+void aspace_uncharge(struct aspace *as, uint64_t n);
 
 /* Software walk: the leaf for `va`, 0 if absent. Any core; a hint unless the caller holds the
  * frame. */

@@ -373,6 +373,11 @@ paddr_t frame_alloc_user(void)
 	return frame_alloc_single();
 }
 
+bool frames_has_spare(uint64_t n)
+{
+	return atomic_load_explicit(&buddy.free, memory_order_relaxed) >= frames_reserve + n;
+}
+
 /* ---- references ------------------------------------------------------------------------------ */
 
 static void frame_free(struct frame *f)

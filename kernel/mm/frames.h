@@ -24,6 +24,8 @@ must_use paddr_t frame_alloc_zeroed(void);
 /* A single frame on behalf of a program, contents undefined. 0 already when only the kernel's
  * reserve is left, so that a greedy program runs dry before the kernel and its neighbours do. */
 must_use paddr_t frame_alloc_user(void);
+/* Would `n` more frames leave the reserve alone? A hint: others allocate too. */
+bool frames_has_spare(uint64_t n);
 
 /* One more / one less reference to the block that `pa` lies in (any address inside it; the caller
  * holds a reference already). put frees at zero. */

@@ -134,7 +134,6 @@ int64_t pin_user(struct aspace *as, uaddr_t claim, uint64_t len, uint32_t access
 	pin->len = 0;
 	pin->first = (uint16_t)first;
 	pin->pages = 0;
-	pin->borrowed = 0;
 	if (unlikely(len - 1 >= PAGE_SIZE - first || claim - as->low >= as->top - as->low))
 		return pin_user_long(as, claim, len, access, pin);
 	slot = pin_slot(as, claim);
@@ -153,7 +152,7 @@ int64_t pin_user(struct aspace *as, uaddr_t claim, uint64_t len, uint32_t access
 
 void pin_release(struct pin *pin)
 {
-	unsigned pages = pin->borrowed ? 0 : pin->pages;
+	unsigned pages = pin->pages;
 
 	pin->pages = 0;
 	pin->len = 0;

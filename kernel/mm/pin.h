@@ -19,7 +19,7 @@ struct pin {
 	uint32_t len;	 /* bytes proved, 0: holds nothing */
 	uint16_t first;	 /* offset in the first frame */
 	uint8_t pages;	 /* frames held */
-	uint8_t borrowed; /* frames belong to a registered buffer: nothing to release */
+	uint8_t unused;
 	uint32_t frame[PIN_PAGES_MAX]; /* frame numbers (paddr >> PAGE_SHIFT) */
 };
 

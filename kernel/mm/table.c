@@ -9,6 +9,7 @@
 
 #include "base/counters.h"
 #include "base/machine.h"
+#include "uapi/errno.h"
 
 void shootdown(struct aspace *as, uaddr_t va, uint64_t len)
 {
@@ -19,11 +20,21 @@ void shootdown(struct aspace *as, uaddr_t va, uint64_t len)
 	arch_tlb_shootdown(as, &as->arch, va, len);
 }
 
+int aspace_charge(struct aspace *as, uint64_t n)
+{
+	return frames_has_spare(n) && resident_take(as, n) ? 0 : -ENOMEM;
+}
+
+void aspace_uncharge(struct aspace *as, uint64_t n)
+{
+	resident_give(as, n);
+}
+
 paddr_t frame_for(struct aspace *as)
 {
 	paddr_t pa;
 
-	if (!resident_take(as))
+	if (!resident_take(as, 1))
 		return 0;
 	pa = frame_alloc_user();
 	if (!pa) {

@@ -61,14 +61,14 @@ static inline void leaf_tell(struct aspace *as, uaddr_t va, uint64_t was, uint64
 /* No core translates [va, va + len) by a leaf that was removed before. */
 void shootdown(struct aspace *as, uaddr_t va, uint64_t len);
 
-/* One more frame on the account of `as`; false: that is its limit. */
-static inline bool resident_take(struct aspace *as)
+/* `n` more frames on the account of `as`; false: that is its limit. */
+static inline bool resident_take(struct aspace *as, uint64_t n)
 {
-	uint64_t now = atomic_fetch_add_explicit(&as->resident, 1, memory_order_relaxed) + 1;
+	uint64_t now = atomic_fetch_add_explicit(&as->resident, n, memory_order_relaxed) + n;
 
 	if (likely(!as->resident_max || now <= as->resident_max))
 		return true;
-	atomic_fetch_sub_explicit(&as->resident, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&as->resident, n, memory_order_relaxed);
 	return false;
 }
 

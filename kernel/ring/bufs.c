@@ -21,6 +21,7 @@ struct fixed_buf {
 	uaddr_t addr; /* 0 and len 0: an empty slot */
 	uint64_t len;
 	uint32_t pages;
+	uint32_t charged; /* frames on the program's account: those held, and the block below */
 	uint32_t *frame; /* frame numbers; its own block of frames */
 };
 
@@ -43,12 +44,13 @@ static unsigned order_for(uint64_t bytes)
 	return order;
 }
 
-static void fixed_drop(struct fixed_buf *b)
+static void fixed_drop(struct aspace *as, struct fixed_buf *b)
 {
 	for (uint32_t i = 0; i < b->pages; i++)
 		frame_put((paddr_t)b->frame[i] << PAGE_SHIFT);
 	if (b->frame)
 		frame_put(arch_direct_paddr(b->frame));
+	aspace_uncharge(as, b->charged);
 	*b = (struct fixed_buf){ 0 };
 }
 
@@ -56,20 +58,28 @@ static void fixed_drop(struct fixed_buf *b)
 static int fixed_add(struct aspace *as, struct fixed_buf *b, uaddr_t addr, uint64_t len)
 {
 	uint64_t pages = ((addr & (PAGE_SIZE - 1)) + len + PAGE_SIZE - 1) / PAGE_SIZE, done = 0;
+	uint32_t charged;
 	paddr_t block;
 
 	if (!len || len > FIXED_BYTES_MAX || addr + len < addr)
 		return -EFAULT;
-	block = frame_alloc(order_for(pages * sizeof(uint32_t)));
-	if (!block)
+	charged = (uint32_t)pages + (1u << order_for(pages * sizeof(uint32_t)));
+	if (aspace_charge(as, charged))
 		return -ENOMEM;
-	*b = (struct fixed_buf){ .addr = addr, .len = len, .frame = arch_direct(block) };
+	block = frame_alloc(order_for(pages * sizeof(uint32_t)));
+	if (!block) {
+		aspace_uncharge(as, charged);
+		return -ENOMEM;
+	}
+	*b = (struct fixed_buf){
+		.addr = addr, .len = len, .charged = charged, .frame = arch_direct(block),
+	};
 	while (done < len) {
 		struct pin pin;
 		int64_t n = pin_user(as, addr + done, len - done, ACCESS_READ | ACCESS_WRITE, &pin);
 
 		if (n <= 0) {
-			fixed_drop(b);
+			fixed_drop(as, b);
 			return n ? (int)n : -EFAULT;
 		}
 		for (unsigned i = 0; i < pin.pages; i++) {
@@ -88,7 +98,7 @@ static int fixed_add(struct aspace *as, struct fixed_buf *b, uaddr_t addr, uint6
 void ring_bufs_drop(struct ring *r)
 {
 	for (uint32_t i = 0; i < r->buf_count; i++)
-		fixed_drop(&r->bufs[i]);
+		fixed_drop(r->as, &r->bufs[i]);
 	if (r->bufs)
 		frame_put(arch_direct_paddr(r->bufs));
 	r->bufs = NULL;
@@ -140,10 +150,12 @@ int64_t op_pin_fixed(struct op *op, uint16_t index, uaddr_t addr, uint64_t len, 
 	pin->first = off & (PAGE_SIZE - 1);
 	pin->len = (uint32_t)min_of(len, (uint64_t)PIN_BYTES_MAX - pin->first);
 	n = (pin->first + pin->len + PAGE_SIZE - 1) >> PAGE_SHIFT;
-	pin->borrowed = 1;
 	pin->pages = (uint8_t)n;
-	for (uint32_t i = 0; i < n; i++)
+	/* References of its own: the program may unregister the buffer while a device still writes to it. */
+	for (uint32_t i = 0; i < n; i++) {
 		pin->frame[i] = b->frame[first + i];
+		frame_get((paddr_t)pin->frame[i] << PAGE_SHIFT);
+	}
 	return pin->len;
 }
 
@@ -167,8 +179,14 @@ static struct io_uring_buf *group_entry(struct buf_group *g, uint32_t index)
 	return pin_view(&g->pins[off / PIN_BYTES_MAX], off % PIN_BYTES_MAX, &run);
 }
 
-static void group_drop(struct buf_group *g)
+static uint64_t group_charge(uint32_t entries)
 {
+	return 1 + align_up((uint64_t)entries * sizeof(struct io_uring_buf), PAGE_SIZE) / PAGE_SIZE;
+}
+
+static void group_drop(struct ring *r, struct buf_group *g)
+{
+	aspace_uncharge(r->as, group_charge(g->mask + 1));
 	list_remove(&g->link);
 	for (unsigned i = 0; i < GROUP_PINS; i++)
 		if (g->pins[i].pages)
@@ -179,7 +197,7 @@ static void group_drop(struct buf_group *g)
 void ring_groups_drop(struct ring *r)
 {
 	while (!list_is_empty(&r->groups))
-		group_drop(list_item(r->groups.next, struct buf_group, link));
+		group_drop(r, list_item(r->groups.next, struct buf_group, link));
 }
 
 int ring_group_register(struct ring *r, const struct io_uring_buf_reg *reg)
@@ -199,9 +217,13 @@ int ring_group_register(struct ring *r, const struct io_uring_buf_reg *reg)
 	if (group_find(r, reg->bgid))
 		return -EEXIST;
 	_Static_assert(sizeof(struct buf_group) <= PAGE_SIZE, "a group fits a frame");
-	block = frame_alloc_zeroed();
-	if (!block)
+	if (aspace_charge(r->as, group_charge(n)))
 		return -ENOMEM;
+	block = frame_alloc_zeroed();
+	if (!block) {
+		aspace_uncharge(r->as, group_charge(n));
+		return -ENOMEM;
+	}
 	g = arch_direct(block);
 	g->mask = n - 1;
 	g->id = reg->bgid;
@@ -212,7 +234,7 @@ int ring_group_register(struct ring *r, const struct io_uring_buf_reg *reg)
 				       ACCESS_READ | ACCESS_WRITE, &g->pins[i]);
 
 		if (got < 0 || (uint64_t)got != want) {
-			group_drop(g);
+			group_drop(r, g);
 			return got < 0 ? (int)got : -EFAULT;
 		}
 		done += want;
@@ -227,7 +249,7 @@ int ring_group_unregister(struct ring *r, uint16_t id)
 
 	if (!g)
 		return -EINVAL;
-	group_drop(g);
+	group_drop(r, g);
 	return 0;
 }
 

@@ -74,6 +74,12 @@ static unsigned order_of(uint64_t bytes)
 	return order;
 }
 
+/* Frames of its two blocks, which are on the program's account. */
+static uint64_t ring_frames(const struct ring *r)
+{
+	return (1ull << order_of(r->ring_bytes)) + (1ull << order_of(r->sqes_bytes));
+}
+
 /* Everything the ring holds except its struct. Nothing is in flight any more. */
 static void ring_strip(struct core *c, struct ring *r)
 {
@@ -94,8 +100,10 @@ static void ring_strip(struct core *c, struct ring *r)
 	ring_files_drop(r);
 	if (r->block_ring)
 		frame_put(r->block_ring);
-	if (r->block_sqes)
+	if (r->block_sqes) {
 		frame_put(r->block_sqes);
+		aspace_uncharge(r->as, ring_frames(r));
+	}
 	r->block_ring = r->block_sqes = 0;
 	r->shared = NULL; /* nothing is published any more */
 }
@@ -160,6 +168,8 @@ static int ring_memory(struct ring *r, uint32_t sq, uint32_t cq, bool array)
 
 	r->ring_bytes = align_up(at + (array ? sq * sizeof(uint32_t) : 0), PAGE_SIZE);
 	r->sqes_bytes = align_up((uint64_t)sq * sizeof(struct io_uring_sqe), PAGE_SIZE);
+	if (aspace_charge(r->as, ring_frames(r)))
+		return -ENOMEM;
 	r->block_ring = frame_alloc(order_of(r->ring_bytes));
 	r->block_sqes = frame_alloc(order_of(r->sqes_bytes));
 	if (!r->block_ring || !r->block_sqes) {
@@ -167,6 +177,8 @@ static int ring_memory(struct ring *r, uint32_t sq, uint32_t cq, bool array)
 			frame_put(r->block_ring);
 		if (r->block_sqes)
 			frame_put(r->block_sqes);
+		r->block_ring = r->block_sqes = 0;
+		aspace_uncharge(r->as, ring_frames(r));
 		return -ENOMEM;
 	}
 	r->shared = arch_direct(r->block_ring);

@@ -49,19 +49,30 @@ static int slot_set(struct ring *r, uint32_t slot, int32_t fd)
 	return 0;
 }
 
+/* Order of the block that holds `count` slots; it is on the program's account. */
+static unsigned files_order(uint32_t count)
+{
+	unsigned order = 0;
+
+	while ((PAGE_SIZE << order) < count * sizeof(struct file *))
+		order++;
+	return order;
+}
+
 void ring_files_drop(struct ring *r)
 {
 	for (uint32_t i = 0; i < r->file_count; i++)
 		slot_clear(r, i);
-	if (r->files)
+	if (r->files) {
 		frame_put(arch_direct_paddr(r->files));
+		aspace_uncharge(r->as, 1ull << files_order(r->file_count));
+	}
 	r->files = NULL;
 	r->file_count = 0;
 }
 
 static int files_register(struct ring *r, uaddr_t fds, uint32_t count, bool sparse)
 {
-	unsigned order = 0;
 	paddr_t block;
 	int err = 0;
 
@@ -69,11 +80,13 @@ static int files_register(struct ring *r, uaddr_t fds, uint32_t count, bool spar
 		return -EBUSY;
 	if (!count || count > FILES_MAX)
 		return count ? -EMFILE : -EINVAL;
-	while ((PAGE_SIZE << order) < count * sizeof(struct file *))
-		order++;
-	block = frame_alloc(order);
-	if (!block)
+	if (aspace_charge(r->as, 1ull << files_order(count)))
 		return -ENOMEM;
+	block = frame_alloc(files_order(count));
+	if (!block) {
+		aspace_uncharge(r->as, 1ull << files_order(count));
+		return -ENOMEM;
+	}
 	r->files = arch_direct(block);
 	memset(r->files, 0, count * sizeof(struct file *));
 	r->file_count = count;

@@ -173,7 +173,7 @@ must_use int op_fd_install(struct op *op, struct file *f, uint32_t slot, bool cl
 /* Empties direct slot `slot` (0-based). 0, -ENXIO, -EINVAL, -EBADF. */
 must_use int op_fixed_close(struct op *op, uint32_t slot);
 
-/* The registered buffer `index` covering [addr, addr+len): a borrowed pin of its first piece. 0
+/* The registered buffer `index` covering [addr, addr+len): a pin of its first piece. 0
  * bytes.. or -EFAULT. */
 must_use int64_t op_pin_fixed(struct op *op, uint16_t index, uaddr_t addr, uint64_t len,
 			      struct pin *pin);

@@ -109,9 +109,13 @@ static int msg_read_iovs(struct op *op, struct msg_op *m, uaddr_t from)
 	char *to;
 
 	if (m->count > MSG_IOVS_IN_BODY) {
-		m->block = frame_alloc(block_order(m->count));
-		if (!m->block)
+		if (aspace_charge(op_aspace(op), 1ull << block_order(m->count)))
 			return -ENOMEM;
+		m->block = frame_alloc(block_order(m->count));
+		if (!m->block) {
+			aspace_uncharge(op_aspace(op), 1ull << block_order(m->count));
+			return -ENOMEM;
+		}
 	}
 	to = (char *)msg_iovs(m);
 	while (left) {
@@ -159,8 +163,10 @@ static int msg_read_head(struct op *op, struct msg_op *m)
 
 static enum step msg_finish(struct op *op, struct msg_op *m, int64_t res)
 {
-	if (m->block)
+	if (m->block) {
 		frame_put(m->block);
+		aspace_uncharge(op_aspace(op), 1ull << block_order(m->count));
+	}
 	m->block = 0;
 	if (m->done) {
 		op->extra = m->done < m->total &&

@@ -173,9 +173,9 @@ static void reap(struct ring *ring)
 			strange++;
 			continue;
 		}
-		/* a SYSCALL's flags are the upper half of its result; every other terminal answer
-		 * has no MORE */
-		if ((cqe->flags & IORING_CQE_F_MORE) && cqe->flags != ~0u && cqe->res >= 0)
+		/* a SYSCALL's flags are the upper half of its result, here 0 or all ones; no other
+		 * terminal answer has MORE */
+		if ((cqe->flags & IORING_CQE_F_MORE) && cqe->flags != ~0u)
 			continue;
 		twice += ends[who]++ != 0;
 		ended++;
