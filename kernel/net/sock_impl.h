@@ -65,6 +65,8 @@ struct sock *tcp_sock_of(const struct tcp_pcb *pcb);
 /* What lwIP's callbacks say, said by flow.c: data (the pbuf is taken), an acknowledgement. */
 void tcp_sock_received(struct sock *s, struct tcp_pcb *pcb, struct pbuf *p);
 void tcp_sock_acked(struct sock *s);
+/* Frees what was received and not read. */
+void tcp_sock_drop_queue(struct sock *s);
 
 int tcp_sock_bind(struct sock *s, const ip_addr_t *ip, uint16_t port);
 int tcp_sock_connect(struct sock *s, const ip_addr_t *ip, uint16_t port);
