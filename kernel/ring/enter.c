@@ -94,16 +94,11 @@ void enter_forget(struct core *c, struct ring *r)
 	}
 }
 
-/* Submits and looks. Returns true when the call is over, with its result through *result. */
-static bool enter_serve(struct core *c, struct enter_wait *w, int64_t *result)
+/* The submitting half. Returns true when that was all, with the call's result through *result. */
+static bool enter_submit(struct core *c, struct enter_wait *w, int64_t *result)
 {
 	struct ring *r = w->ring;
 
-	if (w->begun) {
-		w->begun = 0; /* by the quick door: only the waiting is left */
-		*result = w->result;
-		return enter_is_over(r, w);
-	}
 	*result = 0;
 	if (unlikely(r->slow & (RING_SLOW_DISABLED | RING_SLOW_DEAD))) {
 		*result = -EBADFD;
@@ -118,8 +113,20 @@ static bool enter_serve(struct core *c, struct enter_wait *w, int64_t *result)
 			(void)ring_take(c, r, (unsigned)r->sq_mask + 1);
 	}
 	w->result = *result;
-	if (!(w->flags & (IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAIT)))
+	return !(w->flags & (IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAIT));
+}
+
+/* Submits and looks. Returns true when the call is over, with its result through *result. */
+static bool enter_serve(struct core *c, struct enter_wait *w, int64_t *result)
+{
+	struct ring *r = w->ring;
+
+	if (w->begun) {
+		w->begun = 0; /* by the quick door: only the looking and waiting are left */
+		*result = w->result;
+	} else if (enter_submit(c, w, result)) {
 		return true;
+	}
 	if (unlikely(!list_is_empty(&r->overflow))) {
 		ring_flush_overflow(c, r);
 		ring_publish(c, r);
