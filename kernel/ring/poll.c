@@ -48,11 +48,12 @@ static enum step poll_step(struct op *op)
 
 	switch ((enum poll_state)op->state) {
 	case POLL_LOOK:
-		if (op->flags & OP_CANCELLED)
+		/* A closed file wakes its pollers once, and never again. */
+		if ((op->flags & OP_CANCELLED) || f->closed)
 			return op_finish(op, -ECANCELED);
 		bits &= po->events;
 		if (!bits)
-			return f->closed ? op_finish(op, -ECANCELED) : op_park(op, &f->pollers);
+			return op_park(op, &f->pollers);
 		if (!po->multi)
 			return op_finish(op, (int32_t)bits);
 		if (!op_post_more(op, (int32_t)bits, 0))
