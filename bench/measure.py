@@ -280,16 +280,20 @@ class Bench:
             guest.boot = guest.plugin.totals() if guest.plugin else None
             yield guest
 
+    def finish(self, guest, limit):
+        """Lets a guest run to its end; gives its `bench:` lines as dictionaries."""
+        if not guest.wait_end(limit):
+            raise BenchError(f"the guest did not end within {limit} s\n{guest.tail()}")
+        guest.stop()
+        lines = re.findall(r"^bench: (.*)$", guest.console, re.M)
+        if not lines:
+            raise BenchError("the guest measured nothing\n" + guest.tail())
+        return [dict(word.split("=", 1) for word in line.split()) for line in lines]
+
     def results(self, limit=120, **options):
-        """Runs a guest to its end; gives its `bench:` lines as dictionaries, and the plugin's windows."""
+        """Runs a guest to its end; gives its `bench:` lines, and the plugin's windows."""
         with self.guest(**options) as guest:
-            if not guest.wait_end(limit):
-                raise BenchError(f"the guest did not end within {limit} s\n{guest.tail()}")
-            guest.stop()
-            lines = re.findall(r"^bench: (.*)$", guest.console, re.M)
-            found = [dict(word.split("=", 1) for word in line.split()) for line in lines]
-            if not found:
-                raise BenchError("the guest measured nothing\n" + guest.tail())
+            found = self.finish(guest, limit)
             return found, guest.plugin.windows() if guest.plugin else []
 
 

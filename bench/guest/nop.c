@@ -17,7 +17,7 @@
 
 #define PIPE_MAX     256u
 #define WARM_ROUNDS  200u
-#define PIPE_WARM_MS 30u
+#define PIPE_WARM_MS 100u
 
 static uint64_t asked;	  /* questions so far: the next one's user_data */
 static uint64_t answered; /* sum of the answers' user_data */
