@@ -110,6 +110,19 @@ unsigned ring_begin_listed(struct core *c)
 	return n;
 }
 
+/* The rest of a chain ends unbegun, in order: a member whose check had failed with its own error,
+ * the others with -ECANCELED. */
+static void chain_fail_rest(struct core *c, struct ring *r, struct op *op)
+{
+	while (op) {
+		struct op *next = op->chain;
+
+		op->chain = NULL;
+		ring_complete_unbegun(c, r, op, op->life == OP_DONE ? op->res : -ECANCELED);
+		op = next;
+	}
+}
+
 /* ---- drain ----------------------------------------------------------------------------------- */
 
 static void drain_hold(struct ring *r, struct op *op)
@@ -128,7 +141,11 @@ static bool drain_must_wait(const struct ring *r, const struct op *op)
 void ring_drain_advance(struct core *c, struct ring *r)
 {
 	uint32_t begun = r->inflight_count;
+	struct list *held;
 
+	/* A dead ring begins nothing any more: its last op in flight is really its last. */
+	while ((r->slow & RING_SLOW_DEAD) && (held = list_pop_front(&r->drained)))
+		chain_fail_rest(c, r, list_item(held, struct op, link));
 	while (!list_is_empty(&r->drained)) {
 		struct op *op = list_item(r->drained.next, struct op, link);
 
@@ -151,19 +168,6 @@ static void ring_go(struct core *c, struct ring *r, struct op *op)
 }
 
 /* ---- chains ---------------------------------------------------------------------------------- */
-
-/* The rest of a chain ends unbegun, in order: a member whose check had failed with its own error,
- * the others with -ECANCELED. */
-static void chain_fail_rest(struct core *c, struct ring *r, struct op *op)
-{
-	while (op) {
-		struct op *next = op->chain;
-
-		op->chain = NULL;
-		ring_complete_unbegun(c, r, op, op->life == OP_DONE ? op->res : -ECANCELED);
-		op = next;
-	}
-}
 
 void ring_chain_end(struct core *c, struct ring *r)
 {
@@ -217,7 +221,7 @@ void ring_chain_advance(struct core *c, struct ring *r, struct op *op)
 	}
 	if (!next)
 		return;
-	if (broken && !hard)
+	if ((broken && !hard) || (r->slow & RING_SLOW_DEAD))
 		chain_fail_rest(c, r, next);
 	else
 		list_push_back(&c->rings->ready, &next->link);

@@ -117,7 +117,7 @@ static unsigned ring_stop(struct core *c, struct ring *r)
 		ring_chain_end(c, r);
 	enter_forget(c, r);
 	(void)ring_cancel_all(c, r);
-	if (!list_is_empty(&r->drained) && !r->inflight_count)
+	if (!list_is_empty(&r->drained))
 		ring_drain_advance(c, r);
 	ring_begin_ready(c);
 	return r->inflight_count;
@@ -132,15 +132,40 @@ static void ring_file_close(struct file *f)
 	ring_stop(this_core(), r);
 }
 
-static void ring_file_free(struct file *f)
+/*
+ * The end of a ring comes by mail to its own core, so that nobody who is at work on it, or walks
+ * the list of rings, finds it gone: an entry may well close the ring it came from.
+ *
+ *   file freed --> COMING --mail--> nothing in flight: stripped, back to the pool
+ *                    ^      \-----> WAITING, for the last op or the process's end
+ *                    +---------------/
+ */
+enum ring_orphan { ORPHAN_NO, ORPHAN_WAITING, ORPHAN_COMING };
+
+static void ring_end_delivered(struct mail *m)
 {
-	struct ring *r = container_of(f, struct ring, file);
+	struct ring *r = container_of(container_of(m, struct file, mail), struct ring, file);
 	struct core *c = this_core();
 
-	if (ring_stop(c, r))
-		return; /* the last op's completion tries again: ring_reap */
-	ring_strip(c, r);
+	if (ring_stop(c, r)) {
+		r->orphan = ORPHAN_WAITING;
+		return;
+	}
+	if (r->shared) /* not if its process has died meanwhile */
+		ring_strip(c, r);
 	pool_free(&ring_pools[c->index], r);
+}
+
+static void ring_end_comes(struct core *c, struct ring *r)
+{
+	r->orphan = ORPHAN_COMING;
+	r->file.mail.deliver = ring_end_delivered; /* the file has no more use for it */
+	mailbox_post(c->index, &r->file.mail);
+}
+
+static void ring_file_free(struct file *f)
+{
+	ring_end_comes(this_core(), container_of(f, struct ring, file));
 }
 
 const struct file_ops ring_file_ops = {
@@ -152,11 +177,8 @@ const struct file_ops ring_file_ops = {
 
 void ring_reap(struct core *c, struct ring *r)
 {
-	if (r->inflight_count || r->kind == RING_SLOT ||
-	    atomic_load_explicit(&r->file.refs, memory_order_relaxed))
-		return;
-	ring_strip(c, r);
-	pool_free(&ring_pools[c->index], r);
+	if (!r->inflight_count && r->orphan == ORPHAN_WAITING)
+		ring_end_comes(c, r);
 }
 
 /* ---- birth ----------------------------------------------------------------------------------- */
@@ -407,6 +429,8 @@ static void process_rings_free(struct process *p)
 		struct ring *r = list_item(pos, struct ring, sibling);
 
 		ring_strip(c, r);
+		if (r->orphan == ORPHAN_WAITING)
+			ring_end_comes(c, r);
 	}
 }
 

@@ -117,6 +117,7 @@ struct ring {
 	struct op *chain_head, *chain_tail; /* being collected; NULL between chains */
 	struct list drained;   /* ops (chain heads) held back by IO_DRAIN, oldest first */
 	uint8_t chain_failed;
+	uint8_t orphan;	       /* enum ring_orphan, life.c: how far the end of its file has come */
 
 	/* registered resources */
 	struct file **files;

@@ -285,7 +285,7 @@ static void on_stop(int sig)
 
 void arch_stop_others(void)
 {
-	struct sigaction sa = { .sa_handler = on_stop };
+	struct sigaction sa = { .sa_handler = on_stop, .sa_flags = SA_ONSTACK };
 
 	if (hosted_sim)
 		return;
