@@ -17,6 +17,7 @@
 #include "lwip/ip.h"
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/prot/ip4.h"
+#include "net/chksum.h"
 #include "net/flow_wire.h"
 #include "net/sock_impl.h"
 
@@ -107,10 +108,10 @@ static inline bool is_sound(const struct flow_headers *h, uint32_t tcp_len)
 	uint64_t addresses = (uint64_t)h->from + h->to;
 	uint64_t tcp = addresses + FLOW_PROTOCOL_TCP + net_swap16((uint16_t)tcp_len);
 
-	if (flow_fold(addresses + h->version_tos_length + h->id_fragment + h->ttl_protocol_sum) !=
+	if (chksum_fold(addresses + h->version_tos_length + h->id_fragment + h->ttl_protocol_sum) !=
 	    0xffff)
 		return false;
-	return flow_fold(tcp + net_chksum(&h->ports, (int)tcp_len)) == 0xffff;
+	return chksum_fold(tcp + chksum_bytes(&h->ports, (int)tcp_len)) == 0xffff;
 }
 
 #define FLAGS_SPECIAL (TF_INFR | TF_CLOSEPEND | TF_RXCLOSED | TF_FIN | TF_RTO)

@@ -80,7 +80,7 @@ static inline void headers_put(const struct sock *s, uint8_t *frame, uint32_t le
 	static uint16_t next_id;
 	const uint64_t *from = s->flow_frame;
 	uint32_t length = net_swap16((uint16_t)(IP_BYTES + len)), id = next_id++;
-	uint16_t sum = (uint16_t)~flow_fold(s->flow_ip_sum + ((uint64_t)length << 16) + id);
+	uint16_t sum = (uint16_t)~chksum_fold(s->flow_ip_sum + ((uint64_t)length << 16) + id);
 
 	*(half_word *)frame = (uint16_t)(from[0] >> 16);
 	*(word *)(frame + 2) = (uint32_t)(from[0] >> 32);
@@ -105,7 +105,7 @@ static inline void tcp_put(const struct sock *s, word *t, uint32_t data_sum, uin
 	t[1] = seq;
 	t[2] = ack;
 	t[3] = rest;
-	t[4] = (uint16_t)~flow_fold(sum);
+	t[4] = (uint16_t)~chksum_fold(sum);
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 
 #include "arch/cc.h"
 #include "base/types.h"
+#include "net/chksum.h"
 
 #define ETHERNET_BYTES 14u
 #define IP_BYTES 20u
@@ -32,16 +33,5 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	       "words of headers are taken apart as little-endian ones");
 
 #define FLOW_PROTOCOL_TCP (6u << 8) /* in ttl_protocol_sum; and in the pseudo header's sum */
-
-/* The Internet checksum's sum of fewer than 2^32 words of 32 bits, folded to 16: see chksum.c. */
-static inline uint16_t flow_fold(uint64_t sum)
-{
-	uint32_t half;
-
-	sum += sum << 32 | sum >> 32;
-	half = (uint32_t)(sum >> 32);
-	half += half << 16 | half >> 16;
-	return (uint16_t)(half >> 16);
-}
 
 #endif

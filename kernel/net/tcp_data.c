@@ -37,7 +37,11 @@ static void queue_drop_head(struct sock *s)
 	p->next = NULL;
 	p->tot_len = p->len;
 	s->head_off = 0;
-	pbuf_free(p);
+	/* What pbuf_free would find out: ours alone, and lent by a card. */
+	if (likely(p->ref == 1 && (p->flags & PBUF_FLAG_IS_CUSTOM)))
+		((struct pbuf_custom *)(void *)p)->custom_free_function(p);
+	else
+		pbuf_free(p);
 }
 
 static void queue_consume(struct sock *s, uint32_t n)
