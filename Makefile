@@ -44,7 +44,7 @@ help:
 	@echo '                  ECHO_PORT=n NBD_PORT=n RUN_SECONDS=n'
 	@echo '  make debug      the same, stopped at reset, with gdb attached and helpers loaded'
 	@echo '  make test       all tests; the last line is "N passed, N failed"'
-	@echo '  make unit | sim | abi | boot   one kind of test; ONLY=part-of-a-name picks some'
+	@echo '  make unit | sim | abi | boot | model   one kind of test; ONLY=part-of-a-name picks some'
 	@echo '  make bench      measure afresh into build/bench.csv'
 	@echo '  make check      format, layers, analyzer, stack report'
 	@echo '  make format     bring long lines of C within 100 columns'
@@ -342,7 +342,7 @@ debug:
 	$(Q)$(again) MACHINE=riscv64 SAN= all
 	$(Q)exec scripts/run --machine riscv64 --build $(O) --debug
 
-.PHONY: test unit sim abi boot test-setup
+.PHONY: test unit sim abi boot model test-setup
 test-setup:
 	$(Q)scripts/packages.sh test
 unit sim: test-setup
@@ -352,9 +352,11 @@ abi boot: test-setup
 	$(Q)$(again) MACHINE=riscv64 SAN= all
 	$(Q)$(again) MACHINE=hosted SAN= all
 	$(Q)scripts/test.py $@
+model: test-setup
+	$(Q)scripts/test.py $@
 test: test-setup
 	$(Q)scripts/test.py begin
-	$(Q)status=0; for kind in unit sim abi boot; do $(MAKE) $$kind || status=1; done; \
+	$(Q)status=0; for kind in unit sim abi boot model; do $(MAKE) $$kind || status=1; done; \
 		scripts/test.py sum || status=1; exit $$status
 
 # What runs on this host beside the guest: clients, opponents, and the emulator's counting plugin.

@@ -88,6 +88,7 @@ _Noreturn void ring_die(struct ring *ring, const char *text);
 /* Free SQEs; reads the kernel's head (pairs with the release store after a batch is copied). */
 static inline uint32_t ring_space(struct ring *ring)
 {
+	/* model: ring-space */
 	ring->sq_seen = __atomic_load_n(ring->sq_head, __ATOMIC_ACQUIRE);
 	return ring->sq_entries - (ring->sq_next - ring->sq_seen);
 }
@@ -163,6 +164,7 @@ static inline void ring_publish(struct ring *ring)
 		for (uint32_t i = ring->sq_shown; i != ring->sq_next; i++)
 			ring->sq_array[i & ring->sq_mask] = i & ring->sq_mask;
 	ring->sq_shown = ring->sq_next;
+	/* model: ring-publish-tail */
 	__atomic_store_n(ring->sq_tail, ring->sq_next, __ATOMIC_RELEASE);
 }
 
@@ -195,7 +197,9 @@ static inline uint32_t ring_wake_flags(struct ring *ring)
 {
 	if (!ring_is_polled(ring))
 		return 0;
+	/* model: wake-fence */
 	async_fence_full();
+	/* model: wake-look */
 	if (__atomic_load_n(ring->sq_flags, __ATOMIC_RELAXED) & IORING_SQ_NEED_WAKEUP)
 		return IORING_ENTER_SQ_WAKEUP;
 	return 0;
@@ -217,6 +221,7 @@ static inline int ring_submit(struct ring *ring)
 /* CQEs waiting (acquire: pairs with the release store after a CQE is written). */
 static inline uint32_t ring_ready(const struct ring *ring)
 {
+	/* model: ring-ready */
 	return __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE) - ring->cq_next;
 }
 
@@ -248,6 +253,7 @@ static inline uint32_t ring_cqes(const struct ring *ring, uint32_t ready,
 static inline void ring_advance(struct ring *ring, uint32_t n)
 {
 	ring->cq_next += n;
+	/* model: ring-advance */
 	__atomic_store_n(ring->cq_head, ring->cq_next, __ATOMIC_RELEASE);
 }
 

@@ -5,6 +5,7 @@ usage: test.py begin                forget earlier counts
        test.py unit|sim PROGRAM...  programs of this host
        test.py abi                  programs of the guest: tests/abi, on both machines
        test.py boot                 host-side scripts tests/boot/test_*.py
+       test.py model                tests/model: searches of the lock-free protocols' states
        test.py sum                  print "N passed, N failed" of what ran since begin
 
 One line per test: `ok NAME` or `FAIL NAME: why`. A program or script may speak for its own parts,
@@ -26,7 +27,7 @@ import vm
 COUNTS = os.path.join("build", "tests", "counts")
 LOGS = os.path.join("build", "tests", "log")
 # Seconds. A test that takes longer hangs; two other builds may share the machine.
-LIMIT = {"unit": 120, "sim": 300, "abi": 90, "boot": 900}
+LIMIT = {"unit": 120, "sim": 300, "abi": 90, "boot": 900, "model": 900}
 ABI_MACHINES = ("riscv64", "hosted")
 SAYS = re.compile(r"^(ok|FAIL|not ok)\b\s*(?:(\d+)\s*-?\s+)?(.*)$")
 
@@ -275,6 +276,8 @@ def main():
             run_abi(counts)
         elif kind == "boot":
             run_boot(counts)
+        elif kind == "model":  # it picks by ONLY itself
+            run_program(counts, kind, [sys.executable, "-u", "tests/model/run.py"], LIMIT[kind])
         else:
             run_host(counts, kind, sys.argv[2:])
     finally:

@@ -53,11 +53,13 @@ void core_sleep(struct core *c)
 	nsec_t deadline = NSEC_NEVER;
 	bool work = false;
 
+	/* model: sleep-announce */
 	atomic_store_explicit(&c->away, 1, memory_order_relaxed);
 	for (unsigned i = 0; i < CORE_PARTS; i++)
 		if (c->part[i] && c->part[i]->arm && c->part[i]->arm(c))
 			work = true;
 	/* Our `away`, then the mailbox; mailbox_post stores the mail, then loads `away`. */
+	/* model: sleep-fence */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!work && mailbox_is_empty(c)) {
 		for (unsigned i = 0; i < CORE_PARTS; i++)
@@ -68,6 +70,7 @@ void core_sleep(struct core *c)
 		arch_idle_wait(deadline);
 		trace_event(TRACE_WAKE, 0, 0, 0);
 	}
+	/* model: sleep-awake */
 	atomic_store_explicit(&c->away, 0, memory_order_relaxed);
 	for (unsigned i = 0; i < CORE_PARTS; i++)
 		if (c->part[i] && c->part[i]->disarm)

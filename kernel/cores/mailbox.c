@@ -9,10 +9,12 @@
 void mailbox_post(unsigned index, struct mail *m)
 {
 	struct core *to = cores[index];
+	/* model: mail-newest */
 	struct mail *newest = atomic_load_explicit(&to->mailbox.newest, memory_order_relaxed);
 
 	do
 		m->next = newest;
+	/* model: mail-push */
 	while (!atomic_compare_exchange_weak_explicit(&to->mailbox.newest, &newest, m,
 						      memory_order_release, memory_order_relaxed));
 	if (to == this_core()) {
@@ -21,7 +23,9 @@ void mailbox_post(unsigned index, struct mail *m)
 	}
 	/* Store the mail, then load `away`; core_sleep and core_leave store `away`, then load the
 	 * mailbox. */
+	/* model: mail-fence */
 	atomic_thread_fence(memory_order_seq_cst);
+	/* model: mail-look */
 	if (atomic_load_explicit(&to->away, memory_order_relaxed)) {
 		trace_hot(TRACE_DOORBELL, index, 0, 0);
 		this_core()->count->doorbells++;
@@ -37,6 +41,7 @@ unsigned mailbox_deliver(struct core *c)
 	if (likely(mailbox_is_empty(c)))
 		return 0;
 	c->calls &= ~CORE_CALL_MAIL;
+	/* model: mail-take */
 	m = atomic_exchange_explicit(&c->mailbox.newest, NULL, memory_order_acquire);
 	for (; m; m = next) {
 		next = m->next;

@@ -41,6 +41,7 @@ static bool cq_find_room(struct ring *r)
 		r->cq_lap = tail;
 		r->cq_at = r->cqes;
 	}
+	/* model: ring-room */
 	used = tail - atomic_load_explicit(&r->shared->cq_head, memory_order_acquire);
 	if (used > r->cq_mask) {
 		r->cq_stop = r->cq_at;
@@ -547,6 +548,7 @@ static inline __attribute__((always_inline)) uint64_t take(struct core *c, struc
 							   uint64_t max, unsigned enters)
 {
 	uint64_t avail =
+		/* model: ring-take-tail */
 		(uint32_t)(atomic_load_explicit(&r->shared->sq_tail, memory_order_acquire) -
 			   r->sq_head);
 	struct io_uring_sqe *at = r->sqes + (r->sq_head & r->sq_mask);
@@ -589,6 +591,7 @@ static inline __attribute__((always_inline)) uint64_t take(struct core *c, struc
 	r->sq_head += (uint32_t)want;
 	if (unlikely(!quick))
 		take_ends(c, r);
+	/* model: ring-publish-head */
 	atomic_store_explicit(&r->shared->sq_head, r->sq_head, memory_order_release);
 	tail = ring_cq_tail(r);
 	count = c->count;
@@ -596,6 +599,7 @@ static inline __attribute__((always_inline)) uint64_t take(struct core *c, struc
 	count->sqes += want;
 	count->cqes += tail - r->cq_published;
 	r->cq_published = tail;
+	/* model: ring-publish-cq-tail */
 	atomic_store_explicit(&r->shared->cq_tail, tail, memory_order_release);
 	return want;
 }

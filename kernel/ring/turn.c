@@ -11,6 +11,7 @@
 
 static inline bool ring_has_sqes(const struct ring *r)
 {
+	/* model: poll-look */
 	return atomic_load_explicit(&r->shared->sq_tail, memory_order_relaxed) != r->sq_head &&
 	       !(r->slow & (RING_SLOW_DISABLED | RING_SLOW_DEAD));
 }
@@ -50,10 +51,12 @@ static bool rings_arm(struct core *c)
 	list_for_each(pos, &rc->rings) {
 		struct ring *r = list_item(pos, struct ring, link);
 
+		/* model: poll-arm */
 		atomic_fetch_or_explicit(&r->shared->sq_flags, IORING_SQ_NEED_WAKEUP,
 					 memory_order_relaxed);
 	}
 	/* Our flags, then the tails; a program stores its tail, then loads the flags. */
+	/* model: poll-arm-fence */
 	atomic_thread_fence(memory_order_seq_cst);
 	list_for_each(pos, &rc->rings) {
 		struct ring *r = list_item(pos, struct ring, link);
@@ -71,6 +74,7 @@ static void rings_disarm(struct core *c)
 	list_for_each(pos, &rc->rings) {
 		struct ring *r = list_item(pos, struct ring, link);
 
+		/* model: poll-disarm */
 		atomic_fetch_and_explicit(&r->shared->sq_flags, ~IORING_SQ_NEED_WAKEUP,
 					  memory_order_relaxed);
 	}

@@ -37,6 +37,7 @@ static void thread_wake_deliver(struct mail *m)
 	struct thread *t = container_of(m, struct thread, wake_mail);
 
 	/* the node is free for the next wake */
+	/* model: wake-clear */
 	atomic_store_explicit(&t->wakes, 0, memory_order_release);
 	if (t->state == THREAD_PARKED || t->state == THREAD_NEW)
 		thread_ready(t);
@@ -47,6 +48,7 @@ static void thread_wake_deliver(struct mail *m)
 /* Only the wake that makes the count nonzero posts the node, so it is in at most one mailbox. */
 void thread_wake(struct thread *t)
 {
+	/* model: wake-count */
 	if (atomic_fetch_add_explicit(&t->wakes, 1, memory_order_acq_rel))
 		return;
 	if (t->core == this_core()->index) {
@@ -102,10 +104,13 @@ unsigned placement_ready_count(struct core *c)
  * core_sleep does. */
 static bool core_leave(struct core *c)
 {
+	/* model: leave-announce */
 	atomic_store_explicit(&c->away, 1, memory_order_relaxed);
+	/* model: leave-fence */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (likely(mailbox_is_empty(c)))
 		return true;
+	/* model: leave-not */
 	atomic_store_explicit(&c->away, 0, memory_order_relaxed);
 	return false;
 }
@@ -145,6 +150,7 @@ static unsigned placement_run(struct core *c)
 		if (!core_leave(c))
 			break;
 		kind = arch_user_run(&t->user, t->as, &exit);
+		/* model: leave-back */
 		atomic_store_explicit(&c->away, 0, memory_order_relaxed);
 		c->count->user_traps++;
 		if (kind == ARCH_EXIT_IRQ) {
