@@ -46,6 +46,7 @@ help:
 	@echo '  make test       all tests; the last line is "N passed, N failed"'
 	@echo '  make unit | sim | abi | boot | model   one kind of test; ONLY=part-of-a-name picks some'
 	@echo '  make bench      measure afresh into build/bench.csv'
+	@echo '  make trace      record a short run into build/trace.json, for Perfetto; SMP= MAP= MACHINE='
 	@echo '  make check      format, layers, analyzer, stack report'
 	@echo '  make format     bring long lines of C within 100 columns'
 	@echo '  make sizes      what is in the images, and how big'
@@ -347,7 +348,7 @@ test-setup:
 	$(Q)scripts/packages.sh test
 unit sim: test-setup
 	$(Q)$(again) MACHINE=hosted SAN=address,undefined $@-programs
-	$(Q)scripts/test.py $@ $(addprefix build/hosted$(if $(filter clang,$(COMPILER)),-clang)-asan/tests/$@/,$(sort $(basename $(notdir $(wildcard tests/$@/*.c)))))
+	$(Q)scripts/test.py $@ $(addprefix build/hosted$(if $(filter clang,$(COMPILER)),-clang)-asan/tests/$@/,$(sort $(basename $(notdir $(wildcard tests/$@/*.c))))) $(wildcard tests/$@/test_*.py)
 abi boot: test-setup
 	$(Q)$(again) MACHINE=riscv64 SAN= all
 	$(Q)$(again) MACHINE=hosted SAN= all
@@ -380,6 +381,14 @@ bench:
 	$(Q)$(again) bench-programs
 	$(Q)rm -f build/bench.csv
 	$(Q)bench/run
+
+# docs/trace.md
+.PHONY: trace
+trace:
+	$(Q)scripts/packages.sh $(if $(filter hosted,$(MACHINE)),hosted,trace)
+	$(Q)$(again) SAN= all
+	$(Q)$(again) build/bench/echo_client build/bench/nbd_client
+	$(Q)scripts/trace-record --machine $(MACHINE) --build $(O)
 
 .PHONY: check format sizes deps
 format:

@@ -30,6 +30,8 @@
 #define OPS_PER_CORE_MAX (1u << 20)
 #define STATUS_REFUSED 102
 
+static uint64_t trace_slots; /* per core */
+
 static noreturn_fn void main_refuse(const char *what)
 {
 	kprint("Sluice: not started: %s\n", what);
@@ -70,6 +72,50 @@ static void main_end(int status)
 	arch_poweroff(status);
 }
 
+/* ---- the trace's names: cores with their roles, operations with their states ----------------- */
+
+static void main_name_op(unsigned opcode, const struct op_row *row, void (*line)(const char *text))
+{
+	char text[256];
+	int len = snprintf(text, sizeof(text), "trace: op %u %s", opcode, row->name);
+
+	for (unsigned i = 0; i < row->state_count && len > 0 && (size_t)len < sizeof(text); i++)
+		len += snprintf(text + len, sizeof(text) - (size_t)len, " %s", row->state_names[i]);
+	line(text);
+}
+
+static void main_names(void (*line)(const char *text))
+{
+	static const struct {
+		uint32_t role;
+		const char *name;
+	} words[] = { { ROLE_KERNEL, "kernel" },
+		      { ROLE_NET, "net" },
+		      { ROLE_IO, "io" },
+		      { ROLE_USER, "user" } };
+	char text[96];
+
+	for (unsigned i = 0; i < CORES_MAX; i++) {
+		const char *join = " ";
+		int len;
+
+		if (!cores[i])
+			continue;
+		len = snprintf(text, sizeof(text), "trace: core %u", i);
+		for (unsigned w = 0; w < array_count(words); w++) {
+			if (!(cores[i]->roles & words[w].role))
+				continue;
+			len += snprintf(text + len, sizeof(text) - (size_t)len, "%s%s", join,
+					words[w].name);
+			join = "+";
+		}
+		line(text);
+	}
+	for (unsigned i = 0; i < 256; i++)
+		if (op_table[i])
+			main_name_op(i, op_table[i], line);
+}
+
 /* ---- steps of the boot
  * ---------------------------------------------------------------------------- */
 
@@ -81,6 +127,11 @@ static void main_arguments(void)
 		main_refuse("the boot arguments make no sense");
 	trace = cmdline_find("trace");
 	trace_detail = trace && !strcmp(trace, "on");
+	trace_slots = cmdline_find_u64("trace_slots", TRACE_SLOTS);
+	if (trace_slots < TRACE_SLOTS_MIN || trace_slots > TRACE_SLOTS_MAX ||
+	    (trace_slots & (trace_slots - 1)))
+		main_refuse("trace_slots= must be a power of two from 64 to 65536");
+	trace_names = main_names;
 	base_machine.describe = main_describe;
 	base_machine.end = main_end;
 }
@@ -89,7 +140,7 @@ static void main_arguments(void)
  * programs, a queue of threads. */
 static void main_core(struct core *c, uint32_t ops)
 {
-	trace_init_core(c->index, frames_boot_alloc(sizeof(struct trace_ring)));
+	trace_init_core(c->index, frames_boot_alloc(trace_ring_size(trace_slots)), trace_slots);
 	timers_init(c);
 	if (c->roles & ROLE_SERVES) {
 		executor_init(c, ops);

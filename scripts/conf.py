@@ -143,6 +143,11 @@ def check_count(_conf, value):
         raise ValueError("it is a number")
 
 
+def check_slots(_conf, value):
+    if not value.isdigit() or int(value) not in (1 << bit for bit in range(6, 17)):
+        raise ValueError("it is a power of two from 64 to 65536")
+
+
 def check_net(_conf, value):
     if value in ("dhcp", "off"):
         return
@@ -159,7 +164,8 @@ def check_net(_conf, value):
 
 # The keys of a file. All but SMP are boot arguments of the kernel.
 KEYS = {"SMP": check_smp, "map": check_map, "spin_us": check_spin, "run": check_run,
-        "trace": check_word("on", "off"), "exit": check_word("power"), "net": check_net,
+        "trace": check_word("on", "off"), "trace_slots": check_slots,
+        "exit": check_word("power"), "net": check_net,
         "mem_limit": check_count, "ops": check_count,
         "panic": check_word("halt")}
 

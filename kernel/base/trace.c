@@ -14,11 +14,11 @@
 #include "base/machine.h"
 
 static_assert(sizeof(struct trace_rec) == 32, "four records in two cache lines");
-static_assert((TRACE_SLOTS & (TRACE_SLOTS - 1)) == 0, "a power of two");
 
 bool trace_detail;
+void (*trace_names)(void (*line)(const char *text));
 
-/* set once at boot, index = core index */
+/* set once at boot, index = core index; taken away by trace_export */
 static struct trace_ring *trace_rings[CORES_MAX];
 
 static const struct {
@@ -26,9 +26,9 @@ static const struct {
 } kind_words[TRACE_KINDS] = {
 	[TRACE_NONE] = { "none", "a", "b", "c" },
 	[TRACE_STEP] = { "step", "what", "op", "user_data" },
-	[TRACE_TAKE] = { "take", "opcode", "ring", "user_data" },
+	[TRACE_TAKE] = { "take", "what", "op", "user_data" },
 	[TRACE_COMPLETE] = { "complete", "res", "ring", "user_data" },
-	[TRACE_MAIL] = { "mail", "core", "mail", "c" },
+	[TRACE_MAIL] = { "mail", "core", "op", "user_data" },
 	[TRACE_SLEEP] = { "sleep", "a", "b", "deadline" },
 	[TRACE_WAKE] = { "wake", "reason", "b", "c" },
 	[TRACE_DOORBELL] = { "doorbell", "core", "b", "c" },
@@ -38,23 +38,24 @@ static const struct {
 	[TRACE_NET] = { "net", "event", "b", "c" },
 };
 
-void trace_init_core(unsigned index, struct trace_ring *ring)
+void trace_init_core(unsigned index, struct trace_ring *ring, uint64_t slots)
 {
 	if (index >= CORES_MAX)
 		return;
 	ring->next = 0;
+	ring->mask = slots - 1;
 	__atomic_store_n(&trace_rings[index], ring, __ATOMIC_RELEASE);
 }
 
 void trace_event(enum trace_kind kind, uint32_t a, uint64_t b, uint64_t c)
 {
 	unsigned me = base_core_index();
-	struct trace_ring *ring = trace_rings[me];
+	struct trace_ring *ring = __atomic_load_n(&trace_rings[me], __ATOMIC_RELAXED);
 	struct trace_rec *rec;
 
 	if (!ring)
 		return;
-	rec = &ring->rec[ring->next & (TRACE_SLOTS - 1)];
+	rec = &ring->rec[ring->next & ring->mask];
 	*rec = (struct trace_rec){
 		.ns = base_time_ns(),
 		.a = a,
@@ -63,7 +64,7 @@ void trace_event(enum trace_kind kind, uint32_t a, uint64_t b, uint64_t c)
 		.b = b,
 		.c = c,
 	};
-	/* pairs with the acquire in trace_dump: a counted record is whole */
+	/* pairs with the acquire in trace_count: a counted record is whole */
 	__atomic_store_n(&ring->next, ring->next + 1, __ATOMIC_RELEASE);
 }
 
@@ -80,15 +81,25 @@ static void dump_record(const struct trace_rec *rec, void (*line)(const char *te
 	line(text);
 }
 
+/* How many records the ring has seen; pairs with the release in trace_event. */
+static uint64_t trace_count(const struct trace_ring *ring)
+{
+	return ring ? __atomic_load_n(&ring->next, __ATOMIC_ACQUIRE) : 0;
+}
+
+/* How many of them are still there: all slots but the one that may be in writing. */
+static uint64_t trace_kept(const struct trace_ring *ring, uint64_t count)
+{
+	return ring ? min_of(count, ring->mask) : 0;
+}
+
 void trace_dump(unsigned count, void (*line)(const char *text))
 {
 	uint64_t at[CORES_MAX], end[CORES_MAX];
 
 	for (unsigned i = 0; i < CORES_MAX; i++) {
-		/* pairs with the release in trace_event */
-		end[i] = trace_rings[i] ? __atomic_load_n(&trace_rings[i]->next, __ATOMIC_ACQUIRE)
-					: 0;
-		at[i] = end[i] - min_of(end[i], min_of((uint64_t)count, TRACE_SLOTS - 1ull));
+		end[i] = trace_count(trace_rings[i]);
+		at[i] = end[i] - min_of(trace_kept(trace_rings[i], end[i]), (uint64_t)count);
 	}
 	for (;;) {
 		const struct trace_rec *oldest = NULL;
@@ -99,7 +110,7 @@ void trace_dump(unsigned count, void (*line)(const char *text))
 
 			if (at[i] == end[i])
 				continue;
-			rec = &trace_rings[i]->rec[at[i] & (TRACE_SLOTS - 1)];
+			rec = &trace_rings[i]->rec[at[i] & trace_rings[i]->mask];
 			if (!oldest || rec->ns < oldest->ns) {
 				oldest = rec;
 				from = i;
@@ -110,4 +121,49 @@ void trace_dump(unsigned count, void (*line)(const char *text))
 		dump_record(oldest, line);
 		at[from]++;
 	}
+}
+
+/* One core's records, oldest first. The semicolon at the end tells a whole line from a cut one. */
+static uint64_t export_core(unsigned index, const struct trace_ring *ring,
+			    void (*line)(const char *text))
+{
+	uint64_t end = trace_count(ring), kept = trace_kept(ring, end);
+	char text[128];
+
+	snprintf(text, sizeof(text), "trace: ring %u kept %llu lost %llu", index,
+		 (unsigned long long)kept, (unsigned long long)(end - kept));
+	line(text);
+	for (uint64_t at = end - kept; at != end; at++) {
+		const struct trace_rec *rec = &ring->rec[at & ring->mask];
+
+		snprintf(text, sizeof(text), "t %x %x %llx %x %llx %llx;", index, rec->kind,
+			 (unsigned long long)rec->ns, rec->a, (unsigned long long)rec->b,
+			 (unsigned long long)rec->c);
+		line(text);
+	}
+	return kept;
+}
+
+void trace_export(void (*line)(const char *text))
+{
+	uint64_t total = 0;
+	char text[64];
+
+	line("trace: begin");
+	for (unsigned i = 1; i < TRACE_KINDS; i++) {
+		snprintf(text, sizeof(text), "trace: kind %u %s", i, kind_words[i].name);
+		line(text);
+	}
+	if (trace_names)
+		trace_names(line);
+	/* A core that is in the middle of a record finishes it: trace_kept leaves its slot out. */
+	for (unsigned i = 0; i < CORES_MAX; i++) {
+		struct trace_ring *ring =
+			__atomic_exchange_n(&trace_rings[i], NULL, __ATOMIC_ACQ_REL);
+
+		if (ring)
+			total += export_core(i, ring, line);
+	}
+	snprintf(text, sizeof(text), "trace: end %llu", (unsigned long long)total);
+	line(text);
 }

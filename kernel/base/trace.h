@@ -1,8 +1,8 @@
 /*
  * trace: one ring of typed 32-byte records per core, newest overwrite oldest, for the text dump,
- * the panic epitaph and (later) Perfetto. Written by the owning core only; a reader of another
- * core's ring may see a torn newest record, which the dump tolerates by skipping the slot being
- * written.
+ * the panic epitaph and scripts/trace.py (docs/trace.md). Written by the owning core only; a reader
+ * of another core's ring may see a torn newest record, which the dump tolerates by skipping the
+ * slot being written.
  *
  * Hot-path events (a step, a dequeue) are recorded only while trace_detail is set (boot argument
  * `trace=on`), so that one load and a branch is all they cost otherwise.
@@ -14,10 +14,14 @@
 
 enum trace_kind {
 	TRACE_NONE,
-	TRACE_STEP,	/* a = opcode | state << 8 | verdict << 16, b = op address, c = user_data */
-	TRACE_TAKE,	/* a = opcode, b = ring id, c = user_data */
-	TRACE_COMPLETE, /* a = (u32)res, b = ring id, c = user_data */
-	TRACE_MAIL,	/* a = target core, b = mail address */
+	/* a = opcode | state << 8 | verdict << 16 | TRACE_ON_FIBER, b = op address, c = user_data.
+	 * Written before a first step (verdict: again) and after every one, with the op's state
+	 * then. */
+	TRACE_STEP,
+	TRACE_TAKE,	/* a = opcode | ring id << 8, b = op address, c = user_data */
+	TRACE_COMPLETE, /* a = (u32)res, b = ring id | TRACE_MORE, c = user_data */
+	/* an op or its wake travels: a = target core, b = op address, c = user_data */
+	TRACE_MAIL,
 	TRACE_SLEEP,	/* c = deadline ns */
 	TRACE_WAKE,	/* a = reason */
 	TRACE_DOORBELL, /* a = target core */
@@ -36,18 +40,32 @@ struct trace_rec {
 	uint64_t b, c;
 };
 
-#define TRACE_SLOTS 1024 /* per core, power of two */
+#define TRACE_ON_FIBER (1u << 24)
+#define TRACE_MORE (1ull << 32) /* a CQE of an op that goes on */
+
+/* Slots per core, a power of two: boot argument trace_slots. */
+#define TRACE_SLOTS 1024
+#define TRACE_SLOTS_MIN 64
+#define TRACE_SLOTS_MAX 65536
 
 struct trace_ring {
 	/* owner core only */
 	uint64_t next;
-	struct trace_rec rec[TRACE_SLOTS];
+	/* set once at boot */
+	uint64_t mask;
+	struct trace_rec rec[];
 };
+
+static inline size_t trace_ring_size(uint64_t slots)
+{
+	return sizeof(struct trace_ring) + slots * sizeof(struct trace_rec);
+}
 
 extern bool trace_detail; /* set once at boot */
 
-/* Gives core `index` its ring; called once per core at boot with memory that lives for ever. */
-void trace_init_core(unsigned index, struct trace_ring *ring);
+/* Gives core `index` its ring of `slots` slots (a power of two); called once per core at boot with
+ * memory of trace_ring_size(slots) bytes that lives for ever. */
+void trace_init_core(unsigned index, struct trace_ring *ring, uint64_t slots);
 
 /* Records one event on the calling core. Never parks, never fails; dropped before
  * trace_init_core. */
@@ -61,5 +79,13 @@ void trace_event(enum trace_kind kind, uint32_t a, uint64_t b, uint64_t c);
 
 /* Text dump of the newest `count` records of every core, merged by time, through `line`. */
 void trace_dump(unsigned count, void (*line)(const char *text));
+
+/* Prints lines with the names of cores and operations; the floors that know them set it once at
+ * boot. */
+extern void (*trace_names)(void (*line)(const char *text));
+
+/* Everything in the rings through `line`, in the form that scripts/trace.py reads (docs/trace.md).
+ * Ends all recording first: for the end of a run. Any core, once. */
+void trace_export(void (*line)(const char *text));
 
 #endif

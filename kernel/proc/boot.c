@@ -12,6 +12,7 @@
 #include "base/cmdline.h"
 #include "base/counters.h"
 #include "base/print.h"
+#include "base/trace.h"
 #include "mm/frames.h"
 #include "proc/internal.h"
 #include "sched/timer.h"
@@ -229,6 +230,11 @@ void processes_run_boot_list(void)
 
 /* ---- the end, on the first serving core ------------------------------------------------------ */
 
+static void end_line(const char *text)
+{
+	kprint("%s\n", text);
+}
+
 static void end_report(void)
 {
 	static char text[2048];
@@ -249,6 +255,8 @@ static void end_report(void)
 		line = end + 1;
 	}
 	kprint("leaks: frames %lld ops %lld\n", (long long)frames, (long long)ops);
+	if (trace_detail)
+		trace_export(end_line);
 	arch_poweroff(end_on_request ? 0 : (int)atomic_load(&status_worst));
 }
 

@@ -12,6 +12,7 @@
  */
 #include "ring/internal.h"
 
+#include "base/trace.h"
 #include "uapi/errno.h"
 
 #define LINK_FLAGS (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)
@@ -244,6 +245,7 @@ void ring_accept_careful(struct core *c, struct ring *r, const struct io_uring_s
 	op->cqe_flags = 0;
 	op->extra = 0;
 	op->word = op_word(OP_HELD, sqe->opcode, sqe->flags, c->index, c->index);
+	trace_hot(TRACE_TAKE, sqe->opcode | r->id << 8, (uintptr_t)op, sqe->user_data);
 	op->res = sqe->fd;
 	if (r->slow & RING_SLOW_DEAD)
 		err = -ECANCELED;

@@ -83,6 +83,7 @@ static inline void op_result64(const struct ring *r, struct op *op)
  * be kept. */
 static __attribute__((noinline)) bool op_post(struct core *c, struct ring *r, struct op *op)
 {
+	trace_hot(TRACE_COMPLETE, (uint32_t)op->res, r->id, op->user_data);
 	if (unlikely(op->opcode == IORING_OP_SYSCALL)) {
 		if (!(op->flags & OP_RESULT64))
 			op->extra = (uint64_t)(int64_t)op->res >> 32;
@@ -94,7 +95,6 @@ static __attribute__((noinline)) bool op_post(struct core *c, struct ring *r, st
 	}
 	if (unlikely((op->sqe_flags & IOSQE_CQE_SKIP_SUCCESS) && op->res >= 0))
 		return true;
-	trace_hot(TRACE_COMPLETE, (uint32_t)op->res, r->id, op->user_data);
 	if (likely(cq_post(r, op->user_data, op->res, op->cqe_flags)))
 		return true;
 	cq_note_overflow(c, r, op);
@@ -220,6 +220,7 @@ void ring_op_done(struct op *op)
 	}
 	if (r->core != c->index) {
 		op->mail.deliver = op_return;
+		trace_hot(TRACE_MAIL, r->core, (uintptr_t)op, op->user_data);
 		mailbox_post(r->core, &op->mail);
 		return;
 	}
@@ -261,6 +262,11 @@ static struct op *more_carrier(struct core *c, const struct op *op, int32_t res,
 	return held;
 }
 
+static void more_trace(const struct op *op, int32_t res)
+{
+	trace_hot(TRACE_COMPLETE, (uint32_t)res, op->ring->id | TRACE_MORE, op->user_data);
+}
+
 bool op_post_more(struct op *op, int32_t res, uint32_t cqe_flags)
 {
 	struct core *c = this_core();
@@ -270,6 +276,7 @@ bool op_post_more(struct op *op, int32_t res, uint32_t cqe_flags)
 	cqe_flags |= IORING_CQE_F_MORE;
 	if (r->core == c->index) {
 		if (cq_post(r, op->user_data, res, cqe_flags)) {
+			more_trace(op, res);
 			ring_publish(c, r);
 			return true;
 		}
@@ -279,12 +286,14 @@ bool op_post_more(struct op *op, int32_t res, uint32_t cqe_flags)
 		if (!held)
 			return false;
 		r->more_credit--;
+		more_trace(op, res);
 		cq_note_overflow(c, r, held);
 		return true;
 	}
 	held = more_carrier(c, op, res, cqe_flags);
 	if (!held)
 		return false;
+	more_trace(op, res);
 	held->mail.deliver = more_arrive;
 	mailbox_post(r->core, &held->mail);
 	return true;
@@ -414,6 +423,13 @@ static bool hand_special(struct core *c, struct ring *r, struct op *op, const st
 	return !(row->needs_file | row->place) || hand_place(c, r, op, sqe->fd);
 }
 
+/* The hand's first step, which the executor does not see. */
+static void hand_trace(const struct op *op, enum step v, uint64_t user_data)
+{
+	trace_event(TRACE_STEP, op->opcode | (uint32_t)op->state << 8 | (uint32_t)v << 16,
+		    (uintptr_t)op, user_data);
+}
+
 /*
  * The quick path: an entry that asks for nothing unusual. Returns true if the hand is still the
  * hand and the batch goes on. The checks are those of ring_check, less those for flags that do not
@@ -433,7 +449,7 @@ static inline __attribute__((always_inline)) bool hand_accept(struct core *c, st
 	op->opcode = sqe->opcode;
 	op->sqe_flags = sqe->flags;
 	if (traced)
-		trace_event(TRACE_TAKE, sqe->opcode, r->id, sqe->user_data);
+		trace_event(TRACE_TAKE, sqe->opcode | r->id << 8, (uintptr_t)op, sqe->user_data);
 	if (unlikely(!row)) {
 		op->user_data = sqe->user_data;
 		hand_refuse(c, r, op, -EINVAL);
@@ -451,11 +467,15 @@ static inline __attribute__((always_inline)) bool hand_accept(struct core *c, st
 			return false;
 		}
 	}
+	if (traced)
+		hand_trace(op, STEP_AGAIN, sqe->user_data);
 	v = row->step(op);
 	if (likely(v == STEP_DONE)) {
 		if (!special && !traced &&
 		    likely(cq_post(r, sqe->user_data, op->res, op->cqe_flags)))
 			return true;
+		if (traced)
+			hand_trace(op, v, sqe->user_data);
 		op->user_data = sqe->user_data;
 		hand_finish(c, r, op);
 		return false;

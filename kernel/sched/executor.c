@@ -185,6 +185,7 @@ static void op_wake_deliver(struct mail *m)
 void op_wake_remote(struct op *op)
 {
 	op->mail.deliver = op_wake_deliver;
+	trace_hot(TRACE_MAIL, op->core, (uintptr_t)op, op->user_data);
 	mailbox_post(op->core, &op->mail);
 }
 

@@ -12,6 +12,7 @@
 #include "sched/fiber.h"
 
 #include "base/panic.h"
+#include "base/trace.h"
 #include "mm/frames.h"
 
 #define FIBER_GUARD 0x5a1ce5a1ce5a1ceull
@@ -57,15 +58,24 @@ static struct fiber *fiber_of(const struct fibers *fs, const struct op *op)
 	panic("op %p has no fiber", (const void *)op);
 }
 
+static void fiber_trace(const struct op *op, enum step v)
+{
+	trace_hot(TRACE_STEP,
+		  op->opcode | (uint32_t)op->state << 8 | (uint32_t)v << 16 | TRACE_ON_FIBER,
+		  (uintptr_t)op, op->user_data);
+}
+
 static void fiber_enter(struct fibers *fs, struct fiber *f)
 {
 	struct op *op = f->op;
 
+	fiber_trace(op, STEP_AGAIN);
 	op->life = OP_FIBER;
 	fs->running = f;
 	arch_fiber_switch(&fs->executor, &f->context);
 	fs->running = NULL;
 	kassert(*(uint64_t *)f->stack == FIBER_GUARD);
+	fiber_trace(op, f->finished ? STEP_DONE : STEP_PARKED);
 	if (f->finished) {
 		f->op = NULL;
 		list_push_front(&fs->free, &f->link);

@@ -233,7 +233,7 @@ class Trace(gdb.Command):
             if not number(table[i]):
                 continue
             ring = table[i].dereference()
-            slots = ring["rec"].type.range()[1] + 1
+            slots = int(ring["mask"]) + 1
             end = int(ring["next"])
             for at in range(max(0, end - min(count, slots - 1)), end):
                 records.append(ring["rec"][at % slots])

@@ -247,7 +247,7 @@ static void boot_core(struct core *c)
 {
 	struct sim_core *sc = &sim_cores[c->index];
 
-	trace_init_core(c->index, frames_boot_alloc(sizeof(struct trace_ring)));
+	trace_init_core(c->index, frames_boot_alloc(trace_ring_size(TRACE_SLOTS)), TRACE_SLOTS);
 	timers_init(c);
 	if (c->roles & ROLE_SERVES) {
 		executor_init(c, SIM_OPS);
