@@ -14,7 +14,7 @@ import vm
 from servers import expect
 
 READS = 50
-PLACES = (("1 hart", "riscv64", 1, None), ("3 harts", "riscv64", 3, None),
+PLACES = (("one hart", "riscv64", 1, None), ("three harts", "riscv64", 3, None),
           ("disks and net apart", "riscv64", 4, "split.conf"), ("hosted", "hosted", 3, None))
 
 
@@ -77,7 +77,7 @@ def refused():
 
 def main():
     tests = {f"{place}, reads from SQE to CQE": (whole, words) for place, *words in PLACES}
-    tests.update({"64 slots": (small, ()), "off": (off, ()), "100 slots": (refused, ())})
+    tests.update({"a ring of 64": (small, ()), "off": (off, ()), "a ring of 100 is refused": (refused, ())})
     for name, (test, words) in tests.items():
         try:
             test(*words)
