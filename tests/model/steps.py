@@ -59,8 +59,8 @@ def main():
                     wrong.append(f"{name} at {here} is not above an atomic operation")
                 elif order and not ORDER[order].search(operation):
                     wrong.append(f"{name} at {here} is no {order}")
-    wrong += [f"{name} is in a model but not in the code" for name in sorted(set(steps) - set(code))]
-    wrong += [f"{name} at {code[name]} is in no model" for name in sorted(set(code) - steps)]
+    wrong += [f"{name} is in a model but not in the code" for name in sorted(steps.keys() - code)]
+    wrong += [f"{name} at {code[name]} is in no model" for name in sorted(code.keys() - steps)]
     if not steps:
         wrong.append("no model names a step")
     if wrong:
