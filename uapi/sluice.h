@@ -92,7 +92,7 @@ static inline int64_t sluice_wide_result(const struct io_uring_cqe *cqe)
  * both user and kernel core, SQPOLL is missing from params.flags: then enter() must be given the
  * number of entries to submit, as on any ring without a poller.
  */
-#define SLUICE_RING_SQ_ENTRIES 256u
+#define SLUICE_RING_SQ_ENTRIES 512u
 #define SLUICE_RING_CQ_ENTRIES 1024u
 
 /*

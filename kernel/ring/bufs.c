@@ -151,7 +151,8 @@ int64_t op_pin_fixed(struct op *op, uint16_t index, uaddr_t addr, uint64_t len, 
 	pin->len = (uint32_t)min_of(len, (uint64_t)PIN_BYTES_MAX - pin->first);
 	n = (pin->first + pin->len + PAGE_SIZE - 1) >> PAGE_SHIFT;
 	pin->pages = (uint8_t)n;
-	/* References of its own: the program may unregister the buffer while a device still writes to it. */
+	/* References of its own: the program may unregister the buffer while a device still writes
+	 * to it. */
 	for (uint32_t i = 0; i < n; i++) {
 		pin->frame[i] = b->frame[first + i];
 		frame_get((paddr_t)pin->frame[i] << PAGE_SHIFT);

@@ -46,7 +46,8 @@ static void test_flood(async_fn fn)
 	CHECK_EQ(async_group_wait(&group), 0);
 }
 
-/* A flood that nobody takes for a while: the queue overflows, the kernel says so, nothing is lost. */
+/* A flood that nobody takes for a while: the queue overflows, the kernel says so, nothing is
+ * lost. */
 static void test_overflow(void)
 {
 	const struct ring *ring = &async_exec.ring;

@@ -1,6 +1,7 @@
 /*
- * What if a program takes its buffers away while a device writes to them, or makes the kernel hold memory for it in every way it can:
- * registered buffers, tables, rings? The bytes go where nobody else is, the memory counts as the program's own, its neighbour lives.
+ * What if a program takes its buffers away while a device writes to them, or makes the kernel hold
+ * memory for it in every way it can: registered buffers, tables, rings? The bytes go where nobody
+ * else is, the memory counts as the program's own, its neighbour lives.
  *
  * also: held
  * ends: exit status 0
@@ -26,7 +27,8 @@ static int64_t call(uint32_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t
 
 static int64_t reg(uint32_t code, const void *arg, uint32_t count)
 {
-	return call(SYS_io_uring_register, (uint64_t)ring_native.fd, code, (uint64_t)(uintptr_t)arg, count);
+	return call(SYS_io_uring_register, (uint64_t)ring_native.fd, code, (uint64_t)(uintptr_t)arg,
+		    count);
 }
 
 static bool is_error(int64_t v)
@@ -34,7 +36,8 @@ static bool is_error(int64_t v)
 	return v < 0 && v > -4096;
 }
 
-/* Registers memory, unmaps it, and starts over: what is held must count, although nothing is mapped. */
+/* Registers memory, unmaps it, and starts over: what is held must count, although nothing is
+ * mapped. */
 static int held(void)
 {
 	for (unsigned i = 0; i < 64; i++) {
@@ -48,7 +51,8 @@ static int held(void)
 		fd = call(SYS_io_uring_setup, 1, (uint64_t)(uintptr_t)&params, 0, 0);
 		if (fd < 0)
 			return fd == -ENOMEM || fd == -ENFILE ? 0 : 5;
-		got = call(SYS_io_uring_register, (uint64_t)fd, IORING_REGISTER_BUFFERS, (uint64_t)(uintptr_t)&iov, 1);
+		got = call(SYS_io_uring_register, (uint64_t)fd, IORING_REGISTER_BUFFERS,
+			   (uint64_t)(uintptr_t)&iov, 1);
 		if (got)
 			return got == -ENOMEM ? 0 : 6;
 		call(SYS_munmap, (uint64_t)at, 16 * MIB, 0, 0);
@@ -85,7 +89,9 @@ static int groups(void)
 	int64_t at = call(SYS_mmap, 0, MIB, RW, ANON);
 
 	for (unsigned i = 0; i < 65536; i++) {
-		struct io_uring_buf_reg r = { .ring_addr = (uint64_t)at, .ring_entries = 32768, .bgid = (uint16_t)i };
+		struct io_uring_buf_reg r = { .ring_addr = (uint64_t)at,
+					      .ring_entries = 32768,
+					      .bgid = (uint16_t)i };
 		int64_t got = reg(IORING_REGISTER_PBUF_RING, &r, 1);
 
 		if (got)
@@ -94,7 +100,8 @@ static int groups(void)
 	return 5;
 }
 
-/* 64 reads of 16 KiB on their way from the disk; the buffers go; new memory comes: nobody may write to it. */
+/* 64 reads of 16 KiB on their way from the disk; the buffers go; new memory comes: nobody may write
+ * to it. */
 static unsigned vanishing(struct ring *ring, int fd)
 {
 	int64_t at = call(SYS_mmap, 0, MIB, RW, ANON | MAP_POPULATE), fresh;
@@ -104,9 +111,10 @@ static unsigned vanishing(struct ring *ring, int fd)
 	if (reg(IORING_REGISTER_BUFFERS, &iov, 1))
 		return 1000;
 	for (unsigned i = 0; i < 64; i++)
-		ring_fill(ring_sqe(ring), IORING_OP_READ_FIXED, fd, i * 16384, (uint64_t)at + i * 16384, 16384, 0, 0);
-	ring_fill_syscall(ring_sqe(ring), SYS_io_uring_register, (uint64_t)ring->fd, IORING_UNREGISTER_BUFFERS, 0, 0,
-			  0, 0, 1);
+		ring_fill(ring_sqe(ring), IORING_OP_READ_FIXED, fd, i * 16384,
+			  (uint64_t)at + i * 16384, 16384, 0, 0);
+	ring_fill_syscall(ring_sqe(ring), SYS_io_uring_register, (uint64_t)ring->fd,
+			  IORING_UNREGISTER_BUFFERS, 0, 0, 0, 0, 1);
 	ring_fill_syscall(ring_sqe(ring), SYS_munmap, (uint64_t)at, MIB, 0, 0, 0, 0, 2);
 	ring_fill_syscall(ring_sqe(ring), SYS_mmap, 0, MIB, RW, ANON | MAP_POPULATE, ~0ull, 0, 3);
 	ring_submit(ring);
@@ -133,7 +141,8 @@ static int64_t prepare_disk(struct ring *ring)
 {
 	int64_t fd, at = call(SYS_mmap, 0, MIB, RW, ANON);
 
-	ring_fill(ring_sqe(ring), IORING_OP_OPENAT, AT_FDCWD, 0, (uint64_t)(uintptr_t) "/dev/vda", 0, O_RDWR, 0);
+	ring_fill(ring_sqe(ring), IORING_OP_OPENAT, AT_FDCWD, 0, (uint64_t)(uintptr_t) "/dev/vda",
+		  0, O_RDWR, 0);
 	fd = say_wait();
 	if (fd < 0)
 		return fd;

@@ -1,6 +1,7 @@
 /*
- * What if a program closes a disk or a socket with operations in flight, or exits, or faults, while the device still works for it? On a
- * native ring the last close ends them, each exactly once; the device's late answers hurt nobody; nothing leaks.
+ * What if a program closes a disk or a socket with operations in flight, or exits, or faults, while
+ * the device still works for it? On a native ring the last close ends them, each exactly once; the
+ * device's late answers hurt nobody; nothing leaks.
  *
  * also: exit
  * ends: exit status 7
@@ -22,8 +23,8 @@ static uint64_t memory;
 
 static int64_t open_disk(void)
 {
-	ring_fill(ring_sqe(&ring_native), IORING_OP_OPENAT, AT_FDCWD, 0, (uint64_t)(uintptr_t) "/dev/vda", 0, O_RDWR,
-		  0);
+	ring_fill(ring_sqe(&ring_native), IORING_OP_OPENAT, AT_FDCWD, 0,
+		  (uint64_t)(uintptr_t) "/dev/vda", 0, O_RDWR, 0);
 	return say_wait();
 }
 
@@ -42,11 +43,12 @@ static int64_t open_listener(void)
 static void transfers(struct ring *ring, int fd, bool write)
 {
 	for (unsigned i = 0; i < READS; i++)
-		ring_fill(ring_sqe(ring), write && i % 2 ? IORING_OP_WRITE : IORING_OP_READ, fd, i * BYTES,
-			  memory + i * BYTES, BYTES, 0, 100 + i);
+		ring_fill(ring_sqe(ring), write && i % 2 ? IORING_OP_WRITE : IORING_OP_READ, fd,
+			  i * BYTES, memory + i * BYTES, BYTES, 0, 100 + i);
 }
 
-/* Closes `fd` behind `count` operations in flight; every one must end with one of the two results. */
+/* Closes `fd` behind `count` operations in flight; every one must end with one of the two
+ * results. */
 static unsigned close_behind(struct ring *ring, int fd, unsigned count, int32_t good, int32_t other)
 {
 	unsigned wrong = 0;
@@ -85,8 +87,8 @@ static unsigned close_listener(struct ring *ring)
 		return 2000;
 	/* accepts, polls, and polls that would report again and again */
 	for (unsigned i = 0; i < 16; i++)
-		ring_fill(ring_sqe(ring), i % 2 ? IORING_OP_ACCEPT : IORING_OP_POLL_ADD, (int)fd, 0, 0,
-			  i % 4 == 2 ? IORING_POLL_ADD_MULTI : 0, i % 2 ? 0 : 1, 100 + i);
+		ring_fill(ring_sqe(ring), i % 2 ? IORING_OP_ACCEPT : IORING_OP_POLL_ADD, (int)fd, 0,
+			  0, i % 4 == 2 ? IORING_POLL_ADD_MULTI : 0, i % 2 ? 0 : 1, 100 + i);
 	return close_behind(ring, (int)fd, 16, -ECANCELED, -ECANCELED);
 }
 
@@ -96,7 +98,8 @@ static void leave(struct ring *ring, char how)
 
 	if (how == 's') {
 		for (unsigned i = 0; i < 200; i++)
-			ring_fill(ring_sqe(ring), IORING_OP_ACCEPT, (int32_t)listener, 0, 0, 0, 0, 1);
+			ring_fill(ring_sqe(ring), IORING_OP_ACCEPT, (int32_t)listener, 0, 0, 0, 0,
+				  1);
 		ring_submit(ring);
 		ring_exit(ring, 8);
 	}

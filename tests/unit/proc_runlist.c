@@ -1,5 +1,6 @@
 /*
- * Is a senseless run list refused with one sentence that names the place, before anything of it is started? (kernel/proc/boot.c)
+ * Is a senseless run list refused with one sentence that names the place, before anything of it is
+ * started? (kernel/proc/boot.c)
  */
 #include "lib/unit.h"
 
@@ -27,8 +28,8 @@ static int ask(const void *arg)
 	const struct question *q = arg;
 	char cmdline[600];
 
-	snprintf(cmdline, sizeof(cmdline), "map=0:kernel,1:user,2:mixed%s%s%s", q->list ? " run=\"" : "",
-		 q->list ? q->list : "", q->list ? "\"" : "");
+	snprintf(cmdline, sizeof(cmdline), "map=0:kernel,1:user,2:mixed%s%s%s",
+		 q->list ? " run=\"" : "", q->list ? q->list : "", q->list ? "\"" : "");
 	unit_kernel(32, 3, cmdline);
 	processes_init();
 	kprint_set_sink(hear);
@@ -46,7 +47,8 @@ static void check(const struct question *q, size_t count)
 		int status = unit_in_child(ask, &q[i]);
 
 		if (status)
-			fail_msg("list \"%s\": case %d, wanted \"%s\"", q[i].list, status, q[i].sentence);
+			fail_msg("list \"%s\": case %d, wanted \"%s\"", q[i].list, status,
+				 q[i].sentence);
 	}
 }
 
@@ -86,8 +88,10 @@ static void refused(void **state)
 		{ "@1:0/bin/a", "at character 5: a blank and a path" },
 		{ "@1", "at character 3: a blank and a path" },
 		{ "@1 ", "a program is missing" },
-		{ "/bin/a 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4", "one argument too many" },
-		{ "/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a",
+		{ "/bin/a 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4",
+		  "one argument too many" },
+		{ "/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/a;/"
+		  "a;/a;/a;/a;/a;/a;/a",
 		  "at character 97: one program too many" },
 	};
 
