@@ -302,6 +302,8 @@ struct async_co *async_pick(void)
 	x->stats.turns++;
 	x->turns_left = ASYNC_TURNS_MAX;
 	exec_reap(x);
+	if (late)
+		exec_flush_overflow(x);
 	for (;;) {
 		if (ring_unlikely(x->cancels != NULL))
 			exec_cancels(x);
@@ -340,6 +342,8 @@ static void exec_start(struct async_exec *x, const struct ring *ring)
 	x->self = &x->main;
 	if (info->flags & SLUICE_START_SPIN_GIVEN)
 		async_config.spin_ns = info->spin_us * 1000ull;
+	else if (!info->time_hz)
+		async_config.spin_ns = 0; /* time does not pass for one who only looks */
 }
 
 int main(int argc, char **argv);

@@ -142,7 +142,7 @@ int async_group_spawn(struct async_group *group, async_fn fn, void *arg)
 		return stop;
 	co = co_make(fn, arg);
 	if (!co)
-		return -ENOMEM;
+		return async_stopped() ? async_stopped() : -ENOMEM;
 	co->group = group;
 	co->member.prev = group->members.prev;
 	co->member.next = &group->members;
@@ -166,12 +166,14 @@ void async_group_cancel(struct async_group *group)
 
 int async_group_wait(struct async_group *group)
 {
-	struct async_waiter w;
+	struct async_waiter w = { .co = NULL };
 
-	waitq_add(&group->empty, &w);
 	while (group->count) {
 		if (async_stopped() && !group->cancelled)
 			async_group_cancel(group);
+		/* woken at the end of the last member: and again if there is another one since */
+		if (!w.link.next)
+			waitq_add(&group->empty, &w);
 		waitq_suspend();
 	}
 	waitq_remove(&w);
