@@ -180,6 +180,7 @@ struct async_exec {
 	int32_t turns_left; /* switches until the slow path is visited anyway */
 	uint32_t answers_extra; /* CQEs beyond one per SQE; silent SQEs count negative */
 	struct async_io *cancels, **cancels_tail;
+	struct async_waitq room; /* coroutines that found the submission queue full */
 	struct async_timer *timers;
 	struct async_co *free_stacks;
 	struct async_stats stats;

@@ -193,21 +193,22 @@ int64_t async_exchange_failed(struct async_io *io, int64_t res)
 
 /* ---- room in the submission queue ---- */
 
-/* Back-pressure: lets others run until the kernel has taken entries. Nobody else runnable: waits in
- * the kernel for that. */
+/* Back-pressure: whoever finds the queue full waits, in order of arrival, for the kernel to take
+ * entries. */
 static bool exec_wait_room(struct async_io *io, uint32_t count)
 {
 	struct async_exec *x = &async_exec;
 	struct ring *r = &x->ring;
+	struct async_waiter w;
 
 	while (ring_space(r) < count) {
 		ring_publish(r);
 		exec_signal(x);
 		if (ring_space(r) >= count)
 			break;
-		if (!x->run_head && ring_is_polled(r))
-			ring_enter(r, 0, 0, IORING_ENTER_SQ_WAIT | ring_wake_flags(r), NULL, 0);
-		async_yield();
+		waitq_add(&x->room, &w);
+		waitq_suspend();
+		waitq_remove(&w);
 		if (x->self->stop && !io->always) {
 			io->res = x->self->stop;
 			io->done = 1;
@@ -215,6 +216,15 @@ static bool exec_wait_room(struct async_io *io, uint32_t count)
 		}
 	}
 	return true;
+}
+
+/* Wakes as many as there is room for: an exchange takes two entries. */
+static void exec_offer_room(struct async_exec *x)
+{
+	uint32_t space = ring_space(&x->ring);
+
+	for (; space >= 2 && waitq_wake(&x->room); space -= 2)
+		;
 }
 
 struct io_uring_sqe *async_sqe_wait(struct async_io *io)
@@ -270,6 +280,23 @@ static void exec_park(struct async_exec *x)
 	exec_check(x, n);
 }
 
+/* Nobody is runnable, and somebody waits for room: waits for that, in the kernel. On a ring without
+ * a poller entries stay only when the kernel has no memory for more operations; then one that ends
+ * makes room. */
+static void exec_idle_room(struct async_exec *x)
+{
+	struct ring *r = &x->ring;
+
+	if (ring_is_polled(r)) {
+		exec_check(x, ring_enter(r, 0, 0, IORING_ENTER_SQ_WAIT | ring_wake_flags(r), NULL,
+					 0));
+		return;
+	}
+	exec_signal(x);
+	if (!ring_space(r))
+		exec_park(x);
+}
+
 /* Nobody is runnable: makes sure the kernel has what it was given, looks for a while, parks. */
 static void exec_idle(struct async_exec *x)
 {
@@ -307,6 +334,8 @@ struct async_co *async_pick(void)
 	for (;;) {
 		if (ring_unlikely(x->cancels != NULL))
 			exec_cancels(x);
+		if (ring_unlikely(!waitq_is_empty(&x->room)))
+			exec_offer_room(x);
 		if (ring_unlikely(x->timers != NULL))
 			async_timer_turn();
 		if (r->sq_shown != r->sq_next)
@@ -314,8 +343,12 @@ struct async_co *async_pick(void)
 		if (x->run_head)
 			break;
 		exec_flush_overflow(x);
-		if (!x->run_head)
+		if (x->run_head)
+			break;
+		if (waitq_is_empty(&x->room))
 			exec_idle(x);
+		else
+			exec_idle_room(x);
 		exec_reap(x);
 	}
 	if (r->sq_shown - r->sq_signalled >= (late ? 1 : ASYNC_UNSIGNALLED_MAX))
