@@ -36,9 +36,12 @@ static void thread_wake_deliver(struct mail *m)
 {
 	struct thread *t = container_of(m, struct thread, wake_mail);
 
-	/* the node is free for the next wake */
+	/*
+	 * The node is free for the next wake. An exchange, not a store: with two wakers, the second may find `wakes` still set and
+	 * leave it at that, so what it had done before must be seen by what the thread does after this.
+	 */
 	/* model: wake-clear */
-	atomic_store_explicit(&t->wakes, 0, memory_order_release);
+	atomic_exchange_explicit(&t->wakes, 0, memory_order_acq_rel);
 	if (t->state == THREAD_PARKED || t->state == THREAD_NEW)
 		thread_ready(t);
 	else
