@@ -282,11 +282,14 @@ $(O)/bin/%: $(O)/apps/%
 	$(Q)mkdir -p $(@D) && $(OBJCOPY_$(MACHINE)) --strip-debug $< $@
 
 bins := $(programs:$(O)/apps/%=$(O)/bin/%)
+# What a program serves: apps/NAME/www/* is in the guest's /www.
+pages := $(sort $(wildcard apps/*/www/*))
 $(O)/programs.list: FORCE
-	$(call stamp,$(bins))
-$(O)/initrd.cpio: scripts/mkinitrd.py $(bins) $(O)/programs.list
+	$(call stamp,$(bins) $(pages))
+$(O)/initrd.cpio: scripts/mkinitrd.py $(bins) $(pages) $(O)/programs.list
 	$(call say,CPIO,$@)
-	$(Q)scripts/mkinitrd.py $@ $(foreach b,$(bins),bin/$(notdir $(b))=$(b))
+	$(Q)scripts/mkinitrd.py $@ $(foreach b,$(bins),bin/$(notdir $(b))=$(b)) \
+		$(foreach p,$(pages),www/$(notdir $(p))=$(p))
 
 .PHONY: apps all
 apps: $(programs) $(O)/initrd.cpio

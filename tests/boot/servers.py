@@ -40,13 +40,15 @@ def scratch(name, size=None, data=None):
 
 
 @contextlib.contextmanager
-def guest(machine, harts, disk=None, drive=None):
-    """A guest in which both servers listen; checked for losses when the block ends well."""
-    with vm.VM(conf.choose(harts), machine, disk=disk, drive=drive) as running:
-        for server in ("echod", "nbdd"):
+def guest(machine, harts, disk=None, drive=None, config=None, names=("echod", "nbdd"), ports=None):
+    """A guest in which the named servers listen; checked for losses when the block ends well.
+    config: a function that gives the configuration for a number of harts."""
+    with vm.VM((config or conf.choose)(harts), machine, disk=disk, drive=drive,
+               ports=ports) as running:
+        for server in names:
             running.wait_for(rf"^{server}: ready", READY)
         yield running
-        for server in ("echod", "nbdd"):
+        for server in names:
             expect(f"{server}: exit status" not in running.console, f"{server} ended by itself")
         running.stop(30)
         expect("leaks: frames 0 ops 0" in running.console, "the kernel lost frames or ops")
