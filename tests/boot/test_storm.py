@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What if 1,000 connections are open at once, and what if thousands come and go, many of them
-without a proper end? All bytes come back, and no connection's memory stays behind: echod serves at
-most 1,024, so a second crowd of 1,000 finds out whether the storm before it left any slot taken.
+"""What if as many connections are open at once as echod serves, 1,024, and what if thousands come
+and go, many of them without a proper end? All bytes come back, and no connection's memory stays
+behind: the second crowd needs every slot, so it finds out whether the storm left one taken.
 
 STORM=n asks for n connections in the storm, for instance 100,000; without it the storm is short.
 Ends by reset are aimed at what is hard: the answer unread, or still being sent.
@@ -21,7 +21,7 @@ import servers
 from servers import dial, expect, receive
 
 ECHO = 7
-CROWD = 1000
+CROWD = 1024  # ECHO_CONNS_MAX of apps/echod
 ROUNDS = 3
 FILES = 4096        # the crowd is open twice: here, and in the guest's machine
 STORM = int(os.environ.get("STORM", "0"))

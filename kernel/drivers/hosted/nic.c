@@ -31,7 +31,7 @@
 #define NIC_SLOTS 1024u /* power of two, each direction */
 #define NIC_MTU 1500u
 #define FRAME_BYTES 2048u
-#define POLL_MAX 1024u
+#define POLL_MAX 4096u /* above all connections the guest can have, lwIP's pools: 1,300 and 128 */
 
 struct frame {
 	uint32_t len;
