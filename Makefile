@@ -7,6 +7,7 @@
 MACHINE  ?= riscv64
 COMPILER ?= gcc
 SAN      ?=
+COVER    ?=
 DEPS     ?= .deps
 SRC      ?=
 
@@ -21,10 +22,15 @@ ifneq ($(MACHINE),hosted)
 $(error SAN= needs MACHINE=hosted: the sanitizers' runtime is a Linux library)
 endif
 endif
+ifneq ($(COVER),)
+ifneq ($(MACHINE)-$(COMPILER)-$(SAN),hosted-gcc-)
+$(error COVER= needs MACHINE=hosted COMPILER=gcc SAN=: gcov counts, and writes files)
+endif
+endif
 
 comma := ,
 sanitizer := $(if $(findstring address,$(SAN)),-asan,$(if $(findstring thread,$(SAN)),-tsan,$(if $(SAN),-san)))
-O := build/$(MACHINE)$(if $(filter clang,$(COMPILER)),-clang)$(sanitizer)
+O := build/$(MACHINE)$(if $(filter clang,$(COMPILER)),-clang)$(sanitizer)$(if $(COVER),-cov)
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
@@ -45,6 +51,8 @@ help:
 	@echo '  make debug      the same, stopped at reset, with gdb attached and helpers loaded'
 	@echo '  make test       all tests; the last line is "N passed, N failed"'
 	@echo '  make unit | sim | abi | boot | model   one kind of test; ONLY=part-of-a-name picks some'
+	@echo '  make coverage   lines of kernel/ that unit, sim and the hosted abi tests reach, per folder'
+	@echo '  make tsan       the threaded unit tests and an echo load under ThreadSanitizer'
 	@echo '  make bench      measure afresh into build/bench.csv'
 	@echo '  make trace      record a short run into build/trace.json, for Perfetto; SMP= MAP= MACHINE='
 	@echo '  make check      format, layers, analyzer, stack report'
@@ -155,7 +163,7 @@ else
 other    := riscv64
 user_isa := x86_64
 KCC      := $(host_cc)
-kflags    = -pthread $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all,-O2) \
+kflags    = -pthread $(if $(SAN),-O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all,$(if $(COVER),-O1 --coverage -DCONFIG_COVERAGE=1,-O2)) \
 	-D_GNU_SOURCE -DCONFIG_ARCH_HOSTED=1 $(slirp_cflags)
 UCC      := $(host_cc)
 uflags    = -fPIE -ffreestanding -fno-stack-protector -fcf-protection=none -O2 \
@@ -234,7 +242,7 @@ $(O)/kernel.elf: $(main_obj) $(kernel_objs) $(third_objs) $(link_ld)
 
 $(O)/sluice: $(main_obj) $(O)/libkernel.a
 	$(call say,LD,$@)
-	$(Q)$(host_cc) $(if $(SAN),-fsanitize=$(SAN)) -pthread $^ $(slirp_libs) -o $@
+	$(Q)$(host_cc) $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVER),--coverage) -pthread $^ $(slirp_libs) -o $@
 
 .PHONY: kernel
 ifeq ($(main_obj),)
@@ -311,7 +319,7 @@ host_tests += $(O)/tests/$(1)/$(2)
 $(1)_tests += $(O)/tests/$(1)/$(2)
 $(O)/tests/$(1)/$(2): $(O)/tests/$(1)/$(2).c.o $(patsubst %,$(O)/%.o,$(wildcard tests/$(1)/lib/*.c)) $(O)/libkernel.a
 	$$(call say,LD,$$@)
-	$$(Q)$(host_cc) $(if $(SAN),-fsanitize=$(SAN)) -pthread $$^ -lcmocka $$(slirp_libs) -o $$@
+	$$(Q)$(host_cc) $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVER),--coverage) -pthread $$^ -lcmocka $$(slirp_libs) -o $$@
 endef
 unit_tests :=
 sim_tests :=
@@ -362,6 +370,24 @@ test: test-setup
 	$(Q)scripts/test.py begin
 	$(Q)status=0; for kind in unit sim abi boot model; do $(MAKE) $$kind || status=1; done; \
 		scripts/test.py sum || status=1; exit $$status
+
+# Line coverage: a build of its own, counted afresh. A failed test is said, and fails the verb.
+.PHONY: coverage
+coverage: test-setup
+	$(Q)$(again) MACHINE=hosted COMPILER=gcc SAN= COVER=1 all unit-programs sim-programs
+	$(Q)find build/hosted-cov -name '*.gcda' -delete
+	$(Q)status=0; for kind in unit sim; do scripts/test.py $$kind \
+		$$(find build/hosted-cov/tests/$$kind -maxdepth 1 -type f -perm -u+x | sort) || status=1; done; \
+		ABI_BUILD=build/hosted-cov scripts/test.py abi || status=1; \
+		scripts/coverage.py build/hosted-cov || status=1; exit $$status
+
+# Clang's, since GCC 12 refuses fences under ThreadSanitizer.
+.PHONY: tsan
+tsan:
+	$(Q)scripts/packages.sh tsan
+	$(Q)$(again) MACHINE=hosted COMPILER=clang SAN=thread COVER= all unit-programs
+	$(Q)$(again) build/bench/echo_client
+	$(Q)scripts/tsan build/hosted-clang-tsan
 
 # What runs on this host beside the guest: clients, opponents, and the emulator's counting plugin.
 bench_hosts   := $(patsubst bench/host/%.c,build/bench/%,$(wildcard bench/host/*.c))

@@ -12,7 +12,8 @@
 struct frame {
 	/* any core, atomic */
 	_Atomic uint32_t refs;
-	/* written by the allocator only, stable while the block is allocated */
+	/* written by the allocator only, stable while the block is allocated; frame_get_live looks
+	 * without knowing that, so stores are atomic where it may look */
 	uint8_t order;
 	uint8_t is_free_block; /* first frame of a free block; under the lock */
 	uint16_t unused;

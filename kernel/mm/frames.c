@@ -75,10 +75,13 @@ static inline uint32_t frame_index(paddr_t pa)
 	return (uint32_t)index;
 }
 
-/* First frame of the allocated block that `index` lies in. */
+/* First frame of the allocated block that `index` lies in. frame_get_live asks this of blocks that
+ * may be changing, and asks again. */
 static inline struct frame *frame_head(uint32_t index)
 {
-	return &table[index & ~((1u << table[index].order) - 1)];
+	unsigned order = __atomic_load_n(&table[index].order, __ATOMIC_RELAXED);
+
+	return &table[index & ~((1u << order) - 1)];
 }
 
 /* ---- the buddy, under its lock --------------------------------------------------------------- */
@@ -87,7 +90,7 @@ static void buddy_push(uint32_t index, unsigned order)
 {
 	struct frame *f = &table[index];
 
-	f->order = (uint8_t)order;
+	__atomic_store_n(&f->order, (uint8_t)order, __ATOMIC_RELAXED);
 	f->is_free_block = 1;
 	f->prev = FRAME_NONE;
 	f->next = buddy.head[order];
@@ -294,7 +297,7 @@ void *frames_boot_alloc(size_t size)
 		panic("memory is out at boot: %zu KiB wanted, %u KiB free", size >> 10,
 		      (unsigned)(frames_free_count() * 4));
 	for (uint64_t i = index; i < index + count; i++) {
-		table[i].order = 0;
+		__atomic_store_n(&table[i].order, 0, __ATOMIC_RELAXED);
 		atomic_store_explicit(&table[i].refs, 1, memory_order_relaxed);
 	}
 	mem = arch_direct(frame_paddr(index));
@@ -312,7 +315,7 @@ static __attribute__((noinline)) bool cache_fill(struct frame_cache *c)
 
 		if (index == FRAME_NONE)
 			break;
-		table[index].order = 0;
+		__atomic_store_n(&table[index].order, 0, __ATOMIC_RELAXED);
 		c->frame[c->count++] = index;
 	}
 	buddy_unlock();
@@ -352,7 +355,7 @@ paddr_t frame_alloc(unsigned order)
 	if (index == FRAME_NONE)
 		return 0;
 	for (uint32_t i = index; i < index + (1u << order); i++)
-		table[i].order = (uint8_t)order;
+		__atomic_store_n(&table[i].order, (uint8_t)order, __ATOMIC_RELAXED);
 	atomic_store_explicit(&table[index].refs, 1, memory_order_relaxed);
 	return frame_paddr(index);
 }

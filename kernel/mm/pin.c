@@ -17,6 +17,17 @@
 #include "mm/frame_table.h"
 #include "uapi/errno.h"
 
+/* Every load of a walk is relaxed and ordered by dependency, as said below. ThreadSanitizer does
+ * not know dependencies and is told the long way. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WALK_LOAD memory_order_acquire
+#endif
+#endif
+#ifndef WALK_LOAD
+#define WALK_LOAD memory_order_relaxed
+#endif
+
 static inline _Atomic uint64_t *pin_table(uint64_t entry)
 {
 	return arch_direct(pte_paddr(entry));
@@ -32,20 +43,32 @@ static inline __attribute__((always_inline)) _Atomic uint64_t *pin_slot(struct a
 	_Atomic uint64_t *slot = arch_direct(as->root);
 	uint64_t e;
 
-	e = atomic_load_explicit(&slot[va >> 30], memory_order_relaxed);
+	e = atomic_load_explicit(&slot[va >> 30], WALK_LOAD);
 	if (unlikely(!(e & PTE_V)))
 		return NULL;
-	e = atomic_load_explicit(&pin_table(e)[va >> 21 & 511], memory_order_relaxed);
+	e = atomic_load_explicit(&pin_table(e)[va >> 21 & 511], WALK_LOAD);
 	if (unlikely(!(e & PTE_V)))
 		return NULL;
 	return &pin_table(e)[va >> 12 & 511];
+}
+
+/*
+ * Reads a leaf that another core may just have published. Relaxed is enough, though what lies in
+ * the page must be seen too: the count's address is computed from the leaf, and taking the count is
+ * an acquire, so everything behind it comes after the load of the leaf (RISC-V unprivileged
+ * specification 20191213, section 14.1, rules 9 and 5). memory_order_acquire would say the same
+ * with a fence.
+ */
+static inline uint64_t pin_leaf(const _Atomic uint64_t *slot)
+{
+	return atomic_load_explicit(slot, WALK_LOAD);
 }
 
 /* Takes a reference on the frame under `va` if its leaf grants `need`. The frame number, or 0. */
 static uint32_t pin_page_present(struct aspace *as, uaddr_t va, uint64_t need)
 {
 	_Atomic uint64_t *slot = pin_slot(as, va);
-	uint64_t leaf = slot ? atomic_load_explicit(slot, memory_order_relaxed) : 0;
+	uint64_t leaf = slot ? pin_leaf(slot) : 0;
 
 	if (unlikely((leaf & need) != need))
 		return 0;
@@ -139,7 +162,7 @@ int64_t pin_user(struct aspace *as, uaddr_t claim, uint64_t len, uint32_t access
 	slot = pin_slot(as, claim);
 	if (unlikely(!slot))
 		return pin_user_long(as, claim, len, access, pin);
-	leaf = atomic_load_explicit(slot, memory_order_relaxed);
+	leaf = pin_leaf(slot);
 	if (unlikely((leaf & need) != need || !frame_get_live_single(pte_paddr(leaf))))
 		return pin_user_long(as, claim, len, access, pin);
 	if (unlikely(atomic_load_explicit(slot, memory_order_relaxed) != leaf))

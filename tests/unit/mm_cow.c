@@ -125,7 +125,8 @@ static void pins_hold_what_was(void **state)
 
 static _Atomic bool stop;
 
-/* Any core may do what a program's other threads cause: fault and pin. */
+/* Any core may do what a program's other threads cause: fault and pin. Each writes words of its
+ * own, as threads that mean well do. */
 static void *other_core(void *arg)
 {
 	uint64_t x = 88172645463325252ull + (uintptr_t)arg;
@@ -135,6 +136,7 @@ static void *other_core(void *arg)
 	while (!atomic_load(&stop)) {
 		uaddr_t va;
 		struct pin pin;
+		uint32_t own;
 		int64_t got;
 
 		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
@@ -151,7 +153,10 @@ static void *other_core(void *arg)
 			abort();
 		if (got <= 0)
 			continue;
-		pin_copy_out(&pin, 0, &x, (uint32_t)min_of(got, (int64_t)sizeof(x)));
+		own = (uint32_t)(-va & (2 * sizeof(x) - 1)) +
+		      ((uint32_t)(uintptr_t)arg - 1) * (uint32_t)sizeof(x);
+		if (own + (int64_t)sizeof(x) <= got)
+			pin_copy_out(&pin, own, &x, sizeof(x));
 		pin_release(&pin);
 		pinned++;
 	}

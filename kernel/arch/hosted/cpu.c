@@ -24,6 +24,10 @@
 #include "base/counters.h"
 #include "base/panic.h"
 
+#ifdef CONFIG_COVERAGE
+#include <gcov.h>
+#endif
+
 struct hosted_cpu hosted_cpus[CORES_MAX];
 __thread struct hosted_cpu *hosted_cpu_self;
 __thread struct core *hosted_core;
@@ -273,6 +277,9 @@ void arch_poweroff(int status)
 		hosted_sim->poweroff(status);
 	while (poweroff_hook_count)
 		poweroff_hooks[--poweroff_hook_count]();
+#ifdef CONFIG_COVERAGE
+	__gcov_dump(); /* _exit leaves out what atexit would do */
+#endif
 	_exit(status);
 }
 

@@ -1,6 +1,6 @@
 /*
  * fiber: kernel contexts on this machine: a stack pointer with the callee-saved registers below it
- * (enter.S), and what AddressSanitizer wants to hear about a change of stacks. A fiber is switched
+ * (enter.S), and what the sanitizers want to hear about a change of stacks. A fiber is switched
  * to on one thread only at a time.
  */
 #include <string.h>
@@ -14,14 +14,23 @@
 #if __has_feature(address_sanitizer)
 #define FIBER_ASAN 1
 #endif
+#if __has_feature(thread_sanitizer)
+#define FIBER_TSAN 1
+#endif
 #endif
 #ifndef FIBER_ASAN
 #define FIBER_ASAN 0
+#endif
+#ifndef FIBER_TSAN
+#define FIBER_TSAN 0
 #endif
 
 #if FIBER_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#endif
+#if FIBER_TSAN
+#include <sanitizer/tsan_interface.h>
 #endif
 
 void hosted_fiber_jump(void **from_sp, void *to_sp);
@@ -60,6 +69,11 @@ void arch_fiber_init(struct arch_fiber *f, void *base, size_t size, void (*entry
 	/* a former life of this stack may have left red zones behind */
 	ASAN_UNPOISON_MEMORY_REGION(base, size);
 #endif
+#if FIBER_TSAN
+	/* the former life's, if there was one: fibers are made in zeroed memory */
+	if (f->shadow)
+		__tsan_destroy_fiber(f->shadow);
+#endif
 	*f = (struct arch_fiber){ .stack = base, .size = size, .entry = entry, .arg = arg };
 	*--top = 0; /* keeps the ABI's alignment at fiber_begin, and ends backtraces */
 	*--top = (uintptr_t)fiber_begin;      /* what hosted_fiber_jump returns to */
@@ -67,6 +81,9 @@ void arch_fiber_init(struct arch_fiber *f, void *base, size_t size, void (*entry
 	memset(top, 0, 6 * sizeof(*top));
 	*--top = 0x1f80ull | 0x37full << 32; /* mxcsr, x87 control word: the ABI's initial values */
 	f->sp = top;
+#if FIBER_TSAN
+	f->shadow = __tsan_create_fiber(0);
+#endif
 }
 
 void arch_fiber_switch(struct arch_fiber *from, struct arch_fiber *to)
@@ -75,6 +92,11 @@ void arch_fiber_switch(struct arch_fiber *from, struct arch_fiber *to)
 	fiber_to = to;
 #if FIBER_ASAN
 	__sanitizer_start_switch_fiber(&from->shadow, to->stack, to->size);
+#endif
+#if FIBER_TSAN
+	if (!from->shadow)
+		from->shadow = __tsan_get_current_fiber();
+	__tsan_switch_to_fiber(to->shadow, 0);
 #endif
 	hosted_fiber_jump(&from->sp, to->sp);
 	fiber_arrived();

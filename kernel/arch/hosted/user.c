@@ -77,9 +77,48 @@ static bool has_fsgsbase;
 static const int traps[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS };
 static struct sigaction traps_before[array_count(traps)];
 
+/*
+ * ThreadSanitizer would keep signals back until the program calls the host, which it never does,
+ * and its runtime is no place to be entered from a handler that may have interrupted it. So under
+ * it the handlers are installed behind its back and are not instrumented.
+ */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define USER_TSAN 1
+#endif
+#endif
+#ifdef USER_TSAN
+#define handler_code __attribute__((disable_sanitizer_instrumentation))
+
+#define SIGNAL_RESTORER 0x04000000ul /* Linux, asm/signal.h: SA_RESTORER */
+#define SIGNAL_SET_BYTES 8ul
+
+__asm__(".pushsection .text\nhosted_signal_return:\n\tmov $15, %eax\n\tsyscall\n.popsection\n");
+extern char hosted_signal_return[]; /* rt_sigreturn */
+
+static int signal_install(int sig, const struct sigaction *sa, struct sigaction *old)
+{
+	struct {
+		void (*handler)(int, siginfo_t *, void *);
+		unsigned long flags;
+		void *restorer;
+		uint64_t mask;
+	} raw = { sa->sa_sigaction, (unsigned)sa->sa_flags | SIGNAL_RESTORER, hosted_signal_return,
+		  0 };
+
+	memcpy(&raw.mask, &sa->sa_mask, sizeof(raw.mask));
+	if (old && sigaction(sig, NULL, old))
+		return -1;
+	return (int)syscall(SYS_rt_sigaction, sig, &raw, NULL, SIGNAL_SET_BYTES);
+}
+#else
+#define handler_code
+#define signal_install sigaction
+#endif
+
 /* ---- the handler ----------------------------------------------------------------------------- */
 
-static void user_frame_save(struct hosted_cpu *cpu, const ucontext_t *uc)
+handler_code static void user_frame_save(struct hosted_cpu *cpu, const ucontext_t *uc)
 {
 	struct arch_user *u = cpu->user;
 	char *fp = (char *)u->frame + FRAME_FP;
@@ -106,8 +145,8 @@ static void user_frame_save(struct hosted_cpu *cpu, const ucontext_t *uc)
 	u->has_frame = 1;
 }
 
-static void user_leave(struct hosted_cpu *cpu, ucontext_t *uc, enum arch_exit_kind kind,
-		       const char *to)
+handler_code static void user_leave(struct hosted_cpu *cpu, ucontext_t *uc,
+				    enum arch_exit_kind kind, const char *to)
 {
 	greg_t *regs = uc->uc_mcontext.gregs;
 
@@ -120,7 +159,7 @@ static void user_leave(struct hosted_cpu *cpu, ucontext_t *uc, enum arch_exit_ki
 
 /* A signal that says something about the running program: keeps its context and goes back to the
  * kernel. */
-static void user_stop(struct hosted_cpu *cpu, ucontext_t *uc, enum arch_exit_kind kind)
+handler_code static void user_stop(struct hosted_cpu *cpu, ucontext_t *uc, enum arch_exit_kind kind)
 {
 	uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
 
@@ -130,14 +169,14 @@ static void user_stop(struct hosted_cpu *cpu, ucontext_t *uc, enum arch_exit_kin
 	user_leave(cpu, uc, kind, hosted_user_left);
 }
 
-static bool is_entering(const ucontext_t *uc)
+handler_code static bool is_entering(const ucontext_t *uc)
 {
 	uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
 
 	return pc >= (uintptr_t)hosted_enter_begin && pc < (uintptr_t)hosted_enter_end;
 }
 
-static void on_doorbell(int sig, siginfo_t *info, void *context)
+handler_code static void on_doorbell(int sig, siginfo_t *info, void *context)
 {
 	struct hosted_cpu *cpu = hosted_cpu_self;
 	ucontext_t *uc = context;
@@ -157,7 +196,7 @@ static void on_doorbell(int sig, siginfo_t *info, void *context)
 		user_stop(cpu, uc, ARCH_EXIT_IRQ);
 }
 
-static void on_trap(int sig, siginfo_t *info, void *context)
+handler_code static void on_trap(int sig, siginfo_t *info, void *context)
 {
 	struct hosted_cpu *cpu = hosted_cpu_self;
 	ucontext_t *uc = context;
@@ -202,11 +241,11 @@ void hosted_signals_init(void)
 	frame_bytes = FRAME_FP + max_of(least, 4096ul);
 	has_fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
 	sigaddset(&sa.sa_mask, SIGUSR1);
-	if (sigaction(SIGUSR1, &sa, NULL))
+	if (signal_install(SIGUSR1, &sa, NULL))
 		abort();
 	sa.sa_sigaction = on_trap;
 	for (unsigned i = 0; i < array_count(traps); i++)
-		if (sigaction(traps[i], &sa, &traps_before[i]))
+		if (signal_install(traps[i], &sa, &traps_before[i]))
 			abort();
 }
 
