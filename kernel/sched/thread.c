@@ -37,8 +37,9 @@ static void thread_wake_deliver(struct mail *m)
 	struct thread *t = container_of(m, struct thread, wake_mail);
 
 	/*
-	 * The node is free for the next wake. An exchange, not a store: with two wakers, the second may find `wakes` still set and
-	 * leave it at that, so what it had done before must be seen by what the thread does after this.
+	 * The node is free for the next wake. An exchange, not a store: with two wakers, the second
+	 * may find `wakes` still set and leave it at that, so what it had done before must be seen
+	 * by what the thread does after this.
 	 */
 	/* model: wake-clear */
 	atomic_exchange_explicit(&t->wakes, 0, memory_order_acq_rel);
