@@ -175,12 +175,14 @@ static bool span_next(uint64_t from, struct span *out)
 	for (unsigned i = 0; i < arch_boot.memory_count; i++) {
 		const struct arch_range *m = &arch_boot.memory[i];
 		uint64_t first = align_up(m->base, PAGE_SIZE) >> PAGE_SHIFT;
-		uint64_t end = (m->base + m->size) >> PAGE_SHIFT;
+		uint64_t end = 0;
 		bool moved = true;
 
 		first = max_of(first, from);
 		while (moved) {
 			moved = false;
+			/* anew: what ended the span before `first` moved may lie behind it now */
+			end = (m->base + m->size) >> PAGE_SHIFT;
 			for (unsigned k = 0; k < arch_boot.reserved_count; k++) {
 				const struct arch_range *r = &arch_boot.reserved[k];
 				uint64_t r_first = r->base >> PAGE_SHIFT;
