@@ -268,6 +268,15 @@ $(O)/user/%.S.o: %.S $(O)/user.flags
 $(O)/user/tests/abi/%: private extra = -iquote tests -iquote tests/abi
 $(O)/user/bench/guest/%: private extra = -iquote bench/guest
 $(O)/user/apps/%: private extra = -iquote apps
+# uartd hashes with BLAKE3's portable C, from the package that carries it, where that is installed.
+BLAKE3 := $(firstword $(wildcard /usr/share/cargo/registry/blake3-*/c))
+blake3_flags := -w -DNDEBUG -DBLAKE3_NO_SSE2 -DBLAKE3_NO_SSE41 -DBLAKE3_NO_AVX2 -DBLAKE3_NO_AVX512
+blake3_objs := $(if $(BLAKE3),$(patsubst %,$(O)/user/blake3/%.o,blake3 blake3_dispatch blake3_portable))
+$(O)/user/apps/uartd/%: private extra = -iquote apps $(if $(BLAKE3),-isystem $(BLAKE3) -DUARTD_BLAKE3)
+$(O)/apps/uartd: $(blake3_objs)
+$(O)/user/blake3/%.o: $(BLAKE3)/%.c $(O)/user.flags
+	$(call say,CC,$<)
+	$(call compile,$(UCC) $(uflags) $(common) $(blake3_flags),)
 
 # A program is one file, or one folder; abi tests and guest benchmarks share their folder's lib/.
 apps    := $(sort $(basename $(notdir $(wildcard apps/*.c))) $(notdir $(patsubst %/,%,$(dir $(wildcard apps/*/*.c)))))

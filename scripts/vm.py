@@ -73,10 +73,11 @@ class VM:
     ports   {guest port: host port}; a host port 0 is picked
     cmdline more boot arguments; extra: more words for QEMU or sluice
     prefix  words before the command, for instance a tracer
+    serial  QEMU's words for what the serial port is connected to; the console is then a virtio one
     """
 
     def __init__(self, config, machine="riscv64", build=None, disk=None, drive=None, mem="256M",
-                 ports=None, cmdline="", extra=(), prefix=(), tee=None):
+                 ports=None, cmdline="", extra=(), prefix=(), tee=None, serial=None):
         self.config = config
         self.machine = machine
         self.build = build or os.path.join("build", machine)
@@ -89,6 +90,7 @@ class VM:
         self.cmdline = (config.cmdline() + " " + cmdline).strip()
         self.extra = list(extra)
         self.prefix = list(prefix)
+        self.serial = serial
         self.tee = tee  # called with each piece of console bytes
         self.process = None
         self.changed = threading.Condition()
@@ -108,10 +110,13 @@ class VM:
             return self.prefix + words + self.extra
         words = ["qemu-system-riscv64", "-machine", "virt,aia=aplic-imsic", "-cpu", "rv64",
                  "-smp", str(self.config.smp), "-m", f"{self.mib}M", "-bios", "default",
-                 "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot",
+                 "-display", "none", "-monitor", "none", "-serial", self.serial or "stdio", "-no-reboot",
                  "-global", "virtio-mmio.force-legacy=false",
                  "-kernel", os.path.join(self.build, "kernel.elf"), "-initrd", initrd,
                  "-append", self.cmdline]
+        if self.serial:
+            words += ["-chardev", "stdio,id=con0", "-device", "virtio-serial-device",
+                      "-device", "virtconsole,chardev=con0"]
         drive = self.drive
         if drive is None and self.disk:
             name = self.disk.replace(",", ",,")

@@ -4,6 +4,7 @@
  *
  *   /dev/vda ...    block devices, byte by byte; whole blocks go between the program's frames and the
  *                   device (blkfile.c)
+ *   /dev/ttyS0 ...  serial ports that are not the console, as raw streams
  *   /dev/null, zero, random, urandom, console, counters
  *   everything else the initrd, read-only
  */

@@ -27,6 +27,7 @@ struct fs_file {
 		struct disk *disk;
 		const struct initrd_entry *entry; /* NULL: the root directory, or /dev */
 		char *text;			  /* /dev/counters: a frame, filled at open */
+		unsigned serial;		  /* index of a serial port */
 	};
 	uint32_t text_len;
 	bool sync; /* O_DSYNC: a write of a disk is on stable storage before it is done */
@@ -66,5 +67,8 @@ int disk_open(const char *name, uint32_t oflags, struct fs_file **out);
 int device_open(const char *name, uint32_t oflags, struct fs_file **out);
 void tty_init(void);
 int tty_open(const char *name, uint32_t oflags, struct fs_file **out);
+/* serialfile.c: /dev/ttyS0 and its like; -EBUSY: it is the console, or a program drives it. */
+void serials_init(void);
+int serial_open(const char *name, uint32_t oflags, struct fs_file **out);
 
 #endif

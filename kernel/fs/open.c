@@ -185,6 +185,8 @@ static int open_device(const char *name, uint32_t oflags, struct fs_file **out)
 	if (result == -ENOENT)
 		result = tty_open(name, oflags, out);
 	if (result == -ENOENT)
+		result = serial_open(name, oflags, out);
+	if (result == -ENOENT)
 		result = disk_open(name, oflags, out);
 	return result == -ENOENT && (oflags & O_CREAT) ? -EROFS : result;
 }
@@ -260,4 +262,5 @@ void fs_init(void)
 	initrd_init();
 	disks_init();
 	tty_init();
+	serials_init();
 }

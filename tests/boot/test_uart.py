@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""Does a program get every byte of the serial port, in order, and does every byte it sends come out?
+The port's other end is a socket here; the console is a virtio one. Bytes count up, in bursts longer
+than the FIFO, and one by one.
+"""
+import os
+import socket
+import tempfile
+
+import conf
+from vm import VM, VMError
+
+SECONDS = 60
+
+
+def counting(count):
+    return bytes(i & 255 for i in range(count))
+
+
+class Peer:
+    """The other end of the port."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(SECONDS)
+        self.socket.connect(path)
+
+    def receive(self, count):
+        got = b""
+        while len(got) < count:
+            piece = self.socket.recv(65536)
+            if not piece:
+                raise VMError(f"the port was closed after {len(got)} of {count} bytes")
+            got += piece
+        return got
+
+    def exchange(self, data, burst):
+        """Sends `data`, at most `burst` bytes ahead of what came back; gives what came back."""
+        got = b""
+        sent = 0
+        while len(got) < len(data):
+            while sent < len(data) and sent - len(got) < burst:
+                piece = data[sent:len(got) + burst]
+                self.socket.sendall(piece)
+                sent += len(piece)
+            got += self.receive(1)
+        return got
+
+
+def guest(run, folder, smp=2):
+    chosen = conf.choose(smp, None)
+    chosen.set("run", run)
+    chosen.set("exit", "power")
+    chosen.set("net", "off")
+    path = os.path.join(folder, "port")
+    return VM(chosen, ports={}, mem="128M", serial=f"unix:{path},server=on,wait=off"), path
+
+
+def loop(way, count, burst, smp=2):
+    """One run of uartd: what it says at its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        machine, path = guest(f"/bin/uartd {way} {count}", folder, smp)
+        with machine as vm:
+            vm.wait_for(f"uartd: {way}: ready", SECONDS)
+            data = counting(count)
+            if Peer(path).exchange(data, burst) != data:
+                raise VMError("what came back is not what was sent", vm.tail())
+            if not vm.wait_end(SECONDS):
+                raise VMError("no end", vm.tail())
+            vm.wait_for(rf"uartd: {way}: {count} bytes, 0 out of sequence, 0 lost", 1)
+            vm.wait_for(r"leaks: frames 0 ops 0", 1)
+
+
+def kernel_bursts():
+    loop("kernel", 20000, 256)
+
+
+def kernel_single():
+    loop("kernel", 300, 1)
+
+
+def kernel_one_hart():
+    loop("kernel", 5000, 64, smp=1)
+
+
+def console_is_refused():
+    """With the console on the port it is nobody else's, and the program says why."""
+    chosen = conf.choose(2, None)
+    chosen.set("run", "/bin/uartd kernel 10")
+    chosen.set("exit", "power")
+    chosen.set("net", "off")
+    with VM(chosen, ports={}, mem="128M") as vm:
+        vm.wait_for(r"uartd: /dev/ttyS0 does not open: error -16 \(it is the console\)", SECONDS)
+
+
+TESTS = {
+    "bursts through the kernel's driver": kernel_bursts,
+    "single bytes through the kernel's driver": kernel_single,
+    "one hart in both roles": kernel_one_hart,
+    "the console is not given away": console_is_refused,
+}
+
+
+def main():
+    for name, test in TESTS.items():
+        try:
+            test()
+            print(f"ok {name}")
+        except (VMError, OSError) as error:
+            print(f"FAIL {name}: {error}")
+            for line in getattr(error, "tail", "").splitlines()[-8:]:
+                print("# " + line)
+
+
+if __name__ == "__main__":
+    main()
