@@ -54,6 +54,7 @@ help:
 	@echo '  make coverage   lines of kernel/ that unit, sim and the hosted abi tests reach, per folder'
 	@echo '  make tsan       the threaded unit tests and an echo load under ThreadSanitizer'
 	@echo '  make bench      measure afresh into build/bench.csv'
+	@echo '  make peer       fetch and build what the comparison with Linux runs; SRC=folder as below'
 	@echo '  make trace      record a short run into build/trace.json, for Perfetto; SMP= MAP= MACHINE='
 	@echo '  make check      format, layers, analyzer, stack report'
 	@echo '  make format     bring long lines of C within 100 columns'
@@ -409,6 +410,21 @@ $(bench_hosts): build/bench/%: bench/host/%.c $(wildcard bench/host/*.h)
 $(bench_plugins): build/bench/%.so: bench/plugin/%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(host_cc) $(bench_flags) -fPIC -fvisibility=hidden -shared $< -o $@
+
+# The peer's own programs (bench/peer): ordinary Linux ones, all of a folder's .c one each.
+PEER_CC        := riscv64-linux-gnu-gcc
+peer_programs  := $(patsubst bench/peer/guest/%.c,build/peer/%,$(wildcard bench/peer/guest/*.c))
+
+$(peer_programs): build/peer/%: bench/peer/guest/%.c $(wildcard bench/peer/guest/*.h)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(PEER_CC) $(bench_flags) -iquote . -static $< -o $@
+
+.PHONY: peer peer-programs
+peer-programs: $(peer_programs)
+peer:
+	$(Q)scripts/packages.sh bench peer
+	$(Q)bench/peer/packages.py --deps $(DEPS) $(if $(SRC),--from $(SRC))
+	$(Q)$(again) peer-programs
 
 .PHONY: bench bench-programs
 bench-programs: $(bench_hosts) $(bench_plugins)

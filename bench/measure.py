@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.join(TOP, "scripts"))
 
 import conf  # noqa: E402  (scripts/)
 import vm  # noqa: E402
+from peer import linux  # noqa: E402
 
 BUILD = os.path.join("build", "bench")
 KERNEL = os.path.join("build", "riscv64", "kernel.elf")
@@ -73,19 +74,21 @@ class Totals:
 
 
 class Plugin:
-    """The plugin's side of one guest: QEMU's words for it, its totals, the log of its marks."""
+    """The plugin's side of one guest: QEMU's words for it, its totals, the log of its marks.
+    vector: the address of the kernel's trap vector, or None when that is not known."""
 
-    def __init__(self, profile=None):
+    def __init__(self, vector=None, profile=None):
         self.folder = tempfile.mkdtemp(prefix="sluice-bench-")
         self.socket = os.path.join(self.folder, "ctl")
         self.log = os.path.join(self.folder, "log")
-        self.profile = profile
+        self.vector, self.profile = vector, profile
         self.stream = None
 
     def words(self):
         plugin = os.path.join(BUILD, "count.so")
-        return ["-plugin", f"{plugin},ctl={self.socket},log={self.log},"
-                           f"strap={symbol('trap_entry'):#x}" + (f",profile={self.profile}" if self.profile else "")]
+        return ["-plugin", f"{plugin},ctl={self.socket},log={self.log}" +
+                (f",strap={self.vector:#x}" if self.vector else "") +
+                (f",profile={self.profile}" if self.profile else "")]
 
     def ask(self, question):
         if self.stream is None:
@@ -252,16 +255,27 @@ class Bench:
                 config.set("exit", "power")
             config.set("net", "off")
         config.check()
-        counter = Plugin(profile) if plugin or profile else None
-        words = list(extra)
-        if icount:
-            words += ["-icount", "shift=0,sleep=off"]
-        if counter:
-            words += counter.words()
-        self.configs[config.name] = config.cmdline()
-        guest = vm.VM(config, machine, disk=None if run else self.disk(), extra=words, prefix=prefix,
-                      ports={} if run else None)
+        counter = Plugin(symbol("trap_entry"), profile) if plugin or profile else None
+        with self.running(vm.VM(config, machine, disk=None if run else self.disk(), prefix=prefix,
+                                extra=list(extra), ports={} if run else None), counter, icount) as guest:
+            yield guest
+
+    @contextlib.contextmanager
+    def peer(self, script, plugin=False, icount=False, disk=False, extra=(), **options):
+        """A started guest of the peer (bench/peer/linux.py: script and options); guest.plugin as
+        above. `disk`: with a fresh disk image of the same size."""
+        with self.running(linux.Guest(script, disk=self.disk() if disk else None, extra=list(extra),
+                                      **options), Plugin() if plugin else None, icount) as guest:
+            yield guest
+
+    @contextlib.contextmanager
+    def running(self, guest, counter, icount):
         guest.plugin = counter
+        if icount:
+            guest.extra += ["-icount", "shift=0,sleep=off"]
+        if counter:
+            guest.extra += counter.words()
+        self.configs[guest.config.name] = guest.config.cmdline()
         try:
             with guest:
                 yield guest
@@ -293,6 +307,12 @@ class Bench:
     def results(self, limit=120, **options):
         """Runs a guest to its end; gives its `bench:` lines, and the plugin's windows."""
         with self.guest(**options) as guest:
+            found = self.finish(guest, limit)
+            return found, guest.plugin.windows() if guest.plugin else []
+
+    def peer_results(self, script, limit=120, **options):
+        """The same of the peer, whose script runs to its end."""
+        with self.peer(script, **options) as guest:
             found = self.finish(guest, limit)
             return found, guest.plugin.windows() if guest.plugin else []
 

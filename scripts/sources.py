@@ -123,8 +123,9 @@ def is_own_signature(signed_by):
                                 for word in signed_by.replace(",", " ").split())
 
 
-def own_entries():
-    """The distribution's own places, as deb822 text that asks for source packages."""
+def own_entries(kind="deb-src", release=None):
+    """The distribution's own places, as deb822 text that asks for packages of `kind`: of this
+    machine's release, or of the one named (bench/peer)."""
     name = codename()
     listed = []
     main = "/etc/apt/sources.list"
@@ -143,7 +144,9 @@ def own_entries():
             continue
         if not is_own_signature(options.get("signed-by", "")):
             continue
-        lines = ["Types: deb-src", "URIs: " + " ".join(uris), "Suites: " + " ".join(suites),
+        if release:
+            suites = [release + s.rstrip("/").removeprefix(name).removeprefix("stable") for s in suites]
+        lines = ["Types: " + kind, "URIs: " + " ".join(uris), "Suites: " + " ".join(suites),
                  "Components: main", "Signed-By: " + KEYRING]
         lines += [f"{key}: {options[key]}" for key in sorted(KEPT_OPTIONS & set(options))]
         paragraphs.append("\n".join(lines) + "\n")
@@ -154,32 +157,43 @@ def own_entries():
 
 
 class PrivateApt:
-    def __init__(self, deps):
-        self.folder = os.path.join(deps, "apt")
+    """apt-get with a list, a state and a cache of its own below `folder`; `options`: more -o words."""
+
+    def __init__(self, folder, entries, options=()):
+        self.folder = folder
         for part in ("lists/partial", "cache/archives/partial", "parts"):
             os.makedirs(os.path.join(self.folder, part), exist_ok=True)
         with open(os.path.join(self.folder, "places.sources"), "w", encoding="utf-8") as places:
-            places.write(own_entries())
-        self.options = []
+            places.write(entries)
+        self.options = [word for option in options for word in ("-o", option)]
         for key, value in (("Dir::Etc::sourcelist", "places.sources"),
                            ("Dir::Etc::sourceparts", "parts"),
                            ("Dir::State::lists", "lists"), ("Dir::Cache", "cache")):
             self.options += ["-o", f"{key}={os.path.join(self.folder, value)}"]
         if os.geteuid() == 0:  # the unprivileged fetcher may not enter a clone below /root
             self.options += ["-o", "APT::Sandbox::User=root"]
-        self.updated = False
 
     def run(self, *words, cwd=None):
         return subprocess.run(["apt-get", "-q", *self.options, *words], cwd=cwd, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
 
+    def update(self, index):
+        """Renews the lists; `index`: how the file names of those that are needed look."""
+        answer = self.run("update")
+        if not glob.glob(os.path.join(self.folder, "lists", index)):
+            fail("the distribution's list of packages could not be read (is the network there?); "
+                 "apt said: " + last_error(answer.stdout))
+
+
+class SourceApt(PrivateApt):
+    def __init__(self, deps):
+        super().__init__(os.path.join(deps, "apt"), own_entries())
+        self.updated = False
+
     def fetch(self, pin, folder):
         if not self.updated:
             print("sources: reading the distribution's list of source packages", flush=True)
-            answer = self.run("update")
-            if not glob.glob(os.path.join(self.folder, "lists", "*_Sources*")):
-                fail("the distribution's list of source packages could not be read (is the network "
-                     "there?); apt said: " + last_error(answer.stdout))
+            self.update("*_Sources*")
             self.updated = True
         print(f"sources: fetching {pin.package} {pin.version}", flush=True)
         answer = self.run("source", "--download-only", "--only-source", pin.package, cwd=folder)
@@ -296,7 +310,7 @@ def main():
 
     def apt():
         if not private:
-            private.append(PrivateApt(os.path.abspath(args.deps)))
+            private.append(SourceApt(os.path.abspath(args.deps)))
         return private[0]
 
     with open(os.path.join(args.deps, ".lock"), "w", encoding="utf-8") as lock:

@@ -76,6 +76,9 @@ class VM:
     serial  QEMU's words for what the serial port is connected to; the console is then a virtio one
     """
 
+    panic = PANIC
+    board = "virt,aia=aplic-imsic"
+
     def __init__(self, config, machine="riscv64", build=None, disk=None, drive=None, mem="256M",
                  ports=None, cmdline="", extra=(), prefix=(), tee=None, serial=None):
         self.config = config
@@ -98,8 +101,12 @@ class VM:
         self.ended = False
         self.reader = None
 
+    def images(self):
+        """Kernel and initial archive of an emulated guest."""
+        return os.path.join(self.build, "kernel.elf"), os.path.join(self.build, "initrd.cpio")
+
     def command(self):
-        initrd = os.path.join(self.build, "initrd.cpio")
+        kernel, initrd = self.images()
         if self.machine == "hosted":
             words = [os.path.join(self.build, "sluice"), "-smp", str(self.config.smp),
                      "-m", str(self.mib), "-initrd", initrd, "-append", self.cmdline]
@@ -108,11 +115,11 @@ class VM:
             for guest, host in self.ports.items():
                 words += ["-hostfwd", f"{host}:{guest}"]
             return self.prefix + words + self.extra
-        words = ["qemu-system-riscv64", "-machine", "virt,aia=aplic-imsic", "-cpu", "rv64",
+        words = ["qemu-system-riscv64", "-machine", self.board, "-cpu", "rv64",
                  "-smp", str(self.config.smp), "-m", f"{self.mib}M", "-bios", "default",
                  "-display", "none", "-monitor", "none", "-serial", self.serial or "stdio", "-no-reboot",
                  "-global", "virtio-mmio.force-legacy=false",
-                 "-kernel", os.path.join(self.build, "kernel.elf"), "-initrd", initrd,
+                 "-kernel", kernel, "-initrd", initrd,
                  "-append", self.cmdline]
         if self.serial:
             words += ["-chardev", "stdio,id=con0", "-device", "virtio-serial-device",
@@ -179,7 +186,7 @@ class VM:
                 match = wanted.search(text, start)
                 if match:
                     return match
-                panic = PANIC.search(text, start)
+                panic = self.panic.search(text, start)
                 if not self.ended and not panic:
                     left = end - time.monotonic()
                     if left > 0:
@@ -217,7 +224,7 @@ class VM:
                 raise VMError(f"the guest did not end within {timeout} s of Ctrl-X and was killed.",
                               tail)
         self.reader.join(5)
-        panic = PANIC.search(self.console)
+        panic = self.panic.search(self.console)
         if panic:
             raise VMError("the kernel stopped: " + " ".join(panic[0].split()), self.tail())
         if self.process.returncode:
