@@ -118,6 +118,21 @@ int fd_close(struct process *p, int fd)
 	return 0;
 }
 
+int fd_replace(struct process *p, struct file *f, int fd, bool cloexec)
+{
+	struct file *old;
+
+	if ((unsigned)fd >= PROCESS_FDS_MAX)
+		return -EBADF;
+	file_handle_add(f);
+	/* Release: pairs with fd_get. */
+	old = atomic_exchange_explicit(&p->fds[fd], f, memory_order_acq_rel);
+	cloexec_put(p, fd, cloexec);
+	if (old)
+		file_handle_drop(old);
+	return fd;
+}
+
 int fd_dup(struct process *p, int fd, int from)
 {
 	struct file *f = fd_get(p, fd);

@@ -167,6 +167,8 @@ must_use int fd_install(struct process *p, struct file *f, int from, bool cloexe
 /* Closes; 0 or -EBADF. Home core. */
 int fd_close(struct process *p, int fd);
 must_use int fd_dup(struct process *p, int fd, int from);
+/* Installs at exactly `fd`, closing what was there. `fd`, or -EBADF (out of range). Home core. */
+must_use int fd_replace(struct process *p, struct file *f, int fd, bool cloexec);
 /* The close-on-exec mark. 0/1 or -EBADF; 0 or -EBADF. Home core. */
 int fd_cloexec_get(struct process *p, int fd);
 int fd_cloexec_set(struct process *p, int fd, bool on);

@@ -235,6 +235,7 @@ void ring_accept_careful(struct core *c, struct ring *r, const struct io_uring_s
 	const struct op_row *row = op_table[sqe->opcode];
 	struct op *op = c->hand;
 	bool linked = r->chain_head || (sqe->flags & LINK_FLAGS);
+	struct io_uring_sqe other;
 	int err;
 
 	c->hand = NULL;
@@ -246,11 +247,12 @@ void ring_accept_careful(struct core *c, struct ring *r, const struct io_uring_s
 	op->extra = 0;
 	op->word = op_word(OP_HELD, sqe->opcode, sqe->flags, c->index, c->index);
 	trace_hot(TRACE_TAKE, sqe->opcode | r->id << 8, (uintptr_t)op, sqe->user_data);
-	op->res = sqe->fd;
 	if (r->slow & RING_SLOW_DEAD)
 		err = -ECANCELED;
 	else
 		err = ring_check_allowed(r, sqe);
+	if (!err && row == &row_syscall)
+		op->row = row = sys_translate(row, &sqe, &other, &err);
 	if (!err)
 		err = ring_check(op, row, sqe);
 	if (!err && row == &row_link_timeout &&

@@ -137,6 +137,12 @@ must_use static inline int ring_check(struct op *op, const struct op_row *row,
 	}
 	return row->check(op, sqe);
 }
+/* A SYSCALL whose number is another opcode's work: *sqe names the entry that asks for it from now
+ * on, made in `room`, and the answer is that opcode's row; else `row` as it was. The call's error,
+ * if its arguments already are one, through *err. */
+must_use const struct op_row *sys_translate(const struct op_row *row,
+					    const struct io_uring_sqe **sqe,
+					    struct io_uring_sqe *room, int *err);
 /* Resolves op->file from the descriptor kept in op->res. 0 or -EBADF. */
 must_use int ring_resolve_file(struct ring *r, struct op *op);
 /* The core `op` must run on. */

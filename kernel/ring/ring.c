@@ -404,23 +404,29 @@ static inline void hand_fill(struct op *op, const struct op_row *row,
 	op->user_data = sqe->user_data;
 }
 
-/* The middle of the quick path for entries with special needs. Returns true if it is to be stepped
- * here. */
-static bool hand_special(struct core *c, struct ring *r, struct op *op, const struct op_row *row,
-			 const struct io_uring_sqe *sqe)
+/* The middle of the quick path for entries with special needs. Returns the row whose step comes
+ * next; NULL if that is not here and now. */
+static const struct op_row *hand_special(struct core *c, struct ring *r, struct op *op,
+					 const struct op_row *row, const struct io_uring_sqe *sqe)
 {
-	int err;
+	struct io_uring_sqe other;
+	int err = 0;
 
-	hand_fill(op, row, sqe);
+	op->user_data = sqe->user_data;
 	if (row->raw ? sqe->flags & IOSQE_FIXED_FILE : sqe->personality)
 		err = -EINVAL;
-	else
+	else if (row->raw)
+		row = sys_translate(row, &sqe, &other, &err);
+	op->row = row;
+	if (likely(!err))
 		err = row->check(op, sqe);
 	if (unlikely(err)) {
 		hand_refuse(c, r, op, err);
-		return false;
+		return NULL;
 	}
-	return !(row->needs_file | row->place) || hand_place(c, r, op, sqe->fd);
+	if (!(row->needs_file | row->place) || hand_place(c, r, op, sqe->fd))
+		return row;
+	return NULL;
 }
 
 /* The hand's first step, which the executor does not see. */
@@ -457,7 +463,8 @@ static inline __attribute__((always_inline)) bool hand_accept(struct core *c, st
 	}
 	special = row->special | (uint64_t)sqe->personality;
 	if (special) {
-		if (!hand_special(c, r, op, row, sqe))
+		row = hand_special(c, r, op, row, sqe);
+		if (!row)
 			return false;
 	} else {
 		err = row->check(op, sqe);

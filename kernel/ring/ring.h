@@ -206,11 +206,14 @@ struct sys_args {
 };
 /* A system call by number. `check`-free: arguments are values; user memory through
  * user_read/user_write. Returns a verdict like a step; result in op->res, or op_finish64(op, value)
- * for results past 32 bits. */
+ * for results past 32 bits. A call that has an opcode of its own has only `translate`: it fills the
+ * zeroed entry that asks for the same (0, or the call's error), and that opcode's row does the
+ * work. */
 struct sys_row {
 	const char *name;
 	enum step (*step)(struct op *op, const struct sys_args *args);
 	int (*cancel)(struct op *op);
+	int (*translate)(const struct sys_args *args, struct io_uring_sqe *sqe);
 };
 extern const struct sys_row *const sys_table[512];
 

@@ -124,6 +124,8 @@ static int rw_begin(struct op *op, struct rw_op *rw)
 		rw->t.off = atomic_load_explicit(&f->pos, memory_order_relaxed);
 	else if (rw->t.off > INT64_MAX)
 		return -EINVAL;
+	else if (op->opcode == IORING_OP_SYSCALL && !(flags & FILE_SEEKABLE))
+		return -ESPIPE; /* pread64 minds; an entry's offset is ignored, as on Linux */
 	if (rw->form == RW_SELECT)
 		return op_buf_select(op, rw->index, &rw->addr, &rw->left, &op->cqe_flags);
 	return 0;

@@ -6,7 +6,8 @@
  *
  * The number's row does the work; this file finds it and refuses the rest: an unknown number is
  * -ENOSYS, a personality or a bit of ioprio -EINVAL. Calls that change the process run on its home
- * core, as all of them do.
+ * core. A number that is an opcode's work too is turned into that opcode's entry before it is
+ * checked, and never gets here: there is no second implementation.
  */
 #include "ring/sys.h"
 
@@ -17,6 +18,22 @@
 /* ---- the numbers */
 
 const struct sys_row *const sys_table[512] = {
+	[SYS_dup] = &sys_dup,
+	[SYS_dup3] = &sys_dup3,
+	[SYS_fcntl] = &sys_fcntl,
+	[SYS_fallocate] = &sys_fallocate,
+	[SYS_openat] = &sys_openat,
+	[SYS_close] = &sys_close,
+	[SYS_lseek] = &sys_lseek,
+	[SYS_read] = &sys_read,
+	[SYS_write] = &sys_write,
+	[SYS_readv] = &sys_readv,
+	[SYS_writev] = &sys_writev,
+	[SYS_pread64] = &sys_pread64,
+	[SYS_pwrite64] = &sys_pwrite64,
+	[SYS_fsync] = &sys_fsync,
+	[SYS_fdatasync] = &sys_fdatasync,
+	[SYS_statx] = &sys_statx,
 	[SYS_mmap] = &sys_mmap,
 	[SYS_munmap] = &sys_munmap,
 	[SYS_mprotect] = &sys_mprotect,
@@ -48,6 +65,27 @@ const struct sys_row *const sys_table[512] = {
 static const char *const sys_state_names[] = { "act", "wait" };
 
 /* ---- check */
+
+const struct op_row *sys_translate(const struct op_row *row, const struct io_uring_sqe **sqe,
+				   struct io_uring_sqe *room, int *err)
+{
+	const struct sluice_syscall_sqe *call = (const struct sluice_syscall_sqe *)*sqe;
+	const struct sys_row *sys = call->nr < array_count(sys_table) ? sys_table[call->nr] : NULL;
+	struct sys_args args = { { call->a0, call->a1, call->a2, call->a3, call->a4, call->a5 } };
+
+	if (!sys || !sys->translate)
+		return row;
+	if (call->ioprio || call->personality ||
+	    (call->flags & (IOSQE_BUFFER_SELECT | IOSQE_FIXED_FILE))) {
+		*err = -EINVAL;
+		return row;
+	}
+	memset(room, 0, sizeof(*room));
+	room->flags = call->flags;
+	*err = sys->translate(&args, room);
+	*sqe = room;
+	return *err ? row : op_table[room->opcode];
+}
 
 static int sys_check(struct op *op, const struct io_uring_sqe *sqe)
 {

@@ -65,6 +65,19 @@ static void lowest(void **state)
 	assert_int_equal(fd_dup(p, 99, 0), -EBADF);
 }
 
+static void replaced(void **state)
+{
+	(void)state;
+	assert_int_equal(fd_install(p, &files[0], 0, false), 0);
+	assert_int_equal(fd_replace(p, &files[1], 0, true), 0);
+	assert_int_equal(closed, 1);
+	assert_int_equal(fd_cloexec_get(p, 0), 1);
+	assert_int_equal(fd_replace(p, &files[2], 9, false), 9);
+	assert_int_equal(fd_install(p, &files[3], 0, false), 1);
+	assert_int_equal(fd_replace(p, &files[3], PROCESS_FDS_MAX, false), -EBADF);
+	assert_int_equal(fd_replace(p, &files[3], -1, false), -EBADF);
+}
+
 static void bad_numbers(void **state)
 {
 	const int bad[] = { -1, -100, INT32_MIN, PROCESS_FDS_MAX, INT32_MAX, 17 };
@@ -160,7 +173,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		fd_test(lowest), fd_test(bad_numbers),         fd_test(last_handle),
-		fd_test(full),   fd_test(looked_up_elsewhere),
+		fd_test(full),   fd_test(looked_up_elsewhere), fd_test(replaced),
 	};
 
 	unit_kernel(64, 2, "");
