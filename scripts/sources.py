@@ -123,9 +123,10 @@ def is_own_signature(signed_by):
                                 for word in signed_by.replace(",", " ").split())
 
 
-def own_entries(kind="deb-src", release=None):
+def own_entries(kind="deb-src", release=None, also=None):
     """The distribution's own places, as deb822 text that asks for packages of `kind`: of this
-    machine's release, or of the one named (bench/peer)."""
+    machine's release, or of the one named (bench/peer); with the suite RELEASE-also, if one is named
+    (newqemu.py)."""
     name = codename()
     listed = []
     main = "/etc/apt/sources.list"
@@ -144,6 +145,8 @@ def own_entries(kind="deb-src", release=None):
             continue
         if not is_own_signature(options.get("signed-by", "")):
             continue
+        if also and name in suites:
+            suites.append(f"{name}-{also}")
         if release:
             suites = [release + s.rstrip("/").removeprefix(name).removeprefix("stable") for s in suites]
         lines = ["Types: " + kind, "URIs: " + " ".join(uris), "Suites: " + " ".join(suites),

@@ -16,6 +16,7 @@ import subprocess
 import threading
 import time
 
+QEMU = ["qemu-system-riscv64"]  # the words that start it; a test may put another one's here
 QUIT = b"\x18"  # Ctrl-X: the kernel stops the programs, prints its counters and powers off
 PANIC = re.compile(r"^PANIC core.*(?:\n.*)?", re.M)  # kernel/base/panic.c
 
@@ -115,7 +116,7 @@ class VM:
             for guest, host in self.ports.items():
                 words += ["-hostfwd", f"{host}:{guest}"]
             return self.prefix + words + self.extra
-        words = ["qemu-system-riscv64", "-machine", self.board, "-cpu", "rv64",
+        words = [*QEMU, "-machine", self.board, "-cpu", "rv64",
                  "-smp", str(self.config.smp), "-m", f"{self.mib}M", "-bios", "default",
                  "-display", "none", "-monitor", "none", "-serial", self.serial or "stdio", "-no-reboot",
                  "-global", "virtio-mmio.force-legacy=false",

@@ -104,12 +104,14 @@ def crowd(vm):
     netcat_line(vm)
 
 
+TESTS = {
+    "nc": netcat,
+    "half-close": half_close,
+    "resets": resets,
+    "a slow reader": slow_reader,
+    "200 at once": crowd,
+    "nc again": netcat,
+}
+
 if __name__ == "__main__":
-    servers.run({
-        "nc": netcat,
-        "half-close": half_close,
-        "resets": resets,
-        "a slow reader": slow_reader,
-        "200 at once": crowd,
-        "nc again": netcat,
-    }, disk=servers.scratch("echo.img", size=1 << 20))
+    servers.run(TESTS, disk=servers.scratch("echo.img", size=1 << 20))
