@@ -180,6 +180,8 @@ static inline int async_open(const char *path, int flags)
 /* Always. Operations of other coroutines that still wait on fd end with -ECANCELED. */
 int async_close(int fd);
 int async_statx(int dir, const char *path, int flags, unsigned mask, struct statx *out);
+/* fds[0] reads what fds[1] writes. flags: O_CLOEXEC, O_NONBLOCK. */
+int async_pipe(int fds[2], int flags);
 /* Poll bits of which at least one is or becomes true (uapi/socket.h: POLLIN, ...). */
 int async_poll(int fd, uint32_t events);
 

@@ -8,6 +8,7 @@
 
 #include "base/panic.h"
 #include "fs/internal.h"
+#include "fs/pipe.h"
 #include "mm/frames.h"
 
 /* any core, atomic: a set bit is a file in use; set pairs with fs_file_release */
@@ -263,4 +264,5 @@ void fs_init(void)
 	disks_init();
 	tty_init();
 	serials_init();
+	pipes_init();
 }

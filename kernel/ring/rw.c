@@ -8,6 +8,8 @@
  * progress wins over a late error. A short piece ends the transfer, as on Linux. Cancelled between
  * or inside pieces: what was moved, or -ECANCELED.
  */
+#include "fs/pipe.h"
+#include "mm/frames.h"
 #include "ring/ring.h"
 #include "uapi/errno.h"
 #include "uapi/fs.h"
@@ -154,6 +156,56 @@ static int rw_next_vec(struct op *op, struct rw_op *rw)
 	return 0;
 }
 
+static bool rw_is_atomic(const struct op *op, const struct rw_op *rw)
+{
+	return rw->t.write && (atomic_load_explicit(&op->file->flags, memory_order_relaxed) &
+			       FILE_ATOMIC);
+}
+
+/*
+ * A short vectored write to a FILE_ATOMIC file goes as one piece, gathered into a frame that the
+ * pin holds. 1: it lies there; 0: it is too long for that; -errno.
+ */
+static int rw_gather(struct op *op, struct rw_op *rw)
+{
+	uint32_t total = 0, off = 0, count = rw->vec_left;
+	uaddr_t at = op->extra;
+	struct iovec iov;
+	paddr_t frame;
+	int err = 0;
+
+	for (uint32_t i = 0; i < count && total <= PIPE_BUF; i++) {
+		err = user_read(op_aspace(op), at + i * sizeof(iov), &iov, sizeof(iov));
+		if (err)
+			return err;
+		total += (uint32_t)min_of((uint64_t)iov.iov_len, (uint64_t)PIPE_BUF + 1);
+	}
+	if (!total || total > PIPE_BUF)
+		return 0;
+	frame = frame_alloc(0);
+	if (!frame)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count && !err; i++) {
+		err = user_read(op_aspace(op), at + i * sizeof(iov), &iov, sizeof(iov));
+		if (!err && iov.iov_len > total - off)
+			err = -EFAULT; /* another length than a moment ago */
+		if (!err)
+			err = user_read(op_aspace(op), (uaddr_t)(uintptr_t)iov.iov_base,
+					(char *)arch_direct(frame) + off, iov.iov_len);
+		off += err ? 0 : (uint32_t)iov.iov_len;
+	}
+	if (err) {
+		frame_put(frame);
+		return err;
+	}
+	rw->vec_left = 0;
+	rw->left = off;
+	rw->t.pin = (struct pin){ .len = off,
+				  .pages = 1,
+				  .frame = { (uint32_t)(frame >> PAGE_SHIFT) } };
+	return 1;
+}
+
 static enum step rw_end(struct op *op, struct rw_op *rw, int32_t res)
 {
 	bool is_short = res >= 0 && (rw->left || rw->vec_left);
@@ -217,6 +269,10 @@ static enum step rw_act(struct op *op, struct rw_op *rw)
 	rw->t.off += (uint32_t)moved;
 	if ((uint32_t)moved < piece || (!rw->left && !rw->vec_left))
 		return rw_end(op, rw, rw->done);
+	/* a read of a stream does not wait for more than there is */
+	if (!rw->t.write &&
+	    (atomic_load_explicit(&op->file->flags, memory_order_relaxed) & FILE_STREAM))
+		rw->t.nonblock = 1;
 	return op_goto(op, RW_PIN);
 }
 
@@ -233,8 +289,12 @@ static enum step rw_step(struct op *op)
 
 			if (unlikely(err))
 				return op_finish(op, err);
-			if (rw->form == RW_VECTOR)
+			if (rw->form == RW_VECTOR) {
 				op->extra = rw->addr;
+				err = rw_is_atomic(op, rw) ? rw_gather(op, rw) : 0;
+				if (err)
+					return err < 0 ? op_finish(op, err) : op_goto(op, RW_ACT);
+			}
 		}
 		return rw_pin(op, rw);
 	case RW_ACT:

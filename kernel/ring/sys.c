@@ -24,6 +24,7 @@ const struct sys_row *const sys_table[512] = {
 	[SYS_fallocate] = &sys_fallocate,
 	[SYS_openat] = &sys_openat,
 	[SYS_close] = &sys_close,
+	[SYS_pipe2] = &sys_pipe2,
 	[SYS_lseek] = &sys_lseek,
 	[SYS_read] = &sys_read,
 	[SYS_write] = &sys_write,

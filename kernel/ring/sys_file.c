@@ -4,6 +4,7 @@
  * Those that have an opcode are that opcode's entry (translate); what is left works on the
  * descriptor table and the file's position: dup, dup3, fcntl, lseek. Home core; none parks.
  */
+#include "fs/pipe.h"
 #include "ring/internal.h"
 #include "ring/sys.h"
 #include "uapi/fs.h"
@@ -108,7 +109,16 @@ static int statx_translate(const struct sys_args *args, struct io_uring_sqe *sqe
 	return 0;
 }
 
-#define SYS_AS(call) const struct sys_row sys_##call = { .name = #call, .translate = call##_translate }
+static int pipe2_translate(const struct sys_args *args, struct io_uring_sqe *sqe)
+{
+	sqe->opcode = IORING_OP_PIPE;
+	sqe->addr = args->a[0];
+	sqe->pipe_flags = (uint32_t)args->a[1];
+	return 0;
+}
+
+#define SYS_AS(call)                                                                               \
+	const struct sys_row sys_##call = { .name = #call, .translate = call##_translate }
 
 SYS_AS(read);
 SYS_AS(write);
@@ -122,6 +132,7 @@ SYS_AS(fallocate);
 SYS_AS(openat);
 SYS_AS(close);
 SYS_AS(statx);
+SYS_AS(pipe2);
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
@@ -188,6 +199,12 @@ static int fcntl_on_file(struct file *f, uint64_t cmd, uint64_t arg)
 		return fcntl_flags(f);
 	case F_SETFL:
 		return fcntl_set_flags(f, (uint32_t)arg);
+	case F_GETPIPE_SZ:
+		return pipe_is(f) ? (int)PIPE_BYTES : -EBADF;
+	case F_SETPIPE_SZ: /* one size: asking for less gets more, as on Linux */
+		if (!pipe_is(f))
+			return -EBADF;
+		return arg <= PIPE_BYTES ? (int)PIPE_BYTES : -EPERM;
 	}
 	return -EINVAL;
 }

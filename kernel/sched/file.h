@@ -24,6 +24,7 @@ struct statx;
 #define FILE_SEEKABLE 4u /* offsets mean something; -1 is the file position */
 #define FILE_STREAM 8u
 #define FILE_NONBLOCK 16u /* O_NONBLOCK: an op that would park answers -EAGAIN */
+#define FILE_ATOMIC 32u	  /* a write of at most PIPE_BUF bytes comes in one piece, vectored too */
 
 struct file;
 

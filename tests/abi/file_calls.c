@@ -18,7 +18,8 @@ static int64_t trap_call(uint32_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uin
 	return async_door(ring_native.door, nr, a0, a1, a2, a3, a4, 0);
 }
 
-static int64_t (*call)(uint32_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
+static int64_t (*call)(uint32_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
+		       uint64_t a4);
 
 static uint64_t at(const void *p)
 {
