@@ -54,6 +54,7 @@ help:
 	@echo '  make coverage   lines of kernel/ that unit, sim and the hosted abi tests reach, per folder'
 	@echo '  make tsan       the threaded unit tests and an echo load under ThreadSanitizer'
 	@echo '  make bench      measure afresh into build/bench.csv'
+	@echo '  make compare    measure beside Linux into build/report/index.html; QUICK=1, ONLY=sections'
 	@echo '  make peer       fetch and build what the comparison with Linux runs; SRC=folder as below'
 	@echo '  make trace      record a short run into build/trace.json, for Perfetto; SMP= MAP= MACHINE='
 	@echo '  make check      format, layers, analyzer, stack report'
@@ -415,7 +416,13 @@ $(bench_plugins): build/bench/%.so: bench/plugin/%.c
 PEER_CC        := riscv64-linux-gnu-gcc
 peer_programs  := $(patsubst bench/peer/guest/%.c,build/peer/%,$(wildcard bench/peer/guest/*.c))
 
-$(peer_programs): build/peer/%: bench/peer/guest/%.c $(wildcard bench/peer/guest/*.h)
+peer_headers   := $(wildcard bench/*.h bench/host/*.h bench/peer/guest/*.h)
+peer_here      := $(peer_programs:build/peer/%=build/bench/linux_%)
+
+$(peer_here): build/bench/linux_%: bench/peer/guest/%.c $(peer_headers)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(host_cc) $(bench_flags) -iquote . $< -o $@
+$(peer_programs): build/peer/%: bench/peer/guest/%.c $(peer_headers)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(PEER_CC) $(bench_flags) -iquote . -static $< -o $@
 
@@ -427,7 +434,7 @@ peer:
 	$(Q)$(again) peer-programs
 
 .PHONY: bench bench-programs
-bench-programs: $(bench_hosts) $(bench_plugins)
+bench-programs: $(bench_hosts) $(bench_plugins) $(peer_here)
 bench:
 	$(Q)scripts/packages.sh bench
 	$(Q)$(again) MACHINE=riscv64 SAN= all
@@ -435,6 +442,17 @@ bench:
 	$(Q)$(again) bench-programs
 	$(Q)rm -f build/bench.csv
 	$(Q)bench/run
+
+# bench/compare: without the peer (no network, and it was never fetched) the rows that need none.
+.PHONY: compare
+compare:
+	$(Q)scripts/packages.sh bench compare
+	$(Q)$(again) MACHINE=riscv64 SAN= all
+	$(Q)$(again) MACHINE=hosted SAN= all
+	$(Q)$(again) bench-programs
+	$(Q)if $(MAKE) peer; then bench/compare/run $(if $(QUICK),--quick) $(ONLY); else \
+		echo 'compare: without Linux on the same machine'; \
+		bench/compare/run --no-peer $(if $(QUICK),--quick) $(ONLY); fi
 
 # docs/trace.md
 .PHONY: trace

@@ -220,9 +220,11 @@ class Bench:
         self.figures = []
         self.started = time.monotonic()
         self.configs = {}
+        self.quiet = False
 
     def say(self, text):
-        print(f"  [{time.monotonic() - self.started:4.0f} s] {text}", flush=True)
+        if not self.quiet:
+            print(f"  [{time.monotonic() - self.started:4.0f} s] {text}", flush=True)
 
     def figure(self, *row, **more):
         row = Figure(*row, **more)
@@ -242,10 +244,10 @@ class Bench:
 
     @contextlib.contextmanager
     def guest(self, smp=None, run=None, plugin=False, icount=False, profile=None, machine="riscv64",
-              stay=False, prefix=(), extra=(), **values):
+              stay=False, disk=False, prefix=(), extra=(), **values):
         """A started guest with the map of configs/ for `smp` harts; `run` replaces its programs, and
-        then it powers off when these ended, unless it is to stay. guest.plugin is the counter, when
-        there is one."""
+        then it powers off when these ended, unless it is to stay, and has a disk only if that is
+        said. guest.plugin is the counter, when there is one."""
         config = conf.choose(smp)
         for key, value in values.items():
             config.set(key, str(value))
@@ -256,7 +258,7 @@ class Bench:
             config.set("net", "off")
         config.check()
         counter = Plugin(symbol("trap_entry"), profile) if plugin or profile else None
-        with self.running(vm.VM(config, machine, disk=None if run else self.disk(), prefix=prefix,
+        with self.running(vm.VM(config, machine, disk=self.disk() if disk or not run else None, prefix=prefix,
                                 extra=list(extra), ports={} if run else None), counter, icount) as guest:
             yield guest
 

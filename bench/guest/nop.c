@@ -4,7 +4,7 @@
  *
  *	enter	DEPTH entries are filled, submitted with one enter and awaited by it; AMOUNT
  *		operations in all
- *	polled	the same on a ring that a kernel core polls: DEPTH entries are shown at once, and the
+ *	polled	the same (or for AMOUNT milliseconds, as "300ms") on a ring that a kernel core polls: DEPTH entries are shown at once, and the
  *		answers are spun for
  *	pipe	a polled ring is kept full: DEPTH entries per store of the tail, at most 256 under way,
  *		AMOUNT milliseconds
@@ -17,6 +17,7 @@
 
 #define PIPE_MAX     256u
 #define WARM_ROUNDS  200u
+#define CHUNK	     16u
 #define PIPE_WARM_MS 100u
 
 static uint64_t asked;	  /* questions so far: the next one's user_data */
@@ -118,18 +119,23 @@ static void rounds_polled(struct ring *ring, uint32_t depth, uint64_t rounds)
 }
 
 static void nop_count(struct ring *ring, void (*go)(struct ring *, uint32_t, uint64_t),
-		      const char *how, uint32_t depth, uint64_t amount)
+		      const char *how, uint32_t depth, const struct guest_amount *amount)
 {
-	uint64_t rounds = amount / depth, from, to;
+	uint64_t rounds = amount->ops ? amount->ops / depth : CHUNK, done = 0, from, to, ns;
 
 	go(ring, depth, WARM_ROUNDS);
+	ns = guest_ns();
 	ASYNC_MARK(GUEST_MARK_BEGIN);
 	from = guest_instructions();
-	go(ring, depth, rounds);
+	do {
+		go(ring, depth, rounds);
+		done += rounds * depth;
+	} while (!amount->ops && guest_ns() - ns < amount->ns);
 	to = guest_instructions();
 	ASYNC_MARK(GUEST_MARK_END);
-	guest_say(ring, "bench: nop=%s depth=%u ops=%llu instructions=%llu\n", how, depth,
-		  (unsigned long long)(rounds * depth), (unsigned long long)(to - from));
+	guest_say(ring, "bench: nop=%s depth=%u ops=%llu instructions=%llu ns=%llu\n", how, depth,
+		  (unsigned long long)done, (unsigned long long)(to - from),
+		  (unsigned long long)(guest_ns() - ns));
 }
 
 /* One turn of the pipe: more questions when there is room, answers when there are any. */
@@ -180,7 +186,8 @@ static bool is(const char *a, const char *b)
 	return *a == *b;
 }
 
-static void nop_measure(struct ring *ring, const char *how, uint64_t amount, uint32_t depth)
+static void nop_measure(struct ring *ring, const char *how, const struct guest_amount *amount,
+			uint32_t depth)
 {
 	bool polled = ring_is_polled(ring);
 
@@ -191,7 +198,7 @@ static void nop_measure(struct ring *ring, const char *how, uint64_t amount, uin
 	else if (is(how, "polled") && polled)
 		nop_count(ring, rounds_polled, how, depth, amount);
 	else if (is(how, "pipe") && polled && ring_start_info->time_hz >= 1000)
-		nop_pipe(ring, depth, amount);
+		nop_pipe(ring, depth, amount->ops);
 	else
 		ring_die(ring, "b_nop: this core map gives the ring no such way\n");
 	/* every question has its own number, from 0 on */
@@ -201,10 +208,12 @@ static void nop_measure(struct ring *ring, const char *how, uint64_t amount, uin
 
 int ring_main(struct ring *ring, int argc, char **argv)
 {
+	struct guest_amount amount;
+
 	if (argc < 4)
 		ring_die(ring, "usage: b_nop enter|polled|pipe AMOUNT DEPTH...\n");
+	amount = guest_amount(ring, argv[2]);
 	for (int i = 3; i < argc; i++)
-		nop_measure(ring, argv[1], guest_number(ring, argv[2]),
-			    (uint32_t)guest_number(ring, argv[i]));
+		nop_measure(ring, argv[1], &amount, (uint32_t)guest_number(ring, argv[i]));
 	return 0;
 }

@@ -35,3 +35,15 @@ uint64_t guest_number(struct ring *ring, const char *text)
 	}
 	return n;
 }
+
+struct guest_amount guest_amount(struct ring *ring, const char *text)
+{
+	size_t length = strlen(text);
+	char digits[24];
+
+	if (length < 3 || length >= sizeof(digits) || strcmp(text + length - 2, "ms"))
+		return (struct guest_amount){ .ops = guest_number(ring, text) };
+	memcpy(digits, text, length - 2);
+	digits[length - 2] = 0;
+	return (struct guest_amount){ .ns = guest_number(ring, digits) * 1000000 };
+}

@@ -27,8 +27,24 @@ static inline uint64_t guest_instructions(void)
 #endif
 }
 
+/* The clock every program can read, in nanoseconds. */
+static inline uint64_t guest_ns(void)
+{
+	uint64_t ticks = async_ticks_read(), hz = ring_start_info->time_hz;
+
+	return ticks / hz * 1000000000u + ticks % hz * 1000000000u / hz;
+}
+
 /* Formats and writes to descriptor 1. Only while no answer is on its way. */
 void guest_say(struct ring *ring, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* How long a measurement goes on: operations, or nanoseconds when ops is 0. */
+struct guest_amount {
+	uint64_t ops, ns;
+};
+
+/* "20000" or "300ms". */
+struct guest_amount guest_amount(struct ring *ring, const char *text);
 
 /* The number in `text`; ends the program with a sentence if it is none. */
 uint64_t guest_number(struct ring *ring, const char *text);

@@ -4,6 +4,7 @@
  * the command's.
  */
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "peer.h"
 
@@ -19,7 +20,7 @@ static int window(char **command)
 		_exit(127);
 	}
 	if (child < 0 || waitpid(child, &status, 0) != child)
-		peer_die("%s could not be run", command[0]);
+		die("%s could not be run", command[0]);
 	PEER_MARK(PEER_MARK_END);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }
@@ -29,8 +30,8 @@ int main(int argc, char **argv)
 	if (argc > 2 && !strcmp(argv[1], "window"))
 		return window(argv + 2);
 	if (argc != 2)
-		peer_die("usage: mark NUMBER | mark window COMMAND...");
-	switch (peer_number(argv[1], 0, 0xff)) {
+		die("usage: mark NUMBER | mark window COMMAND...");
+	switch (number(argv[1], 0, 0xff)) {
 	case PEER_MARK_BEGIN:
 		PEER_MARK(PEER_MARK_BEGIN);
 		break;
@@ -44,7 +45,7 @@ int main(int argc, char **argv)
 		PEER_MARK(PEER_MARK_SHELL);
 		break;
 	default:
-		peer_die("mark %s is none of ours", argv[1]);
+		die("mark %s is none of ours", argv[1]);
 	}
 	return 0;
 }

@@ -1,0 +1,133 @@
+"""depth.py: row 1, what an operation costs by how many are submitted at once.
+
+Instructions: one hart, counted by the plugin between marks: user, kernel and firmware; with -icount where
+no device is waited for (its virtual time leaps over such waits, and ticks that fall into them would be
+counted). Seconds: two harts, the guest's own clock; those are an emulator's. On two harts Sluice's ring is
+polled by the other hart, as SQPOLL's is; the other ways of Linux leave that hart to itself.
+"""
+from compare.steps import Step
+from measure import AHEAD, DISK_BYTES
+
+SLUICE = "Sluice native ring"
+WAYS = {"sync": "Linux, a call each", "enter": "Linux io_uring, enter", "defer": "Linux io_uring, DEFER_TASKRUN",
+        "sqpoll": "Linux io_uring, SQPOLL"}
+FLAGS = {"sync": "getppid / pread, O_DIRECT", "enter": "no flags",
+         "defer": "SINGLE_ISSUER | DEFER_TASKRUN", "sqpoll": "SQPOLL | SQ_AFF, sq_thread_idle 2 s"}
+WORK = {"nop": "an operation that does nothing", "read": "a random read of 4 KiB, uncached"}
+OPS = {"nop": 20000, "read": 2000}
+TIME = {"nop": "100ms", "read": "100ms"}
+# Neither side's poller goes to sleep between two NOPs. A disk is waited for: there a poller that does not
+# sleep would keep the emulator's own threads from answering on two cores.
+SPIN_US = {"nop": 1000000, "read": 50}
+FILES = {"nop": "nop", "read": "/dev/vda"}
+ICOUNT, COUNTED, CLOCK = "1 hart, -icount, plugin", "1 hart, plugin", "2 harts, guest's clock"
+
+
+def declare(section):
+    for what, words in WORK.items():
+        section.figure(f"{what}_insn", f"Instructions for {words}, one hart", "entries at once",
+                       "instructions/operation",
+                       text="User, kernel and firmware together; a hart that waits counts nothing. A call each "
+                            "has no depth: its line is a batch of as many calls.")
+        section.figure(f"{what}_ns", f"Time for {words}, two harts", "entries at once", "ns/operation",
+                       text="Seconds under an emulator: they also charge what the emulator, not a processor, "
+                            "finds dear. Judge by the instructions.")
+
+
+def depths(run):
+    return (1, 8, 32, 128) if run.quick else (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+def words(run):
+    return " ".join(map(str, depths(run)))
+
+
+def per_op(lines, windows):
+    """(depth, instructions per operation) of each line; nanoseconds where nothing was counted."""
+    for i, line in enumerate(lines):
+        yield int(line["depth"]), (windows[i].all() if windows else int(line["ns"])) / int(line["ops"])
+
+
+class Curves:
+    """{(what, way): {depth: values}}, filled one curve after the other."""
+
+    def __init__(self):
+        self.curves = {}
+
+    def add(self, what, way, points):
+        for depth, value in points:
+            self.curves.setdefault((what, way), {}).setdefault(depth, []).append(value)
+
+    def keep(self, section, unit, names, flags, how):
+        for (what, way), curve in self.curves.items():
+            for depth, values in curve.items():
+                section.row(f"{what}_{unit}", names[way], depth, values, how, flags[way])
+
+
+def sluice(run, section, unit, works, how, way, rounds, **options):
+    curves, amount = Curves(), TIME if unit == "ns" else OPS
+    programs = {"nop": f"/bin/b_nop {way} {amount['nop']} {words(run)}",
+                "read": f"/bin/b_read {way} /dev/vda {DISK_BYTES} {amount['read']} {words(run)}"}
+    for _ in range(rounds):
+        for what in works:
+            curves.add(what, way, per_op(*run.bench.results(run=programs[what], disk=True, prefix=AHEAD,
+                                                            **options)))
+    flags = way + "".join(f", {key}={value}" for key, value in options.items() if key == "spin_us")
+    curves.keep(section, unit, {way: SLUICE}, {way: flags}, how)
+
+
+def linux(run, section, unit, works, how, ways, rounds, **options):
+    """One start of the peer: all rounds, ways and kinds of work, one after the other."""
+    order = [(what, way) for _ in range(rounds) for way in ways for what in works]
+    amount = TIME if unit == "ns" else OPS
+    script = "\n".join(f"depth {way} {FILES[what]} {DISK_BYTES} {amount[what]} {words(run)} || return 1"
+                       for what, way in order)
+    points = list(per_op(*run.bench.peer_results(script, limit=600, disk=True, prefix=AHEAD, **options)))
+    curves, count = Curves(), len(depths(run))
+    for i, (what, way) in enumerate(order):
+        curves.add(what, way, points[i * count:(i + 1) * count])
+    curves.keep(section, unit, WAYS, FLAGS, how)
+
+
+def sluice_insn(run, section):
+    sluice(run, section, "insn", ("nop",), ICOUNT, "enter", run.instruction_rounds, smp=1, icount=True, plugin=True)
+    sluice(run, section, "insn", ("read",), COUNTED, "enter", run.clock_rounds, smp=1, plugin=True)
+
+
+def linux_nops(run, section):
+    linux(run, section, "insn", ("nop",), ICOUNT, ("sync", "enter", "defer"), run.instruction_rounds, smp=1,
+          icount=True, plugin=True, settle=5)
+
+
+def linux_reads(run, section):
+    linux(run, section, "insn", ("read",), COUNTED, ("sync", "enter", "defer"), run.clock_rounds, smp=1, plugin=True)
+
+
+def sluice_ns(run, section):
+    for what, spin_us in SPIN_US.items():
+        sluice(run, section, "ns", (what,), CLOCK, "polled", run.clock_rounds, smp=2, spin_us=spin_us)
+
+
+def linux_ns(run, section):
+    linux(run, section, "ns", tuple(WORK), CLOCK, tuple(WAYS), run.clock_rounds, smp=2)
+
+
+def crossings(_run, section):
+    for what in WORK:
+        for mine, theirs in ((SLUICE, "sync"), (SLUICE, "enter"), (SLUICE, "defer"), ("enter", "sync"),
+                             ("defer", "sync")):
+            mine, theirs = WAYS.get(mine, mine), WAYS[theirs]
+            at = section.crossover(f"{what}_insn", mine, theirs)
+            said = f"from depth {at} on" if at else "at no depth measured"
+            section.remark(f"Crossover, {WORK[what]}: {mine} takes fewer instructions than {theirs} {said}.")
+
+
+def steps(run):
+    n, t = run.instruction_rounds, run.clock_rounds
+    depth = len(depths(run))
+    return [Step("Sluice, one hart", 2 * n + 2 * t, sluice_insn),
+            Step("Linux, one hart, operations that do nothing", 8 + 0.5 * n * depth, linux_nops, peer=True),
+            Step("Linux, one hart, reads", 10 + 1.5 * t * depth, linux_reads, peer=True),
+            Step("Sluice, two harts", (2 + 0.3 * depth) * t, sluice_ns),
+            Step("Linux, two harts", 12 + 1.0 * depth * t, linux_ns, peer=True),
+            Step("crossover points", 0, crossings, peer=True)]

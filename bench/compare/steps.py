@@ -1,0 +1,59 @@
+"""steps.py: what a comparison is made of, and how long each part is expected to take.
+
+A Step is the smallest thing that can be skipped or can go wrong by itself. `seconds` is for two cores
+that do nothing else; what is left is scaled by how that held so far.
+"""
+import subprocess
+import sys
+import time
+
+import measure
+import vm
+
+
+class Step:
+    """`run(run, section)`; `peer`: it needs the peer."""
+
+    def __init__(self, name, seconds, run, peer=False):
+        self.name, self.seconds, self.run, self.peer = name, seconds, run, peer
+
+
+class Progress:
+    """Says what runs, and how long is left."""
+
+    def __init__(self, steps):
+        self.total = sum(step.seconds for step in steps) or 1
+        self.count = len(steps)
+        self.begun = time.monotonic()
+        self.expected = self.done = 0
+
+    def elapsed(self):
+        return time.monotonic() - self.begun
+
+    def left(self):
+        pace = self.elapsed() / self.expected if self.expected > 20 else 1.0
+        return (self.total - self.expected) * pace
+
+    def say(self, section, step):
+        self.done += 1
+        minutes, seconds = divmod(round(self.left()), 60)
+        print(f"[{self.elapsed():5.0f} s] {self.done:2}/{self.count}  {section.number:>2} {section.title}: "
+              f"{step.name}   (about {minutes}:{seconds:02} left)", flush=True)
+
+    def finished(self, step):
+        self.expected += step.seconds
+
+
+def run_all(run, plan):
+    """plan: [(section, step)]. What a step could not measure is written down in its section."""
+    progress = Progress([step for _, step in plan])
+    for section, step in plan:
+        progress.say(section, step)
+        try:
+            step.run(run, section)
+        except (measure.BenchError, vm.VMError, subprocess.SubprocessError, OSError) as error:
+            sentence = str(error).split("\n", maxsplit=1)[0]
+            section.broken.append(f"{step.name}: {sentence}")
+            print(f"compare: {section.title}, {step.name}: {error}", file=sys.stderr, flush=True)
+        progress.finished(step)
+    return progress.elapsed()
