@@ -54,6 +54,7 @@ help:
 	@echo '  make coverage   lines of kernel/ that unit, sim and the hosted abi tests reach, per folder'
 	@echo '  make tsan       the threaded unit tests and an echo load under ThreadSanitizer'
 	@echo '  make bench      measure afresh into build/bench.csv'
+	@echo '  make bench-gate fail if instruction counts grew against bench/baseline.csv'
 	@echo '  make compare    measure beside Linux into build/report/index.html; QUICK=1, ONLY=sections'
 	@echo '  make peer       fetch and build what the comparison with Linux runs; SRC=folder as below'
 	@echo '  make trace      record a short run into build/trace.json, for Perfetto; SMP= MAP= MACHINE='
@@ -442,6 +443,13 @@ bench:
 	$(Q)$(again) bench-programs
 	$(Q)rm -f build/bench.csv
 	$(Q)bench/run
+
+.PHONY: bench-gate
+bench-gate:
+	$(Q)scripts/packages.sh bench
+	$(Q)$(again) MACHINE=riscv64 SAN= all
+	$(Q)$(again) bench-programs
+	$(Q)bench/gate
 
 # bench/compare: without the peer (no network, and it was never fetched) the rows that need none.
 .PHONY: compare

@@ -244,10 +244,11 @@ class Bench:
 
     @contextlib.contextmanager
     def guest(self, smp=None, run=None, plugin=False, icount=False, profile=None, machine="riscv64",
-              stay=False, disk=False, prefix=(), extra=(), **values):
+              stay=False, disk=False, drive=None, prefix=(), extra=(), **values):
         """A started guest with the map of configs/ for `smp` harts; `run` replaces its programs, and
         then it powers off when these ended, unless it is to stay, and has a disk only if that is
-        said. guest.plugin is the counter, when there is one."""
+        said (`drive`: QEMU's words for another one). guest.plugin is the counter, when there is
+        one."""
         config = conf.choose(smp)
         for key, value in values.items():
             config.set(key, str(value))
@@ -258,8 +259,9 @@ class Bench:
             config.set("net", "off")
         config.check()
         counter = Plugin(symbol("trap_entry"), profile) if plugin or profile else None
-        with self.running(vm.VM(config, machine, disk=self.disk() if disk or not run else None, prefix=prefix,
-                                extra=list(extra), ports={} if run else None), counter, icount) as guest:
+        machine = vm.VM(config, machine, disk=self.disk() if disk or not run else None, drive=drive,
+                        prefix=prefix, extra=list(extra), ports={} if run else None)
+        with self.running(machine, counter, icount) as guest:
             yield guest
 
     @contextlib.contextmanager
