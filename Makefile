@@ -5,14 +5,21 @@
 # configuration they want. Sources are globbed; a new file needs no line here.
 
 MACHINE  ?= riscv64
+HOST_ARCH := $(shell uname -m)
+ARCH     ?= $(HOST_ARCH)
 COMPILER ?= gcc
 SAN      ?=
 COVER    ?=
 DEPS     ?= .deps
 SRC      ?=
 
-ifneq ($(filter-out riscv64 hosted,$(MACHINE)),)
-$(error MACHINE=$(MACHINE) is neither riscv64 nor hosted)
+ifneq ($(filter-out riscv64 hosted linux,$(MACHINE)),)
+$(error MACHINE=$(MACHINE) is none of riscv64, hosted, linux)
+endif
+ifeq ($(MACHINE),linux)
+ifneq ($(filter-out x86_64 riscv64,$(ARCH)),)
+$(error ARCH=$(ARCH), the processor of MACHINE=linux, is neither x86_64 nor riscv64)
+endif
 endif
 ifneq ($(filter-out gcc clang,$(COMPILER)),)
 $(error COMPILER=$(COMPILER) is neither gcc nor clang)
@@ -30,7 +37,7 @@ endif
 
 comma := ,
 sanitizer := $(if $(findstring address,$(SAN)),-asan,$(if $(findstring thread,$(SAN)),-tsan,$(if $(SAN),-san)))
-O := build/$(MACHINE)$(if $(filter clang,$(COMPILER)),-clang)$(sanitizer)$(if $(COVER),-cov)
+O := build/$(MACHINE)$(if $(filter linux,$(MACHINE)),-$(ARCH))$(if $(filter clang,$(COMPILER)),-clang)$(sanitizer)$(if $(COVER),-cov)
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
@@ -63,6 +70,7 @@ help:
 	@echo '  make sizes      what is in the images, and how big'
 	@echo '  make all        build kernel and programs of one configuration'
 	@echo '                  MACHINE=riscv64|hosted COMPILER=gcc|clang SAN=address,undefined V=1'
+	@echo '                  MACHINE=linux ARCH=x86_64|riscv64: libasync and programs for Linux'
 	@echo '  make compilers  build everything for both machines with both compilers'
 	@echo '  make deps       list the packages and least versions every verb needs'
 	@echo '  make sources    fetch the pinned sources now; SRC=folder takes tarballs from there'
@@ -162,6 +170,14 @@ user_ld  := $(wildcard libasync/arch/riscv64/user.ld)
 ULD       = $(RISCV_CC) $(rv_user_multilib) -mcmodel=medany -static -nostdlib -nostartfiles \
 	-Wl,--gc-sections -Wl,-z,max-page-size=4096 -Wl,--build-id=none $(user_ld:%=-Wl,-T,%)
 ulibs     = $(user_pico) -lgcc
+else ifeq ($(MACHINE),linux)
+user_isa := $(ARCH)
+gnu_cc   := $(if $(filter riscv64,$(ARCH)),riscv64-linux-gnu-gcc,$(HOST_CC))
+UCC      := $(if $(filter clang,$(COMPILER)),$(CLANG) --target=$(ARCH)-linux-gnu \
+	$(if $(filter riscv64,$(ARCH)),-nostdlibinc -isystem /usr/riscv64-linux-gnu/include),$(gnu_cc))
+uflags    = -fPIE -O2 -DASYNC_LINUX -iquote $(O)
+ULD       = $(gnu_cc) -static -no-pie -Wl,--gc-sections
+ulibs     =
 else
 other    := riscv64
 user_isa := x86_64
@@ -258,7 +274,24 @@ endif
 # ---- user programs ------------------------------------------------------------------------------
 
 runtime_srcs := $(sort $(wildcard libasync/*.[cS] libasync/arch/$(user_isa)/*.[cS]))
+ifeq ($(MACHINE),linux)
+# How a program begins and ends, and some calls, are Linux' own; its main is taken out of a library,
+# by those that bring ring_main instead.
+runtime_srcs := $(filter-out libasync/crt.c libasync/native.c %/crt0.S %/relocate.c,$(runtime_srcs)) \
+	$(sort $(wildcard libasync/linux/*.c))
+endif
 runtime_objs := $(runtime_srcs:%=$(O)/user/%.o)
+runtime := $(runtime_objs)
+ifeq ($(MACHINE),linux)
+runtime := $(O)/libasync.a
+$(runtime): $(runtime_objs)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(if $(filter riscv64,$(ARCH)),riscv64-linux-gnu-)ar rcs $@ $^
+# Linux' number of each system call, by ours; call.c says which are left out.
+$(O)/user/libasync/linux/call.c.o: $(O)/linux/number.h
+$(O)/linux/number.h: uapi/syscall.h libasync/linux/number.sed
+	$(Q)mkdir -p $(@D) && sed -nf libasync/linux/number.sed $< > $@
+endif
 user_includes := -iquote . -iquote libasync
 
 $(O)/user/%.c.o: %.c $(O)/user.flags
@@ -283,16 +316,16 @@ $(O)/user/blake3/%.o: $(BLAKE3)/%.c $(O)/user.flags
 
 # A program is one file, or one folder; abi tests and guest benchmarks share their folder's lib/.
 apps    := $(sort $(basename $(notdir $(wildcard apps/*.c))) $(notdir $(patsubst %/,%,$(dir $(wildcard apps/*/*.c)))))
-abis    := $(sort $(basename $(notdir $(wildcard tests/abi/*.c))))
+abis    := $(sort $(basename $(notdir $(wildcard tests/abi/$(if $(filter linux,$(MACHINE)),async_)*.c))))
 benches := $(sort $(basename $(notdir $(wildcard bench/guest/*.c))))
 programs :=
 
 # $(1) name in the guest's /bin, $(2) sources
 define program
 programs += $(O)/apps/$(1)
-$(O)/apps/$(1): $(2:%=$(O)/user/%.o) $(runtime_objs) $(user_ld)
+$(O)/apps/$(1): $(2:%=$(O)/user/%.o) $(runtime) $(user_ld)
 	$$(call say,LD,$$@)
-	$$(Q)mkdir -p $$(@D) && $$(ULD) $$(filter %.o,$$^) -Wl,--start-group $$(ulibs) -Wl,--end-group -o $$@
+	$$(Q)mkdir -p $$(@D) && $$(ULD) $$(filter %.o %.a,$$^) -Wl,--start-group $$(ulibs) -Wl,--end-group -o $$@
 endef
 $(foreach a,$(apps),$(eval $(call program,$(a),$(wildcard apps/$(a).c apps/$(a)/*.[cS]))))
 $(foreach a,$(abis),$(eval $(call program,t_$(a),tests/abi/$(a).c $(wildcard tests/abi/lib/*.[cS]))))
@@ -312,13 +345,13 @@ $(O)/initrd.cpio: scripts/mkinitrd.py $(bins) $(pages) $(O)/programs.list
 		$(foreach p,$(pages),www/$(notdir $(p))=$(p))
 
 .PHONY: apps all
-apps: $(programs) $(O)/initrd.cpio
-all: kernel apps
+apps: $(programs) $(if $(filter linux,$(MACHINE)),,$(O)/initrd.cpio)
+all: $(if $(filter linux,$(MACHINE)),,kernel) apps
 
 .PHONY: compilers
 compilers:
 	$(Q)scripts/packages.sh compilers
-	$(Q)for machine in riscv64 hosted; do for compiler in gcc clang; do \
+	$(Q)for machine in riscv64 hosted 'linux ARCH=x86_64' 'linux ARCH=riscv64'; do for compiler in gcc clang; do \
 		echo "== $$machine with $$compiler"; \
 		$(MAKE) MACHINE=$$machine COMPILER=$$compiler SAN= all || exit 1; done; done
 
@@ -375,6 +408,7 @@ unit sim: test-setup
 abi boot: test-setup
 	$(Q)$(again) MACHINE=riscv64 SAN= all
 	$(Q)$(again) MACHINE=hosted SAN= all
+	$(Q)$(again) MACHINE=linux ARCH=$(HOST_ARCH) SAN= all
 	$(Q)scripts/test.py $@
 model: test-setup
 	$(Q)scripts/test.py $@

@@ -1,8 +1,9 @@
 /*
- * crt: from the first instruction (crt0.S) to ring_main: finds the start block in the auxiliary
- * vector and makes the native ring of it.
+ * crt: a program of Sluice from its first instruction (crt0.S) to ring_main, and its end: finds the
+ * start block in the auxiliary vector and makes the native ring of it. linux/start.c is the same for
+ * programs of Linux.
  *
- * Runs once, on the first thread.
+ * Runs on the first thread.
  */
 #include "ring.h"
 #include "uapi/auxv.h"
@@ -38,4 +39,58 @@ void async_crt_start(uint64_t *sp)
 		  (void *)(uintptr_t)start->cq_ring, (void *)(uintptr_t)start->sqes,
 		  start->enter_fn);
 	ring_exit(&ring_native, ring_main(&ring_native, argc, argv));
+}
+
+int64_t ring_syscall(struct ring *ring, uint32_t nr, uint64_t a0, uint64_t a1, uint64_t a2,
+		     uint64_t a3, uint64_t a4, uint64_t a5)
+{
+	struct io_uring_sqe *sqe = ring_sqe(ring);
+	uint64_t me = (uint64_t)(uintptr_t)&sqe;
+	int64_t result = -EAGAIN;
+	bool mine = false;
+
+	if (!sqe)
+		return result;
+	ring_fill_syscall(sqe, (uint16_t)nr, a0, a1, a2, a3, a4, a5, me);
+	ring_publish(ring);
+	while (!mine) {
+		int err = ring_wait(ring, 1);
+
+		if (err)
+			return err;
+		mine = ring_cqe(ring)->user_data == me;
+		if (mine)
+			result = sluice_wide_result(ring_cqe(ring));
+		ring_advance(ring, 1);
+	}
+	return result;
+}
+
+_Noreturn void ring_exit(struct ring *ring, int status)
+{
+	struct io_uring_sqe *sqe;
+
+	while ((sqe = ring_sqe(ring)) == NULL)
+		ring_submit(ring);
+	ring_fill_syscall(sqe, SYS_exit_group, (uint64_t)(int64_t)status, 0, 0, 0, 0, 0, 0);
+	ring_publish(ring);
+	for (;;) {
+		/* no CQE will come of it: the process is gone first */
+		ring_wait(ring, ring_ready(ring) + 1);
+	}
+}
+
+_Noreturn void ring_die(struct ring *ring, const char *text)
+{
+	struct io_uring_sqe *sqe;
+	uint32_t len = 0;
+
+	while (text[len])
+		len++;
+	sqe = ring_sqe(ring);
+	if (sqe) {
+		ring_fill(sqe, IORING_OP_WRITE, 2, ~0ull, (uint64_t)(uintptr_t)text, len, 0, 0);
+		sqe->flags = IOSQE_IO_HARDLINK; /* the exit comes after the text */
+	}
+	ring_exit(ring, 127);
 }

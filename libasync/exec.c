@@ -27,6 +27,20 @@ void async_ready(struct async_co *co)
 	async_run_push(&async_exec, co);
 }
 
+/* The first half of an exchange answers because it failed. Then Linux keeps silent about the second
+ * half, for which its owner waits. */
+static void exec_link_failed(struct async_exec *x, struct async_co *co, int32_t res)
+{
+	co->link_error = res;
+	if (ASYNC_ON_LINUX) {
+		co->io->res = -ECANCELED;
+		co->io->done = 1;
+		async_ready(co);
+	} else {
+		x->answers_extra++;
+	}
+}
+
 static void exec_complete(struct async_exec *x, const struct io_uring_cqe *cqe)
 {
 	uint64_t user_data = cqe->user_data;
@@ -47,8 +61,7 @@ static void exec_complete(struct async_exec *x, const struct io_uring_cqe *cqe)
 		async_stream_answer(record, cqe->res, cqe->flags);
 		return;
 	case ASYNC_TAG_LINK:
-		x->answers_extra++;
-		((struct async_co *)record)->link_error = cqe->res;
+		exec_link_failed(x, record, cqe->res);
 		return;
 	case ASYNC_TAG_CANCEL:
 		if (--io->cancels == 0 && io->done && io->co->state == ASYNC_IN_IO &&
@@ -77,12 +90,14 @@ static void exec_reap(struct async_exec *x)
 	}
 }
 
-/* Completions that found the queue full wait in the kernel until they are asked for. */
-static void exec_flush_overflow(struct async_exec *x)
+/* Completions that found the queue full wait in the kernel until they are asked for; on Linux so do
+ * all those of a ring that defers its work to its owner. */
+static void exec_flush(struct async_exec *x)
 {
 	struct ring *r = &x->ring;
 
-	if (ring_likely(!(__atomic_load_n(r->sq_flags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW)))
+	if (ring_likely(!(__atomic_load_n(r->sq_flags, __ATOMIC_RELAXED) &
+			  (IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN))))
 		return;
 	ring_enter(r, ring_unsubmitted(r), 0, IORING_ENTER_GETEVENTS, NULL, 0);
 	exec_reap(x);
@@ -330,7 +345,7 @@ struct async_co *async_pick(void)
 	x->turns_left = ASYNC_TURNS_MAX;
 	exec_reap(x);
 	if (late)
-		exec_flush_overflow(x);
+		exec_flush(x);
 	for (;;) {
 		if (ring_unlikely(x->cancels != NULL))
 			exec_cancels(x);
@@ -342,7 +357,7 @@ struct async_co *async_pick(void)
 			ring_publish(r);
 		if (x->run_head)
 			break;
-		exec_flush_overflow(x);
+		exec_flush(x);
 		if (x->run_head)
 			break;
 		if (waitq_is_empty(&x->room))
@@ -362,8 +377,9 @@ struct async_co *async_pick(void)
 
 /* ---- start and end ---- */
 
-static void exec_start(struct async_exec *x, const struct ring *ring)
+void async_start(const struct ring *ring)
 {
+	struct async_exec *x = &async_exec;
 	const struct sluice_start *info = ring_start_info;
 
 	x->ring = *ring;
@@ -384,7 +400,7 @@ int main(int argc, char **argv);
 /* Weak: a program that uses the bare ring brings its own. */
 __attribute__((weak)) int ring_main(struct ring *ring, int argc, char **argv)
 {
-	exec_start(&async_exec, ring);
+	async_start(ring);
 	async_exit(main(argc, argv));
 }
 

@@ -50,7 +50,7 @@ struct ring {
 	uint32_t cq_mask, cq_entries;
 	uint32_t setup; /* IORING_SETUP_* the ring was made with */
 	int32_t fd;
-	uint64_t door; /* hosted machine: address of the doorbell */
+	uint64_t door; /* hosted machine: address of the doorbell; elsewhere 0 */
 
 	/* this thread only; free-running counts like the shared ones */
 	uint32_t sq_next;      /* SQEs taken */
@@ -140,13 +140,25 @@ static inline void ring_fill(struct io_uring_sqe *sqe, uint8_t opcode, int32_t f
 	w[7] = 0;
 }
 
-/* Fills a system call (uapi/sluice.h); the answer is sluice_wide_result of its CQE. */
+/* On Linux, whose kernel does not know IORING_OP_SYSCALL, a system call is made on the spot by these
+ * two (linux/call.c): `nr` as in uapi/syscall.h on every machine; fills a NOP that answers `result`,
+ * or -EOVERFLOW when that does not fit 32 bits. Elsewhere they do not exist. */
+int64_t async_linux_call(uint32_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
+			 uint64_t a4, uint64_t a5);
+void async_linux_fill(struct io_uring_sqe *sqe, int64_t result, uint64_t user_data);
+
+/* Fills a system call (uapi/sluice.h); the answer is sluice_wide_result of its CQE. On Linux the
+ * call is made here and now, and the answer is the CQE's res. */
 static inline void ring_fill_syscall(struct io_uring_sqe *sqe, uint16_t nr, uint64_t a0,
 				     uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
 				     uint64_t a5, uint64_t user_data)
 {
 	ring_word *w = (ring_word *)sqe;
 
+	if (ASYNC_ON_LINUX) {
+		async_linux_fill(sqe, async_linux_call(nr, a0, a1, a2, a3, a4, a5), user_data);
+		return;
+	}
 	w[0] = IORING_OP_SYSCALL | (uint64_t)nr << 32;
 	w[1] = a0;
 	w[2] = a1;

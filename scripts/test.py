@@ -3,7 +3,8 @@
 
 usage: test.py begin                forget earlier counts
        test.py unit|sim PROGRAM...  programs of this host
-       test.py abi                  programs of the guest: tests/abi, on both machines
+       test.py abi                  programs of the guest: tests/abi, on both machines; those on
+                                    libasync also on this host's Linux
        test.py boot                 host-side scripts tests/boot/test_*.py
        test.py model                tests/model: searches of the lock-free protocols' states
        test.py sum                  print "N passed, N failed" of what ran since begin
@@ -13,10 +14,13 @@ with such lines or with TAP; one that says nothing counts once, by its exit stat
 badly, or not at all, without naming a failed part is a failure of its own. ONLY=text picks tests
 by name; ABI_BUILD=folder runs the hosted machine of that folder, and only it. Exit status is non-zero when something failed.
 """
+import ctypes
+import errno
 import glob
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -220,6 +224,52 @@ def run_abi_one(counts, machine, program):
         counts.ok(name)
 
 
+# ---- abi: the programs on libasync, once more as programs of Linux ------------------------------
+
+LINUX_BUILD = os.path.join("build", f"linux-{os.uname().machine}")
+# Each kind of ring there is (libasync/linux/start.c) where the kernel's behaviour differs most.
+LINUX_RINGS = {"async_cancel": ("", "sqpoll"), "async_chaos": ("", "plain", "sqpoll"),
+               "async_many": ("", "sqpoll"), "async_net": ("", "coop", "plain", "sqpoll")}
+
+
+def linux_refusal():
+    """Why this host lets nobody have a ring, as an errno's name; None if it does."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.syscall(425, 1, ctypes.create_string_buffer(120))  # io_uring_setup
+    if fd < 0:
+        return errno.errorcode.get(ctypes.get_errno(), "an unknown error")
+    os.close(fd)
+    return None
+
+
+def free_ports():
+    """A port that nobody listens on, nor on the one above it."""
+    while True:
+        with socket.socket() as one, socket.socket() as two:
+            one.bind(("", 0))
+            try:
+                two.bind(("", one.getsockname()[1] + 1))
+            except OSError:
+                continue
+            return one.getsockname()[1]
+
+
+def run_abi_linux(counts, programs):
+    runs = [(f"abi/linux/{program}" + (f",{ring}" if ring else ""), program, ring)
+            for program in programs if program.startswith("async_")
+            for ring in LINUX_RINGS.get(program, ("",))]
+    runs = [run for run in runs if picked([run[0]])]
+    refusal = linux_refusal() if runs else None
+    if refusal:
+        print(f"abi/linux: skipped, since io_uring_setup answers {refusal} on this host", flush=True)
+        return
+    for name, program, ring in runs:
+        argument = {"async_disk": abi_disk(), "async_net": free_ports(), "async_chaos": free_ports()}
+        command = [os.path.join(LINUX_BUILD, "apps", f"t_{program}")]
+        command += [str(argument[program])] if program in argument else []
+        run_program(counts, name, ["env", f"LIBASYNC_RING={ring}"] + command, LIMIT["abi"])
+
+
 def abi_disk():
     path = os.path.join("build", "tests", "abi.img")
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -237,6 +287,8 @@ def run_abi(counts):
                     run_abi_one(counts, machine, program)
                 except (vm.VMError, conf.ConfError) as error:
                     counts.fail(f"abi/{machine}/{program}", str(error))
+    if not ABI_BUILD:
+        run_abi_linux(counts, programs)
 
 
 # ---- counting -----------------------------------------------------------------------------------

@@ -9,11 +9,11 @@
 
 #include "lib/async_check.h"
 
-#define PORT 4712
 #define WORKERS 24
 #define ROUNDS 150
 #define CANARY 0xa5
 
+static uint16_t port;
 static int listener;
 static struct async_mutex mutex;
 static struct async_chan chan;
@@ -92,7 +92,7 @@ static void do_chan(uint64_t *seed)
 static void do_talk(uint64_t *seed)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_port = (uint16_t)(PORT << 8 | PORT >> 8) };
+				  .sin_port = __builtin_bswap16(port) };
 	char out[256], in[256], after[256];
 	int fd = async_socket(AF_INET, SOCK_STREAM, 0);
 	int64_t n;
@@ -228,14 +228,15 @@ static int64_t serve(void *arg)
 	return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct async_co *server;
 	struct async_group group;
 	uint64_t value;
 
 	async_chan_init(&chan, chan_slots, sizeof(value), 4);
-	listener = async_listen_tcp(PORT, 128);
+	port = check_port(argc, argv, 4712);
+	listener = async_listen_tcp(port, 128);
 	CHECK(listener >= 0);
 	server = async_spawn(serve, NULL);
 	async_group_init(&group);

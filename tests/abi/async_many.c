@@ -62,7 +62,8 @@ static void test_overflow(void)
 	/* past the last one's end, without looking once */
 	for (start = async_now_ns(); async_now_ns() - start < 400 * ASYNC_MS;)
 		;
-	if (ring_is_polled(ring)) {
+	/* Linux serves so many timers when it gets to it */
+	if (ring_is_polled(ring) && !ASYNC_ON_LINUX) {
 		CHECK_EQ(ring_ready(ring), ring->cq_entries);
 		CHECK(*(volatile uint32_t *)ring->sq_flags & IORING_SQ_CQ_OVERFLOW);
 	}

@@ -7,17 +7,18 @@
 
 #include "lib/async_check.h"
 
-#define PORT 4711
 #define CLIENTS 40
+
+static uint16_t port;
 
 static uint16_t net16(uint16_t x)
 {
 	return (uint16_t)(x << 8 | x >> 8);
 }
 
-static int dial(uint16_t port)
+static int dial(uint16_t to_port)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = net16(port) };
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = net16(to_port) };
 	int fd = async_socket(AF_INET, SOCK_STREAM, 0);
 	int err;
 
@@ -33,7 +34,7 @@ static int dial(uint16_t port)
 /* A connected pair: a[0] dialled, a[1] was accepted. */
 static void make_pair(int listener, int fds[2])
 {
-	fds[0] = dial(PORT);
+	fds[0] = dial(port);
 	CHECK(fds[0] >= 0);
 	fds[1] = async_accept(listener, NULL, NULL, 0);
 	CHECK(fds[1] >= 0);
@@ -56,11 +57,11 @@ static void test_names(int listener)
 	int fds[2];
 
 	CHECK_EQ(async_getsockname(listener, &name, &len), 0);
-	CHECK_EQ(name6->sin6_port, net16(PORT));
+	CHECK_EQ(name6->sin6_port, net16(port));
 	make_pair(listener, fds);
 	len = sizeof(name);
 	CHECK_EQ(async_getpeername(fds[0], &name, &len), 0);
-	CHECK_EQ(((struct sockaddr_in *)&name)->sin_port, net16(PORT));
+	CHECK_EQ(((struct sockaddr_in *)&name)->sin_port, net16(port));
 	value = 1;
 	CHECK_EQ(async_setsockopt(fds[0], IPPROTO_TCP, TCP_NODELAY, &value, sizeof(value)), 0);
 	value = 0;
@@ -68,7 +69,7 @@ static void test_names(int listener)
 	CHECK(value != 0);
 	CHECK_EQ(async_setsockopt(fds[0], 9999, 1, &value, sizeof(value)), -ENOPROTOOPT);
 	close_pair(fds);
-	CHECK_EQ(dial(PORT + 1), -ECONNREFUSED);
+	CHECK_EQ(dial(port + 1), -ECONNREFUSED);
 	CHECK_EQ(async_recv(fds[0], &value, sizeof(value), 0), -EBADF);
 }
 
@@ -136,7 +137,7 @@ static int64_t accept_all(void *arg)
 static int64_t client(void *arg)
 {
 	char out[200], in[200];
-	int fd = dial(PORT);
+	int fd = dial(port);
 
 	CHECK(fd >= 0);
 	for (int round = 0; round < 20; round++) {
@@ -308,10 +309,12 @@ static void test_exchange_fails(int listener)
 	CHECK_EQ(async_exchange(fds[0], "x", 1, buf, sizeof(buf)), -EBADF);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	int listener = async_listen_tcp(PORT, 128);
+	int listener;
 
+	port = check_port(argc, argv, 4711);
+	listener = async_listen_tcp(port, 128);
 	CHECK(listener >= 0);
 	test_names(listener);
 	test_ends(listener);

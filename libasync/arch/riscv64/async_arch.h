@@ -21,14 +21,12 @@ struct async_context {
 	uint64_t fp;
 };
 
+#ifdef ASYNC_LINUX
+#include "../../linux/async_linux.h"
+#else
 /* One executor per thread: found relative to tp. */
 #define ASYNC_PER_THREAD __thread
-
-/* Orders earlier stores before later loads (wake-up protocol, uapi/sluice.h). */
-static inline void async_fence_full(void)
-{
-	__asm__ volatile("fence rw, rw" ::: "memory");
-}
+#define ASYNC_ON_LINUX 0
 
 /* Ticks of the clock whose frequency is sluice_start.time_hz. */
 static inline uint64_t async_ticks_read(void)
@@ -38,15 +36,19 @@ static inline uint64_t async_ticks_read(void)
 	__asm__ volatile("rdtime %0" : "=r"(t));
 	return t;
 }
+#endif
+
+/* Orders earlier stores before later loads (wake-up protocol, uapi/sluice.h). */
+static inline void async_fence_full(void)
+{
+	__asm__ volatile("fence rw, rw" ::: "memory");
+}
 
 /* A breath inside a spin loop: the `pause` hint (Zihintpause), a fence that orders nothing. */
 static inline void async_relax(void)
 {
 	__asm__ volatile(".4byte 0x0100000f" ::: "memory");
 }
-
-/* A no-op that an instruction-counting emulator plugin recognises: slti x0, x0, 0x700 + n. */
-#define ASYNC_MARK(n) __asm__ volatile("slti x0, x0, %0" ::"i"(0x700 + (n)) : "memory")
 
 /* The doorbell. `fn` is the hosted machine's entry and unused here. */
 static inline int64_t async_door(uint64_t fn, int64_t nr, uint64_t a0, uint64_t a1, uint64_t a2,
@@ -67,6 +69,9 @@ static inline int64_t async_door(uint64_t fn, int64_t nr, uint64_t a0, uint64_t 
 			 : "memory");
 	return (int64_t)r0;
 }
+
+/* A no-op that an instruction-counting emulator plugin recognises: slti x0, x0, 0x700 + n. */
+#define ASYNC_MARK(n) __asm__ volatile("slti x0, x0, %0" ::"i"(0x700 + (n)) : "memory")
 
 #ifdef __riscv_flen
 #define ASYNC_FP_CLOBBERS                                                                         \
@@ -101,7 +106,7 @@ static inline __attribute__((always_inline)) void async_switch(struct async_cont
 			   "s9", "s10", "s11" ASYNC_FP_CLOBBERS);
 }
 
-/* First code of a new coroutine (crt0.S): calls async_co_begin with an empty return address. */
+/* First code of a new coroutine (entry.S): calls async_co_begin with an empty return address. */
 void async_co_entry(void);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * crt0 (riscv64): the first instructions of a program, and of each coroutine.
+ * crt0 (riscv64): the first instructions of a program on Sluice.
  *
  * _start: sp points at argc (uapi/auxv.h). gp is set so that the linker's relaxed accesses work,
  * tp to the thread-local block that async_crt_start places, and the C part takes over.
@@ -20,15 +20,6 @@ _start:
 	call	async_crt_start
 	unimp
 	.size _start, . - _start
-
-	.text
-	.globl async_co_entry
-	.type async_co_entry, @function
-async_co_entry:
-	mv	ra, zero
-	call	async_co_begin
-	unimp
-	.size async_co_entry, . - async_co_entry
 
 	/* A word with contents, so that the zeros around it get room of their own (user.ld). */
 	.section .tdata.contents, "awT", @progbits

@@ -1,5 +1,5 @@
 /*
- * crt0 (x86-64, hosted machine): the first instructions of a program, and of each coroutine.
+ * crt0 (x86-64, hosted machine): the first instructions of a program.
  *
  * Programs are static position-independent images. _start: rsp points at argc (uapi/auxv.h);
  * async_relocate adds the load address to every word that needs it before any other C runs.
@@ -20,15 +20,5 @@ _start:
 	call	async_crt_start
 	ud2
 	.size _start, . - _start
-
-	.text
-	.globl async_co_entry
-	.type async_co_entry, @function
-async_co_entry:
-	/* rsp is 16-byte aligned here; the call leaves it as the calling convention wants it */
-	xorl	%ebp, %ebp
-	call	async_co_begin
-	ud2
-	.size async_co_entry, . - async_co_entry
 
 	.section .note.GNU-stack, "", @progbits

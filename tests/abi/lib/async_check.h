@@ -30,4 +30,15 @@
 				   #a, a_, #b, b_);                                               \
 	} while (0)
 
+/* The port to use: `otherwise`, or that of the first argument. On Linux the runner names one that
+ * is free, with the one above it. */
+static inline uint16_t check_port(int argc, char **argv, uint16_t otherwise)
+{
+	uint32_t port = 0;
+
+	for (const char *digit = argc > 1 ? argv[1] : ""; *digit; digit++)
+		port = port * 10 + (uint32_t)(*digit - '0');
+	return argc > 1 ? (uint16_t)port : otherwise;
+}
+
 #endif

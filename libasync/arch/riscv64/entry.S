@@ -1,0 +1,13 @@
+/*
+ * entry (riscv64): the first instructions of each coroutine; sp is the top of its stack.
+ */
+	.text
+	.globl async_co_entry
+	.type async_co_entry, @function
+async_co_entry:
+	mv	ra, zero
+	call	async_co_begin
+	unimp
+	.size async_co_entry, . - async_co_entry
+
+	.section .note.GNU-stack, "", @progbits

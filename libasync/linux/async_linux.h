@@ -1,0 +1,25 @@
+/*
+ * async_linux: what the arch headers take from here when a program is built for Linux
+ * (ASYNC_LINUX): the executor's storage and the clock. Included by them only.
+ */
+#ifndef ASYNC_LINUX_H
+#define ASYNC_LINUX_H
+
+#include <stdint.h>
+
+#define ASYNC_ON_LINUX 1
+
+/* One executor, for the thread that runs main. Hidden: the library is a static one, and so its
+ * address needs no table, position-independent or not. */
+#define ASYNC_PER_THREAD __attribute__((visibility("hidden")))
+
+/* The C library's monotonic clock (no trap where there is a vDSO): nanoseconds. */
+uint64_t async_linux_clock(void);
+
+/* Ticks of the clock whose frequency is sluice_start.time_hz. */
+static inline uint64_t async_ticks_read(void)
+{
+	return async_linux_clock();
+}
+
+#endif

@@ -1,0 +1,101 @@
+/*
+ * native: the calls that are made otherwise on Linux (linux/calls.c is the same for that): what
+ * Linux has no entry for, or only in its newest versions, and closing.
+ */
+#include "internal.h"
+
+static uint64_t io_addr(const void *p)
+{
+	return (uint64_t)(uintptr_t)p;
+}
+
+int async_close(int fd)
+{
+	struct async_io io;
+
+	ring_fill(async_io_begin_always(&io), IORING_OP_CLOSE, fd, 0, 0, 0, 0, io_addr(&io));
+	return async_io_wait(&io);
+}
+
+int async_bind(int fd, const void *addr, socklen_t addr_len)
+{
+	return async_op(IORING_OP_BIND, fd, addr_len, addr, 0, 0);
+}
+
+int async_listen(int fd, int backlog)
+{
+	return async_op(IORING_OP_LISTEN, fd, 0, NULL, (uint32_t)backlog, 0);
+}
+
+/* Socket options and names are sub-commands of URING_CMD. */
+static int io_sockopt(uint32_t cmd, int fd, int level, int name, const void *value, socklen_t len)
+{
+	struct async_io io;
+	struct io_uring_sqe *sqe = async_io_begin(&io);
+
+	if (sqe) {
+		ring_fill(sqe, IORING_OP_URING_CMD, fd, cmd, 0, 0, 0, io_addr(&io));
+		sqe->level = (uint32_t)level;
+		sqe->optname = (uint32_t)name;
+		sqe->optlen = len;
+		sqe->optval = io_addr(value);
+	}
+	return async_io_wait(&io);
+}
+
+int async_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	return io_sockopt(SOCKET_URING_OP_SETSOCKOPT, fd, level, name, value, len);
+}
+
+int async_getsockopt(int fd, int level, int name, void *value, socklen_t len)
+{
+	return io_sockopt(SOCKET_URING_OP_GETSOCKOPT, fd, level, name, value, len);
+}
+
+/* Whose name travels where an option's length is. */
+static int io_sockname(int fd, void *addr, socklen_t *addr_len, uint32_t peer)
+{
+	struct async_io io;
+	struct io_uring_sqe *sqe = async_io_begin(&io);
+
+	if (sqe) {
+		ring_fill(sqe, IORING_OP_URING_CMD, fd, SOCKET_URING_OP_GETSOCKNAME, io_addr(addr),
+			  0, 0, io_addr(&io));
+		sqe->optlen = peer;
+		sqe->addr3 = io_addr(addr_len);
+	}
+	return async_io_wait(&io);
+}
+
+int async_getsockname(int fd, void *addr, socklen_t *addr_len)
+{
+	return io_sockname(fd, addr, addr_len, 0);
+}
+
+int async_getpeername(int fd, void *addr, socklen_t *addr_len)
+{
+	return io_sockname(fd, addr, addr_len, 1);
+}
+
+/* ---- any system call ---- */
+
+static int64_t io_syscall_result(const struct async_io *io)
+{
+	return (int64_t)((uint64_t)io->flags << 32 | (uint32_t)io->res);
+}
+
+int64_t async_syscall(uint16_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+		      uint64_t a5)
+{
+	struct async_io io;
+	struct io_uring_sqe *sqe = async_io_begin(&io);
+	int32_t low;
+
+	if (!sqe)
+		return async_io_wait(&io);
+	ring_fill_syscall(sqe, nr, a0, a1, a2, a3, a4, a5, io_addr(&io));
+	low = async_io_wait(&io);
+	/* told to stop: the wait has turned -ECANCELED into the caller's own error */
+	return low != io.res ? low : io_syscall_result(&io);
+}
