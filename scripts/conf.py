@@ -66,6 +66,8 @@ class Conf:
                 hart = None
                 if words[0].startswith("@"):
                     hart = int(words.pop(0)[1:])
+                while not words[0].startswith("/"):
+                    words.pop(0)  # of its environment
                 found.append((hart, words))
         return found
 
@@ -125,6 +127,8 @@ def check_run(_conf, value):
             if not words[0][1:].isdigit():
                 raise ValueError(f'"{words[0]}" is not @HART')
             words.pop(0)
+        while words and re.match(r"[^/=]+=", words[0]):
+            words.pop(0)
         if not words:
             raise ValueError("a program is missing between two semicolons")
         if not words[0].startswith("/"):
@@ -166,6 +170,7 @@ def check_net(_conf, value):
 KEYS = {"SMP": check_smp, "map": check_map, "spin_us": check_spin, "run": check_run,
         "trace": check_word("on", "off"), "trace_slots": check_slots,
         "exit": check_word("power"), "net": check_net,
+        "uintr": check_word("all"),
         "mem_limit": check_count, "ops": check_count,
         "panic": check_word("halt")}
 

@@ -17,6 +17,7 @@ by name; ABI_BUILD=folder runs the hosted machine of that folder, and only it. E
 import ctypes
 import errno
 import glob
+import itertools
 import os
 import re
 import signal
@@ -164,16 +165,24 @@ def abi_head(program):
         return text.read(4096)
 
 
+def abi_run(hart, path, words):
+    """An entry of the run list; NAME=VALUE in front of the arguments is environment."""
+    words = words.split()
+    count = len(list(itertools.takewhile(lambda word: "=" in word, words)))
+    return " ".join([hart, *words[:count], path, *words[count:]])
+
+
 def abi_conf(program):
     """The map that the test's first lines ask for (`map: NAME.conf`), else the default one. The
-    program runs once on the first user hart, and once more, with other arguments, for each line
-    `also: ARGUMENTS`, on the user harts in turn."""
+    program runs once on the first user hart (`env: NAME=VALUE` is its environment), and once more,
+    with other arguments, for each line `also: [NAME=VALUE] ARGUMENTS`, on the user harts in turn."""
     head = abi_head(program)
     match = re.search(r"\bmap: (\S+\.conf)", head)
+    first = re.search(r"^ \* env: (.*)$", head, re.M)
     config = conf.choose(None, match[1] if match else None)
     harts = sorted(h for h, roles in config.roles().items() if roles & conf.RUNS)
-    runs = [""] + [" " + words for words in re.findall(r"^ \* also: (.*)$", head, re.M)]
-    config.set("run", ";".join(f"@{harts[i % len(harts)]} /bin/t_{program}{words}"
+    runs = [first[1] if first else ""] + re.findall(r"^ \* also: (.*)$", head, re.M)
+    config.set("run", ";".join(abi_run(f"@{harts[i % len(harts)]}", f"/bin/t_{program}", words)
                                for i, words in enumerate(runs)))
     config.set("exit", "power")
     config.check()

@@ -78,7 +78,7 @@ class VM:
     """
 
     panic = PANIC
-    board = "virt,aia=aplic-imsic"
+    board = "virt,aia=aplic-imsic,aia-guests=7"  # mailboxes for user interrupts, per hart
 
     def __init__(self, config, machine="riscv64", build=None, disk=None, drive=None, mem="256M",
                  ports=None, cmdline="", extra=(), prefix=(), tee=None, serial=None):
@@ -92,6 +92,8 @@ class VM:
         wanted = [guest for guest, host in self.ports.items() if not host]
         self.ports.update(zip(wanted, free_ports(len(wanted))))
         self.cmdline = (config.cmdline() + " " + cmdline).strip()
+        if machine == "riscv64" and os.environ.get("UINTR"):
+            self.cmdline += " uintr=" + os.environ["UINTR"]
         self.extra = list(extra)
         self.prefix = list(prefix)
         self.serial = serial
@@ -116,7 +118,7 @@ class VM:
             for guest, host in self.ports.items():
                 words += ["-hostfwd", f"{host}:{guest}"]
             return self.prefix + words + self.extra
-        words = [*QEMU, "-machine", self.board, "-cpu", "rv64",
+        words = [*QEMU, "-machine", self.board, "-cpu", "rv64,h=true",
                  "-smp", str(self.config.smp), "-m", f"{self.mib}M", "-bios", "default",
                  "-display", "none", "-monitor", "none", "-serial", self.serial or "stdio", "-no-reboot",
                  "-global", "virtio-mmio.force-legacy=false",

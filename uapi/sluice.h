@@ -127,6 +127,7 @@ _Static_assert(offsetof(struct sluice_start, core) == 176, "sluice_start layout"
 #define SLUICE_START_HOSTED (1u << 0)    /* the kernel is a Linux process; enter_fn is set */
 #define SLUICE_START_MIXED (1u << 1)     /* one hart plays both roles; params.flags lacks SQPOLL */
 #define SLUICE_START_SPIN_GIVEN (1u << 2) /* spin_us is meant, even when it is 0 */
+#define SLUICE_START_UINTR (1u << 3)      /* user interrupts without the kernel: docs/uintr.md */
 
 /*
  * The doorbell, the one call that is not an SQE.

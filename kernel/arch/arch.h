@@ -130,6 +130,22 @@ struct arch_exit {
 enum arch_exit_kind arch_user_run(struct arch_user *user, struct aspace *as,
 				  struct arch_exit *exit);
 
+/*
+ * Two kinds of user mode; a kind belongs to an address space, and so to a process. Both run the
+ * same programs over the same memory manager: only the root table differs.
+ */
+enum arch_kind {
+	ARCH_KIND_PLAIN, /* on every machine */
+	/* User interrupts reach it without the kernel (docs/uintr.md). riscv64 with H and AIA:
+	 * VS-mode, the address space being the G-stage table. */
+	ARCH_KIND_UINTR,
+};
+
+/* Why this machine lacks `kind`, as the end of a sentence; NULL: it has it. */
+const char *arch_kind_missing(enum arch_kind kind);
+/* The root table of that kind is 2^order frames, aligned to its size. */
+unsigned arch_root_order(enum arch_kind kind);
+
 /* Prepares a fresh thread: pc, stack pointer, user thread pointer (tp), first argument. FP state
  * initial. */
 void arch_user_init(struct arch_user *user, uaddr_t pc, uaddr_t sp, uaddr_t tp, uint64_t arg0);
@@ -154,6 +170,36 @@ void arch_user_fini(struct arch_user *user);
 
 /* Hosted machine: address a program calls instead of trapping; 0 where it traps by instruction. */
 uaddr_t arch_user_enter_fn(void);
+
+/* ---- mailboxes of user interrupts -------------------------------------------------------------- */
+
+/*
+ * A thread of the kind uintr receives identities 1 to ARCH_INBOX_IDS - 1 through a mailbox that its
+ * core keeps for it: riscv64: a guest interrupt file of the hart's IMSIC (AIA 1.0, chapter 3).
+ * Each core has a few slots, numbered from 1; sched/inbox.c decides who has one. arch_machine.h
+ * defines struct arch_inbox, what a mailbox holds while it is in no slot: enabled, pending (bit per
+ * identity), on (deliver at all).
+ */
+#define ARCH_INBOX_IDS 64u
+
+/* Slots per core; 0: the machine has none, and no other function of this chapter is called. */
+unsigned arch_inbox_slots(void);
+/* The page of a slot: a 32-bit store of an identity at its start posts it. */
+paddr_t arch_inbox_page(unsigned core, unsigned slot);
+/* Posts identity `id`; orders earlier stores of the caller before it. Any core. */
+void arch_inbox_post(unsigned core, unsigned slot, unsigned id);
+
+/* The rest on the slot's core only. Brings a mailbox into an empty slot; takes it out, leaving the
+ * slot empty: nothing of it is ever seen by the next owner. */
+void arch_inbox_load(unsigned slot, const struct arch_inbox *from);
+void arch_inbox_save(unsigned slot, struct arch_inbox *to);
+/* While its owner does not run: an identity that is pending and enabled ends arch_idle_wait or user
+ * mode, and shows in arch_inbox_ready. */
+void arch_inbox_watch(unsigned slot, bool on);
+/* Bit per watched slot that has something for its owner; it is not watched any more then. */
+uint64_t arch_inbox_ready(void);
+/* From now on `user`, which runs on this core, receives through `slot` (0: through none). */
+void arch_user_inbox(struct arch_user *user, unsigned slot);
 
 /* ---- address translation --------------------------------------------------------------------- */
 
@@ -193,9 +239,11 @@ static inline uaddr_t arch_user_top(const struct arch_aspace *aa)
 #define ARCH_ELF_MACHINE 243
 #endif
 
-/* Called by mm when an address space is made (root: its zeroed 4 KiB root table; the machine may
- * add kernel entries) and when its last reference is gone (no thread runs it any more). */
-must_use int arch_aspace_init(struct aspace *as, struct arch_aspace *aa, paddr_t root);
+/* Called by mm when an address space is made (root: its zeroed root table of arch_root_order(kind);
+ * the machine may add kernel entries) and when its last reference is gone (no thread runs it any
+ * more). -EOPNOTSUPP: no such kind here. */
+must_use int arch_aspace_init(struct aspace *as, struct arch_aspace *aa, paddr_t root,
+			      enum arch_kind kind);
 void arch_aspace_fini(struct aspace *as, struct arch_aspace *aa);
 
 /* Called by mm after it changed the leaf for `va` from `was` to `now` (Sv39 leaf entries, 0 =

@@ -5,7 +5,7 @@
  * A leaf is one of: 0 (absent); with PTE_V (the hart may use it); without PTE_V but nonzero (the
  * page keeps its frame although its region allows nothing, as after mprotect to PROT_NONE).
  *
- * Invariants: a nonzero leaf holds one reference to its frame's block. Tables, once hooked in, stay
+ * Invariants: a nonzero leaf holds one reference to its frame's block, a device's page excepted. Tables, once hooked in, stay
  * until the space dies, so a slot's address stays good. The owner changes the regions, then sweeps
  * the leaves; a faulter does it the other way round (fault.c).
  *
@@ -36,9 +36,10 @@ static inline uaddr_t place_low(const struct aspace *as)
 	return align_up(as->low + (as->top - as->low) / 4, 2ull << 20);
 }
 
-struct aspace *aspace_create(void)
+struct aspace *aspace_create_kind(enum arch_kind kind)
 {
-	paddr_t block = frame_alloc(SPACE_ORDER);
+	paddr_t block = arch_kind_missing(kind) ? 0 : frame_alloc(SPACE_ORDER);
+	unsigned order = arch_root_order(kind);
 	struct aspace *as;
 
 	if (!block)
@@ -47,10 +48,12 @@ struct aspace *aspace_create(void)
 	memset(as, 0, SPACE_HEAD);
 	as->regions = (struct region *)((char *)as + SPACE_HEAD);
 	as->region_space = ASPACE_REGIONS_MAX;
-	as->root = frame_alloc_zeroed();
+	as->kind = kind;
+	as->root = frame_alloc(order);
 	if (!as->root)
 		goto out_block;
-	if (arch_aspace_init(as, &as->arch, as->root) < 0)
+	memset(arch_direct(as->root), 0, PAGE_SIZE << order);
+	if (arch_aspace_init(as, &as->arch, as->root, kind) < 0)
 		goto out_root;
 	as->low = arch_user_low(&as->arch);
 	as->top = arch_user_top(&as->arch);
@@ -119,7 +122,8 @@ static void sweep_clear(struct aspace *as, uaddr_t va, uaddr_t end)
 			continue;
 		leaf_tell(as, va, was, 0);
 		sweep_note(&s, va, was);
-		s.frame[s.count++] = pte_paddr(was);
+		if (was & PTE_RAM)
+			s.frame[s.count++] = pte_paddr(was);
 		if (s.count == SWEEP_BATCH)
 			sweep_flush(as, &s);
 	}
@@ -211,8 +215,8 @@ static int map_place(struct aspace *as, uaddr_t *at, uint64_t len, uint32_t flag
 	return *at ? 0 : -ENOMEM;
 }
 
-static int map_region(struct aspace *as, uaddr_t *at, uint64_t len, uint32_t prot, uint32_t flags,
-		      enum region_kind kind)
+static int map_region_tagged(struct aspace *as, uaddr_t *at, uint64_t len, uint32_t prot,
+			     uint32_t flags, enum region_kind kind, uint16_t tag)
 {
 	struct region r;
 	int err;
@@ -225,7 +229,8 @@ static int map_region(struct aspace *as, uaddr_t *at, uint64_t len, uint32_t pro
 	err = map_place(as, at, len, flags);
 	if (err)
 		return err;
-	r = (struct region){ .base = *at, .end = *at + len, .prot = prot, .kind = (uint16_t)kind };
+	r = (struct region){ .base = *at, .end = *at + len, .prot = prot, .kind = (uint16_t)kind,
+			     .flags = tag };
 	err = regions_replace(as, r.base, r.end, &r);
 	if (err)
 		return err;
@@ -233,6 +238,18 @@ static int map_region(struct aspace *as, uaddr_t *at, uint64_t len, uint32_t pro
 	if (!(flags & (ASPACE_FIXED | ASPACE_FIXED_NEW)) && r.base >= as->map_hint)
 		as->map_hint = r.base;
 	return 0;
+}
+
+static int map_region(struct aspace *as, uaddr_t *at, uint64_t len, uint32_t prot, uint32_t flags,
+		      enum region_kind kind)
+{
+	return map_region_tagged(as, at, len, prot, flags, kind, 0);
+}
+
+int aspace_map_device(struct aspace *as, uint64_t len, uint32_t prot, uint16_t tag, uaddr_t *out)
+{
+	*out = 0;
+	return map_region_tagged(as, out, len, prot, 0, REGION_DEVICE, tag);
 }
 
 int aspace_map_anon(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot, uint32_t flags,
@@ -340,7 +357,7 @@ int aspace_protect(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot)
 	end = at + align_up(len, PAGE_SIZE);
 	for (uint32_t i = region_index(as, at); i < as->region_count && as->regions[i].base < end;
 	     i++)
-		if (as->regions[i].kind == REGION_NONE)
+		if (as->regions[i].kind == REGION_NONE || as->regions[i].kind == REGION_DEVICE)
 			return -EACCES;
 	if (as->region_count + 2 > ASPACE_REGIONS_MAX)
 		return -ENOMEM;

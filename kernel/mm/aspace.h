@@ -8,7 +8,8 @@
  * present leaf waits for arch_tlb_shootdown before the frame's reference is put.
  *
  * Frames mapped by a leaf hold one reference each (managed frames only). Leaves: V R W X U A D as
- * in the Privileged Architecture, section 4.4.1; bit 8 (RSW) marks copy-on-write.
+ * in the Privileged Architecture, section 4.4.1. Of the bits left to software, 8 marks
+ * copy-on-write, and 9 a frame of the allocator's: a device's page has none, so that no pin takes it.
  */
 #ifndef MM_ASPACE_H
 #define MM_ASPACE_H
@@ -24,6 +25,7 @@
 #define PTE_A 64ull
 #define PTE_D 128ull
 #define PTE_COW 256ull
+#define PTE_RAM 512ull
 #define pte_paddr(pte) (((pte) >> 10 & 0xfffffffffffull) << PAGE_SHIFT)
 #define pte_make(pa, bits) (((pa) >> PAGE_SHIFT) << 10 | (bits))
 
@@ -32,6 +34,8 @@ enum region_kind {
 	/* a block of frames the kernel shares with the program (rings); present from the start */
 	REGION_FRAMES,
 	REGION_NONE,   /* reserved, no access (guards) */
+	/* a page of a device, or nothing: aspace_device_set; `flags` is its tag */
+	REGION_DEVICE,
 };
 
 struct region {
@@ -60,13 +64,19 @@ struct aspace {
 
 	/* set once at creation */
 	paddr_t root;
+	enum arch_kind kind;
 	uaddr_t low, top;      /* user addresses of this space: [low, top) */
 	uint64_t resident_max; /* frames this space may have resident; 0: no limit */
 	struct arch_aspace arch;
 };
 
-/* A new empty space with one reference, or NULL when memory is out. */
-must_use struct aspace *aspace_create(void);
+/* A new empty space with one reference, or NULL when memory is out or the machine has no such
+ * kind. */
+must_use struct aspace *aspace_create_kind(enum arch_kind kind);
+must_use static inline struct aspace *aspace_create(void)
+{
+	return aspace_create_kind(ARCH_KIND_PLAIN);
+}
 void aspace_get(struct aspace *as);
 /* The last put unmaps everything and frees the tables; no thread may be running it. Any core. */
 void aspace_put(struct aspace *as);
@@ -88,6 +98,17 @@ must_use int aspace_map_guard(struct aspace *as, uaddr_t at, uint64_t len);
  * reference are both gone. */
 must_use int aspace_map_frames(struct aspace *as, uaddr_t at, paddr_t block, uint64_t len,
 			       uint32_t prot, uint32_t flags, uaddr_t *out);
+/*
+ * A page-aligned range for pages of devices: empty at first, which aspace_device_set changes. `tag`
+ * (not 0) tells one such range from another; aspace_device_tag is its inverse (0: no such range at
+ * `va`). Rights never change; pins are refused. Mapping: home core only; set and tag: any core.
+ */
+must_use int aspace_map_device(struct aspace *as, uint64_t len, uint32_t prot, uint16_t tag,
+			       uaddr_t *out);
+/* The page at `va` is the device's at `pa`; 0: none, and no core has it any more when this returns.
+ * 0, -ENOENT (the range with this tag is gone), -ENOMEM. */
+int aspace_device_set(struct aspace *as, uaddr_t va, uint16_t tag, paddr_t pa);
+uint16_t aspace_device_tag(struct aspace *as, uaddr_t va);
 /* Removes whatever is mapped in [at, at+len); nothing there is no error. Waits for the shootdown.
  * -EINVAL (alignment, zero, range), -ENOMEM (a split would need one region too many). Home core
  * only. */

@@ -141,6 +141,42 @@ static int fault_once(struct aspace *as, uaddr_t va, uint32_t access, bool fill)
 	return leaf_settle(as, va, slot, now, seq);
 }
 
+uint16_t aspace_device_tag(struct aspace *as, uaddr_t va)
+{
+	struct region r;
+	uint32_t seq;
+
+	return region_find(as, va, &r, &seq) && r.kind == REGION_DEVICE ? r.flags : 0;
+}
+
+/* As a faulter does: the leaf first, then a look whether the region is still ours. */
+int aspace_device_set(struct aspace *as, uaddr_t va, uint16_t tag, paddr_t pa)
+{
+	pte_slot *slot = slot_make(as, va);
+	struct region r;
+	uint64_t was, now;
+	uint32_t seq;
+
+	if (!slot)
+		return -ENOMEM;
+	do {
+		if (!region_find(as, va, &r, &seq) || r.kind != REGION_DEVICE || r.flags != tag)
+			return -ENOENT;
+		now = pa ? pte_make(pa, leaf_bits(r.prot)) & ~PTE_RAM : 0;
+		was = atomic_exchange(slot, now);
+		leaf_tell(as, va, was, now);
+		if (was & PTE_V)
+			shootdown(as, va, PAGE_SIZE);
+		if (region_unchanged(as, seq))
+			return 0;
+		/* Not that of whatever came meanwhile: the sweep may have been here before us. */
+		if (atomic_compare_exchange_strong(slot, &now, 0) && now) {
+			leaf_tell(as, va, now, 0);
+			shootdown(as, va, PAGE_SIZE);
+		}
+	} while (true);
+}
+
 static int fault_until_settled(struct aspace *as, uaddr_t va, uint32_t access, bool fill)
 {
 	int err;

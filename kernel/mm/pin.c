@@ -94,13 +94,15 @@ static __attribute__((noinline)) int pin_page_slow(struct aspace *as, uaddr_t va
 		*frame = pin_page_present(as, va, need);
 		if (*frame)
 			return 0;
+		if (aspace_device_tag(as, va))
+			return -EFAULT;
 	}
 }
 
 static inline uint64_t pin_need(uint32_t access)
 {
 	_Static_assert(ACCESS_READ << 1 == PTE_R && ACCESS_WRITE << 1 == PTE_W, "one shift");
-	return PTE_V | PTE_U | (uint64_t)access << 1;
+	return PTE_V | PTE_U | PTE_RAM | (uint64_t)access << 1;
 }
 
 /* More than one page, or a page that is not there yet. */

@@ -25,7 +25,7 @@ static inline pte_slot *table_slot(paddr_t table, uaddr_t va, unsigned level)
 
 static inline uint64_t leaf_bits(uint32_t prot)
 {
-	uint64_t bits = PTE_V | PTE_U | PTE_A | PTE_D;
+	uint64_t bits = PTE_V | PTE_U | PTE_A | PTE_D | PTE_RAM;
 
 	if (!prot)
 		return 0;

@@ -20,10 +20,12 @@
 
 #define PROGRAMS_MAX 32u
 #define ARGS_MAX 24u
+#define ENV_MAX 4u
 #define SETTLE_NS 5000000ull /* between two looks at what devices and other cores still hold */
 #define SETTLE_LOOKS 200u
 
 struct program {
+	const char *envp[ENV_MAX + 1];
 	const char *argv[ARGS_MAX + 1];
 	uint32_t user_core, home;
 };
@@ -101,7 +103,7 @@ static uint32_t run_next_user(uint32_t after)
 static int run_program(char **at, struct program *prog)
 {
 	char *p = *at;
-	unsigned argc = 0;
+	unsigned argc = 0, envc = 0;
 	int err;
 
 	if (*p == '@') {
@@ -123,9 +125,15 @@ static int run_program(char **at, struct program *prog)
 			*p++ = 0;
 			continue;
 		}
-		if (argc == ARGS_MAX)
+		if (!argc && *p != '/' && p[strcspn(p, "=; ")] == '=') {
+			if (envc == ENV_MAX)
+				return run_refuse(p, "one variable too many");
+			prog->envp[envc++] = p;
+		} else if (argc == ARGS_MAX) {
 			return run_refuse(p, "one argument too many");
-		prog->argv[argc++] = p;
+		} else {
+			prog->argv[argc++] = p;
+		}
 		while (*p && *p != ';' && *p != ' ')
 			p++;
 	}
@@ -171,12 +179,11 @@ static void boot_idle(void);
 
 static void run_spawn(struct mail *m)
 {
-	const char *const no_environment[] = { NULL };
 	struct program *prog = &programs[program_next++];
 	struct process_spec spec = {
 		.path = prog->argv[0],
 		.argv = prog->argv,
-		.envp = no_environment,
+		.envp = prog->envp,
 		.home = prog->home,
 		.user_core = prog->user_core,
 	};

@@ -26,6 +26,7 @@ _Atomic uint32_t processes_refused;
 /* set once at boot */
 static struct process *process_table;
 static uint64_t resident_max; /* frames one program may have */
+static bool uintr_all;	      /* every program gets user interrupts */
 /* any core, atomic */
 static _Atomic uint32_t process_ids;
 static _Atomic uint32_t process_count;
@@ -33,11 +34,19 @@ static _Atomic uint32_t process_count;
 void processes_init(void)
 {
 	uint64_t mib = cmdline_find_u64("mem_limit", 0);
+	const char *uintr = cmdline_find("uintr");
 
 	process_table = frames_boot_alloc(sizeof(*process_table) * PROCESSES_MAX);
 	threads_init();
 	resident_max = mib ? mib << (20 - PAGE_SHIFT) : frames_free_count() / 2;
 	console_attention = processes_shutdown;
+	if (uintr && strcmp(uintr, "all"))
+		kprint("boot argument uintr=%s: only `all` is known\n", uintr);
+	else if (uintr && arch_kind_missing(ARCH_KIND_UINTR))
+		kprint("uintr=all: all programs stay plain: this machine cannot, %s\n",
+		       arch_kind_missing(ARCH_KIND_UINTR));
+	else
+		uintr_all = uintr;
 }
 
 unsigned processes_count(void)
@@ -131,6 +140,17 @@ static void spawn_announce(const struct process_spec *spec, struct sluice_start 
 		start->flags |= SLUICE_START_MIXED;
 }
 
+/* A program asks for user interrupts by its environment; `uintr=all` asks for every program. Where
+ * the machine has none, all are plain. */
+static enum arch_kind process_kind(const struct process_spec *spec)
+{
+	bool wanted = uintr_all;
+
+	for (const char *const *e = spec->envp; e && *e; e++)
+		wanted |= !strcmp(*e, "SLUICE_UINTR=1");
+	return wanted && !arch_kind_missing(ARCH_KIND_UINTR) ? ARCH_KIND_UINTR : ARCH_KIND_PLAIN;
+}
+
 static int spawn_first_thread(struct process *p, const struct process_spec *spec,
 			      const struct elf_info *elf)
 {
@@ -205,7 +225,7 @@ int process_spawn(const struct process_spec *spec, struct process **out)
 	list_init(&p->link);
 	death_init(p);
 	err = -ENOMEM;
-	p->as = aspace_create();
+	p->as = aspace_create_kind(process_kind(spec));
 	if (!p->as || fds_init(p)) {
 		kprint("%s: no memory for a process\n", spec->path);
 		goto out_memory;

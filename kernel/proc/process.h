@@ -147,8 +147,8 @@ struct process *process_find(uint32_t pid);
 unsigned processes_count(void);
 /*
  * Parses the boot argument `run`: programs separated by `;`, each `[@U[:H]] PATH [ARG...]` (U: core
- * that runs it, H: its home; left out: users in turn, first serving core), and spawns each on its
- * home core, in their order. With `exit=power` the machine is switched off after the last exit,
+ * that runs it, H: its home; left out: users in turn, first serving core), before the path perhaps
+ * NAME=VALUE of its environment, and spawns each on its home core, in their order. With `exit=power` the machine is switched off after the last exit,
  * with status 0 only if every program exited 0. A senseless list is refused with a sentence. Boot
  * core, before the cores start or after.
  */

@@ -51,7 +51,7 @@ static unsigned signal_of(uint32_t cause)
 			return SIGNAL_SEGV;
 		}
 	switch (cause) {
-	case 2:
+	case 2: case 22: /* 22: VS-mode's word for it */
 		return SIGNAL_ILL;
 	case 3:
 		return SIGNAL_TRAP;

@@ -307,7 +307,8 @@ static int ring_create_native(struct process *p, struct sluice_start *start)
 	start->size = sizeof(*start);
 	start->version = SLUICE_START_VERSION;
 	start->ring_fd = err;
-	start->flags = mixed ? SLUICE_START_MIXED : 0;
+	start->flags = (mixed ? SLUICE_START_MIXED : 0) |
+		       (p->as->kind == ARCH_KIND_UINTR ? SLUICE_START_UINTR : 0);
 	start->sq_ring = start->cq_ring = ring_at;
 	start->sqes = sqes_at;
 	start->params.flags = setup;

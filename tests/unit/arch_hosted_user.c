@@ -140,7 +140,7 @@ static struct world *world_make(const char *code, const char *end)
 	hosted_signals_init();
 	for (unsigned i = 0; i < P_COUNT; i++)
 		memset(arch_direct(page(i)), 0, PAGE_SIZE);
-	assert_int_equal(arch_aspace_init(as_of(w), &w->aa, page(P_ROOT)), 0);
+	assert_int_equal(arch_aspace_init(as_of(w), &w->aa, page(P_ROOT), ARCH_KIND_PLAIN), 0);
 	((uint64_t *)arch_direct(page(P_ROOT)))[w->aa.low >> 30] = leaf(page(P_MID), 1);
 	((uint64_t *)arch_direct(page(P_MID)))[0] = leaf(page(P_LEAVES), 1);
 	memcpy(arch_direct(page(P_CODE)), code, (size_t)(end - code));

@@ -39,6 +39,11 @@ struct arch_user {
 		      uint64_t, uint64_t);
 };
 
+struct arch_inbox {
+	uint64_t enabled, pending;
+	bool on;
+};
+
 struct arch_aspace {
 	uint32_t slot; /* which window of user addresses */
 	paddr_t root;

@@ -73,10 +73,75 @@ int hosted_windows_init(void)
 	return syscall(SYS_munmap, WINDOW_BYTES, (WINDOW_COUNT - 1) * WINDOW_BYTES) ? -errno : 0;
 }
 
-int arch_aspace_init(struct aspace *as, struct arch_aspace *aa, paddr_t root)
+const char *arch_kind_missing(enum arch_kind kind)
+{
+	return kind == ARCH_KIND_PLAIN ? NULL : "a Linux process has no user interrupts to give";
+}
+
+unsigned arch_inbox_slots(void)
+{
+	return 0;
+}
+
+/* arch.h: nobody calls these where there are no slots. */
+static noreturn_fn void no_inbox(void)
+{
+	panic("the hosted machine has no mailboxes for user interrupts");
+}
+
+paddr_t arch_inbox_page(unsigned core, unsigned slot)
+{
+	(void)core, (void)slot;
+	no_inbox();
+}
+
+void arch_inbox_post(unsigned core, unsigned slot, unsigned id)
+{
+	(void)core, (void)slot, (void)id;
+	no_inbox();
+}
+
+void arch_inbox_load(unsigned slot, const struct arch_inbox *from)
+{
+	(void)slot, (void)from;
+	no_inbox();
+}
+
+void arch_inbox_save(unsigned slot, struct arch_inbox *to)
+{
+	(void)slot, (void)to;
+	no_inbox();
+}
+
+void arch_inbox_watch(unsigned slot, bool on)
+{
+	(void)slot, (void)on;
+	no_inbox();
+}
+
+uint64_t arch_inbox_ready(void)
+{
+	no_inbox();
+}
+
+void arch_user_inbox(struct arch_user *user, unsigned slot)
+{
+	(void)user, (void)slot;
+	no_inbox();
+}
+
+unsigned arch_root_order(enum arch_kind kind)
+{
+	(void)kind;
+	return 0;
+}
+
+int arch_aspace_init(struct aspace *as, struct arch_aspace *aa, paddr_t root, enum arch_kind kind)
 {
 	int err = -ENOMEM;
 
+	if (kind != ARCH_KIND_PLAIN)
+		return -EOPNOTSUPP;
 	pthread_mutex_lock(&window_lock);
 	for (uint32_t slot = 1; slot < WINDOW_COUNT; slot++) {
 		if (windows[slot].as)

@@ -16,6 +16,16 @@
 struct core;
 struct arch_hart;
 
+/* A VS-mode thread's own interrupt registers (guest.c). */
+struct arch_guest {
+	uint64_t status, ie, tvec, scratch, epc, cause, tval, select, pending, timecmp;
+};
+
+struct arch_inbox {
+	uint64_t enabled, pending;
+	bool on;
+};
+
 struct arch_user {
 	uint64_t x[32]; /* x[0] is the pc */
 
@@ -29,10 +39,16 @@ struct arch_user {
 	/* set once: arch_quick_fn */
 	bool (*quick)(struct arch_user *, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
 		      uint64_t, uint64_t);
+
+	/* owner core only */
+	struct arch_hart *guest_hart; /* whose VS CSRs hold its own; NULL: `guest` does */
+	struct arch_guest guest;
+	uint64_t inbox; /* guest interrupt file, 0: none */
 };
 
 struct arch_aspace {
 	paddr_t root;		/* set once */
+	bool guest;		/* set once: root is a G-stage table */
 	_Atomic uint64_t context; /* generation << 16 | ASID; 0: none yet */
 	_Atomic uint64_t cores;	/* any core: bit per core that may hold translations */
 };

@@ -6,6 +6,7 @@
  * that must never become a free frame is in arch_boot.reserved before kernel_main sees it.
  */
 #include "arch/riscv64/early.h"
+#include "arch/riscv64/guest.h"
 #include "arch/riscv64/hart.h"
 #include "arch/riscv64/user.h"
 #include "base/machine.h"
@@ -43,6 +44,7 @@ void hart_init(struct arch_hart *h)
 	h->armed = 0;
 	hart_timer_set(h, UINT64_MAX);
 	irq_init_hart(h);
+	guest_init_hart();
 	atomic_store_explicit(&h->up, 1, memory_order_release);
 }
 
@@ -103,6 +105,7 @@ noreturn_fn void boot_main(uint64_t hart_id, paddr_t fdt)
 		harts[i].emergency_sp = (uint64_t)image_stacks + ((uint64_t)i << SLOT_SHIFT) +
 					SLOT_EMERGENCY_TOP;
 	}
+	guest_probe();
 	satp_probe();
 	hart_init(&harts[0]);
 	kernel_main();

@@ -116,6 +116,22 @@ static void scan_chosen(const void *fdt)
 		console_set_seed(p, (size_t)len);
 }
 
+/* One-letter extensions stand before the first underscore, behind "rv64". */
+static bool hart_has_letter(const void *fdt, int node, char letter)
+{
+	int len;
+	const char *isa = fdt_getprop(fdt, node, "riscv,isa", NULL);
+	const char *list = fdt_getprop(fdt, node, "riscv,isa-extensions", &len);
+	const char word[2] = { letter, '\0' };
+
+	if (list && fdt_stringlist_contains(list, len, word))
+		return true;
+	for (size_t i = 4; isa && strlen(isa) > i && isa[i] != '_'; i++)
+		if (isa[i] == letter)
+			return true;
+	return false;
+}
+
 static bool hart_has(const void *fdt, int node, const char *extension)
 {
 	int len;
@@ -153,6 +169,7 @@ static void scan_hart(const void *fdt, int node, uint64_t boot_hart)
 		arch_boot.cores++;
 	harts[index].id = id;
 	has_sstc &= hart_has(fdt, node, "sstc");
+	has_hypervisor &= hart_has_letter(fdt, node, 'h');
 	fdt_for_each_subnode(intc, fdt, node)
 		if (fdt_getprop(fdt, intc, "interrupt-controller", NULL))
 			harts[index].intc = fdt_get_phandle(fdt, intc);
@@ -165,7 +182,7 @@ static void scan_harts(const void *fdt, uint64_t boot_hart)
 
 	ticks_hz = prop_number(fdt, cpus, "timebase-frequency", 0);
 	arch_boot.cores = 1; /* core 0 is the boot hart, wherever it stands */
-	has_sstc = true;
+	has_sstc = has_hypervisor = true;
 	fdt_for_each_subnode(node, fdt, cpus) {
 		type = fdt_getprop(fdt, node, "device_type", NULL);
 		if (!type || strcmp(type, "cpu"))
@@ -197,6 +214,8 @@ static bool scan_imsic(const void *fdt, int node)
 
 	if (!p || len < 8 || fdt32_to_cpu(p[1]) != IRQ_S_EXTERNAL)
 		return false;
+	/* identities 1 to N, 64 in each register: also where N + 1 is a multiple */
+	imsic_words = (uint32_t)(prop_number(fdt, node, "riscv,num-ids", 63) / 64 + 1);
 	for (int i = 0; i < len / 8; i++) {
 		struct arch_hart *h = hart_of_intc(fdt32_to_cpu(p[2 * i]));
 		uint64_t at = (uint64_t)i * stride;

@@ -24,6 +24,8 @@ struct arch_hart {
 	uint64_t fault_addr;	     /* last page fault, to tell a stale "absent" translation */
 	uint64_t armed;		     /* ticks in the timer now */
 	uint64_t user_deadline;	     /* ticks */
+	struct arch_user *guest;     /* whose VS CSRs are in the hart */
+	bool guest_loaded;	     /* `user` runs in VS-mode: hstatus and sstatus say so */
 
 	/* set once at boot */
 	uint32_t index;
@@ -41,6 +43,7 @@ extern struct arch_hart harts[CORES_MAX];
 
 /* Set once at boot. */
 extern bool has_sstc;
+extern bool has_hypervisor; /* every hart has the H extension; see guest_missing */
 extern uint64_t ticks_hz;
 /* Any core: a panic asks the other harts to stop. */
 extern _Atomic bool harts_stopping;
@@ -95,6 +98,7 @@ void fdt_scan(const void *fdt, uint64_t boot_hart);
 /* From the device tree: physical bases, 0 when absent. Boot hart. */
 void irq_set_aia(paddr_t aplic, uint32_t sources);
 void irq_set_plic(paddr_t plic, uint32_t sources);
+extern uint32_t imsic_words; /* 64-bit registers of an IMSIC file's pending bits; set once */
 void irq_init_hart(struct arch_hart *h);
 /* Takes back every doorbell and device interrupt that is pending on this hart. */
 void irq_consume(void);
@@ -119,6 +123,7 @@ struct sbi_result sbi_call(uint64_t ext, uint64_t fn, uint64_t a0, uint64_t a1, 
 #define SBI_SRST 0x53525354
 #define SBI_RFENCE_I 0
 #define SBI_RFENCE_VMA 1
+#define SBI_RFENCE_GVMA 4
 
 /* Calls an RFENCE function for every core in `cores` (bit per core index). */
 void sbi_fence_cores(uint64_t fn, uint64_t cores, uint64_t start, uint64_t size);

@@ -8,7 +8,7 @@
  * Without AIA a doorbell is an SBI IPI and devices go through the PLIC (RISC-V PLIC specification
  * 1.0.0). Routes are set by any core, one at a time per source; the rest is this hart's own.
  */
-#include "arch/riscv64/hart.h"
+#include "arch/riscv64/guest.h"
 #include "uapi/errno.h"
 
 #define ID_DOORBELL 1
@@ -37,6 +37,7 @@
 /* set once at boot */
 static volatile char *aplic, *plic;
 static uint32_t sources_count;
+uint32_t imsic_words;
 
 static void reg_write(volatile char *base, uint32_t at, uint32_t value)
 {
@@ -76,7 +77,8 @@ void irq_init_hart(struct arch_hart *h)
 	} else if (plic) {
 		reg_write(plic, PLIC_THRESHOLD(h->plic_context), 0);
 	}
-	csr_write(sie, INT_SOFT | INT_TIMER | INT_EXTERNAL);
+	/* where doorbells are messages, software interrupts mean something else: guest.c */
+	csr_write(sie, (guest_missing ? INT_SOFT : 0) | INT_TIMER | INT_EXTERNAL);
 }
 
 void irq_consume(void)
@@ -84,7 +86,7 @@ void irq_consume(void)
 	struct arch_hart *h = this_hart();
 	uint64_t pending = csr_read(sip);
 
-	if (pending & INT_SOFT)
+	if ((pending & INT_SOFT) && guest_missing)
 		csr_clear(sip, INT_SOFT);
 	if (!(pending & INT_EXTERNAL))
 		return;

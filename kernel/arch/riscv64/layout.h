@@ -37,6 +37,6 @@
 #define HART_DEAD_X(n) (16 + 8 * (n))
 #define HART_ID 272
 #define HART_ENTRY 280
-#define HART_BYTES 384
+#define HART_BYTES 448
 
 #endif

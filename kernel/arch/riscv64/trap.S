@@ -6,7 +6,8 @@
  * finds 0 was taken in the kernel: that is a kernel lie, and it panics on a stack of its own.
  * sstatus is never written here: SPIE stays 0, and interrupts of S level reach user mode
  * regardless of SIE (Privileged Architecture, section 3.1.6.1); FP rights change only in
- * hart_load_user.
+ * hart_load_user. Nor is hstatus: a trap leaves in both what sret needs to go back to the mode it
+ * came from, U, VS or VU, and hart_load_user puts it right when another thread is loaded.
  */
 #include "arch/riscv64/layout.h"
 
@@ -112,7 +113,8 @@ trap_entry:
 	ld	tp, HART_CORE(gp)
 	sd	t1, USER_X(10)(a0)
 	addi	t1, t3, -8 /* environment call from user mode */
-	bnez	t1, user_other
+	bnez	t1, user_guest_call
+user_call:
 	ld	t2, USER_QUICK(a0)
 	addi	t0, t0, 4
 	csrw	sepc, t0
@@ -141,7 +143,9 @@ user_called:
 	li	a0, 0 /* ARCH_EXIT_SYSCALL */
 	ret
 
-user_other:
+user_guest_call:
+	addi	t1, t1, -2 /* environment call from VS-mode */
+	beqz	t1, user_call
 	mv	a1, t3
 	user_regs_callee sd
 	kernel_regs ld

@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "arch/riscv64/hart.h"
+#include "arch/riscv64/guest.h"
 #include "base/panic.h"
 
 static_assert(offsetof(struct arch_user, x) == USER_X(0), "trap.S");
@@ -37,6 +37,10 @@ static_assert(ARCH_EXIT_SYSCALL == 0, "trap.S answers it without asking");
 #define CAUSE_FETCH_FAULT 12
 #define CAUSE_LOAD_FAULT 13
 #define CAUSE_STORE_FAULT 15
+#define CAUSE_GUEST_FETCH_FAULT 20
+#define CAUSE_GUEST_LOAD_FAULT 21
+#define CAUSE_VIRTUAL 22 /* an instruction that VS-mode may not execute */
+#define CAUSE_GUEST_STORE_FAULT 23
 
 /* trap.S */
 void fp_save(struct arch_user *user);
@@ -72,7 +76,10 @@ void hart_load_user(struct arch_user *user, struct aspace *as)
 	user_unload(h);
 	if (h->fp_owner == user && user->fp_hart == h)
 		fs_set(SSTATUS_FS_CLEAN);
-	satp_load(h, as);
+	if (satp_load(h, as))
+		guest_load(h, user);
+	else if (h->guest_loaded)
+		guest_leave(h);
 	user->hart = h;
 	h->user = user;
 }
@@ -93,10 +100,13 @@ static uint32_t exit_access(uint64_t cause)
 {
 	switch (cause) {
 	case CAUSE_FETCH_FAULT:
+	case CAUSE_GUEST_FETCH_FAULT:
 		return ACCESS_EXEC;
 	case CAUSE_LOAD_FAULT:
+	case CAUSE_GUEST_LOAD_FAULT:
 		return ACCESS_READ;
 	case CAUSE_STORE_FAULT:
+	case CAUSE_GUEST_STORE_FAULT:
 		return ACCESS_WRITE;
 	}
 	return 0;
@@ -106,8 +116,9 @@ int hart_user_trapped(struct arch_user *user, uint64_t cause, struct arch_exit *
 {
 	struct arch_hart *h = this_hart();
 	uint64_t status = csr_read(sstatus), addr = csr_read(stval);
+	bool guest = guest_trapped();
 
-	if (unlikely(status & SSTATUS_SPP))
+	if (unlikely((status & SSTATUS_SPP) && !guest))
 		panic("trap %llu on the way into user mode, pc 0x%llx, address 0x%llx",
 		      (unsigned long long)cause, (unsigned long long)user->x[0],
 		      (unsigned long long)addr);
@@ -122,6 +133,14 @@ int hart_user_trapped(struct arch_user *user, uint64_t cause, struct arch_exit *
 		user->fp_hart = h;
 		return -1;
 	}
+	if (guest && exit_access(cause)) {
+		/* A fault of VS-mode's own stage: the program turned on a table of its own, which
+		 * is refused like the instruction that did it (QEMU 7.2 does not trap that one). */
+		if (cause < CAUSE_GUEST_FETCH_FAULT)
+			cause = CAUSE_VIRTUAL;
+		else if (csr_read(CSR_HTVAL)) /* guest-physical, without the lowest bits */
+			addr = csr_read(CSR_HTVAL) << 2 | (addr & 3);
+	}
 	exit->addr = addr;
 	exit->access = exit_access(cause);
 	exit->cause = (uint32_t)cause;
@@ -129,7 +148,9 @@ int hart_user_trapped(struct arch_user *user, uint64_t cause, struct arch_exit *
 	if (!exit->access)
 		return ARCH_EXIT_BAD;
 	/* A hart may remember that a page was absent; the same fault twice means that it did. */
-	if (addr == h->fault_addr)
+	if (addr == h->fault_addr && guest)
+		guest_fence_page(addr);
+	else if (addr == h->fault_addr)
 		__asm__ volatile("sfence.vma %0, x0" : : "r"(addr) : "memory");
 	h->fault_addr = addr;
 	return ARCH_EXIT_FAULT;
@@ -145,12 +166,14 @@ void arch_user_init(struct arch_user *user, uaddr_t pc, uaddr_t sp, uaddr_t tp, 
 	user->x[2] = sp;
 	user->x[4] = tp;
 	user->x[10] = arg0;
+	guest_user_init(user);
 }
 
 void arch_user_fini(struct arch_user *user)
 {
 	struct arch_hart *h = this_hart();
 
+	guest_forget(h, user);
 	user->hart = user->fp_hart = NULL;
 	if (h->fp_owner == user)
 		h->fp_owner = NULL;

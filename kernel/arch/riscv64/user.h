@@ -14,8 +14,8 @@ int hart_user_trapped(struct arch_user *user, uint64_t cause, struct arch_exit *
 /* A trap taken in the kernel. On the emergency stack. */
 noreturn_fn void trap_panic(struct arch_hart *h);
 
-/* Makes satp name `as`; back to the kernel's own root. */
-void satp_load(struct arch_hart *h, struct aspace *as);
+/* Makes satp, or hgatp, name `as`: true if it is hgatp. Back to the kernel's own root. */
+bool satp_load(struct arch_hart *h, struct aspace *as);
 void satp_unload(struct arch_hart *h);
 /* Finds out how many ASIDs there are. Boot hart. */
 void satp_probe(void);

@@ -1,0 +1,128 @@
+/*
+ * inbox: mailboxes of user interrupts are the guest interrupt files of each hart's IMSIC (AIA 1.0,
+ * chapter 3). File g of a hart has the g-th page behind its S-level page.
+ *
+ * A file's registers are reached through vsiselect and vsireg while hstatus.VGEIN names it, on its
+ * own hart only; the loaded thread's vsiselect is put back.
+ */
+#include "arch/riscv64/guest.h"
+
+#define IMSIC_EIDELIVERY 0x70
+#define IMSIC_EITHRESHOLD 0x72
+#define IMSIC_EIP0 0x80
+#define IMSIC_EIE0 0xc0
+
+unsigned arch_inbox_slots(void)
+{
+	return guest_missing ? 0 : guest_files;
+}
+
+paddr_t arch_inbox_page(unsigned core, unsigned slot)
+{
+	return arch_direct_paddr((const void *)harts[core].imsic) + slot * PAGE_SIZE;
+}
+
+void arch_inbox_post(unsigned core, unsigned slot, unsigned id)
+{
+	volatile uint32_t *page = arch_direct(arch_inbox_page(core, slot));
+
+	arch_before_doorbell();
+	*page = id;
+	/* seen by the file before the caller lets go of it: whoever takes the file next, looks */
+	__asm__ volatile("fence o, w" : : : "memory");
+}
+
+/* ---- registers of a file of this hart -------------------------------------------------------- */
+
+struct file_access {
+	uint64_t hstatus, select;
+};
+
+static struct file_access file_begin(unsigned slot)
+{
+	struct file_access a = { csr_read(CSR_HSTATUS), csr_read(CSR_VSISELECT) };
+
+	csr_write(CSR_HSTATUS, (a.hstatus & ~HSTATUS_VGEIN(63)) | HSTATUS_VGEIN(slot));
+	return a;
+}
+
+static void file_end(struct file_access a)
+{
+	csr_write(CSR_VSISELECT, a.select);
+	csr_write(CSR_HSTATUS, a.hstatus);
+}
+
+static uint64_t file_read(uint64_t reg)
+{
+	csr_write(CSR_VSISELECT, reg);
+	return csr_read(CSR_VSIREG);
+}
+
+static void file_write(uint64_t reg, uint64_t value)
+{
+	csr_write(CSR_VSISELECT, reg);
+	csr_write(CSR_VSIREG, value);
+}
+
+/* Identities that no mailbox keeps may be pending too: whoever has the page can post any. */
+static void file_clear(void)
+{
+	file_write(IMSIC_EIDELIVERY, 0);
+	file_write(IMSIC_EITHRESHOLD, 0);
+	for (unsigned i = 0; i < imsic_words; i++) {
+		file_write(IMSIC_EIE0 + 2 * i, 0);
+		file_write(IMSIC_EIP0 + 2 * i, 0);
+	}
+}
+
+void arch_inbox_load(unsigned slot, const struct arch_inbox *from)
+{
+	struct file_access a = file_begin(slot);
+
+	file_clear();
+	file_write(IMSIC_EIE0, from->enabled);
+	/* set bits only: what was posted since must stay */
+	csr_write(CSR_VSISELECT, IMSIC_EIP0);
+	csr_set(CSR_VSIREG, from->pending);
+	file_write(IMSIC_EIDELIVERY, from->on);
+	file_end(a);
+}
+
+void arch_inbox_save(unsigned slot, struct arch_inbox *to)
+{
+	struct file_access a = file_begin(slot);
+
+	to->on = file_read(IMSIC_EIDELIVERY) == 1;
+	to->enabled = file_read(IMSIC_EIE0);
+	to->pending = file_read(IMSIC_EIP0);
+	file_clear();
+	file_end(a);
+	csr_clear(CSR_HGEIE, 1ul << slot);
+}
+
+void arch_inbox_watch(unsigned slot, bool on)
+{
+	if (on)
+		csr_set(CSR_HGEIE, 1ul << slot);
+	else
+		csr_clear(CSR_HGEIE, 1ul << slot);
+}
+
+uint64_t arch_inbox_ready(void)
+{
+	uint64_t ready = csr_read(CSR_HGEIP) & csr_read(CSR_HGEIE);
+
+	if (ready)
+		csr_clear(CSR_HGEIE, ready);
+	return ready;
+}
+
+void arch_user_inbox(struct arch_user *user, unsigned slot)
+{
+	struct arch_hart *h = this_hart();
+
+	user->inbox = slot;
+	if (h->user == user && user->hart == h && h->guest_loaded)
+		csr_write(CSR_HSTATUS, (csr_read(CSR_HSTATUS) & ~HSTATUS_VGEIN(63)) |
+					       HSTATUS_VGEIN(slot));
+}
