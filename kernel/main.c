@@ -86,29 +86,13 @@ static void main_name_op(unsigned opcode, const struct op_row *row, void (*line)
 
 static void main_names(void (*line)(const char *text))
 {
-	static const struct {
-		uint32_t role;
-		const char *name;
-	} words[] = { { ROLE_KERNEL, "kernel" },
-		      { ROLE_NET, "net" },
-		      { ROLE_IO, "io" },
-		      { ROLE_USER, "user" } };
-	char text[96];
+	char roles[CORE_ROLES_TEXT], text[64];
 
 	for (unsigned i = 0; i < CORES_MAX; i++) {
-		const char *join = " ";
-		int len;
-
 		if (!cores[i])
 			continue;
-		len = snprintf(text, sizeof(text), "trace: core %u", i);
-		for (unsigned w = 0; w < array_count(words); w++) {
-			if (!(cores[i]->roles & words[w].role))
-				continue;
-			len += snprintf(text + len, sizeof(text) - (size_t)len, "%s%s", join,
-					words[w].name);
-			join = "+";
-		}
+		core_roles_text(cores[i], roles);
+		snprintf(text, sizeof(text), "trace: core %u %s", i, roles);
 		line(text);
 	}
 	for (unsigned i = 0; i < 256; i++)

@@ -1,7 +1,8 @@
 /*
  * counters: what happened how often, one block per core, written by the owning core only (plain
  * increments), summed when read. Readable by a ring operation (read of /dev/counters) and printed
- * at exit.
+ * at exit. spin_ns is time in turns that found nothing, sleep_ns time asleep, both counted when the
+ * next turn begins or the sleep ends; the rest is busy, and nothing is counted for that.
  */
 #ifndef BASE_COUNTERS_H
 #define BASE_COUNTERS_H
@@ -9,7 +10,8 @@
 #include "base/types.h"
 
 #define COUNTER_LIST(X)                                                                            \
-	X(turns_busy) X(turns_idle) X(sleeps) X(doorbells) X(mails)                                \
+	X(turns_busy) X(turns_idle) X(spin_ns) X(sleeps) X(sleep_ns) X(waits) X(doorbells)         \
+	X(mails)                                                                                   \
 	X(sqes) X(cqes) X(cq_overflows) X(steps) X(parks) X(ops_taken_from_pool) X(pool_empty)     \
 	X(enters) X(user_traps) X(page_faults) X(user_irqs) X(ticks)                               \
 	X(blk_requests) X(blk_errors) X(blk_kicks) X(nic_rx) X(nic_tx) X(nic_drops) X(nic_kicks)   \

@@ -53,6 +53,7 @@ void core_sleep(struct core *c)
 	nsec_t deadline = NSEC_NEVER;
 	bool work = false;
 
+	c->asleep_since = c->now; /* from the start of the turn that found nothing */
 	/* model: sleep-announce */
 	atomic_store_explicit(&c->away, 1, memory_order_relaxed);
 	for (unsigned i = 0; i < CORE_PARTS; i++)
@@ -76,16 +77,25 @@ void core_sleep(struct core *c)
 		if (c->part[i] && c->part[i]->disarm)
 			c->part[i]->disarm(c);
 	c->busy_until = arch_time_ns();
+	c->count->sleep_ns += c->busy_until - c->asleep_since;
+	c->asleep_since = 0;
+}
+
+/* A turn found nothing and the budget lasts. */
+static void core_spin(struct core *c)
+{
+	arch_relax();
+	c->count->spin_ns += arch_time_ns() - c->now;
 }
 
 static noreturn_fn void core_loop(struct core *c)
 {
-	c->busy_until = arch_time_ns();
+	c->started = c->busy_until = arch_time_ns();
 	for (;;) {
 		if (core_turn(c))
 			continue;
 		if (c->now - c->busy_until < c->spin_ns)
-			arch_relax();
+			core_spin(c);
 		else
 			core_sleep(c);
 	}

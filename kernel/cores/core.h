@@ -91,8 +91,16 @@ struct core {
 	nsec_t spin_ns; /* idle spin budget */
 
 	/* owner core only */
-	nsec_t busy_until;	/* last time a turn did something */
-	uint64_t turns_busy_ns; /* time in turns that did work */
+	nsec_t busy_until; /* last time a turn did something */
+	/* read by whoever watches (fs/report.c) */
+	nsec_t started;
+	nsec_t asleep_since; /* 0: it is awake */
+	/* since when some ring has had entries that a turn left behind, 0: none; kept by ring/ */
+	nsec_t behind_since;
+
+	/* raised by the owner, set back by whoever reads /dev/cores: the most mails delivered, the
+	 * most ops run in one turn */
+	_Atomic uint32_t mails_peak, ops_peak;
 
 	/* any core, atomic; nonzero while the core does not look at its mailbox: asleep, or in user
 	 * mode. Pairs with mailbox_post */
@@ -142,6 +150,18 @@ unsigned core_turn(struct core *c);
 /* What a core does when core_turn returned 0 past its spin budget: announce, re-check, wait.
  * Returns after waking. */
 void core_sleep(struct core *c);
+
+/* The core's roles as a map names them, joined by +. `text` of CORE_ROLES_TEXT. */
+#define CORE_ROLES_TEXT 32
+void core_roles_text(const struct core *c, char *text);
+
+/* The owner raises a peak; the load and the store need not be one: a reader that sets it back in
+ * between loses one reading. */
+static inline void core_peak(_Atomic uint32_t *peak, uint32_t n)
+{
+	if (n > atomic_load_explicit(peak, memory_order_relaxed))
+		atomic_store_explicit(peak, n, memory_order_relaxed);
+}
 
 struct core *core_with_role(uint32_t role); /* first started core that has the role; NULL if none */
 

@@ -53,5 +53,6 @@ unsigned mailbox_deliver(struct core *c)
 		m->deliver(m);
 	}
 	c->count->mails += n;
+	core_peak(&c->mails_peak, n);
 	return n;
 }

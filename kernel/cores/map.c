@@ -21,6 +21,26 @@ static const struct {
 	{ "net", ROLE_NET | ROLE_KERNEL }, { "mixed", ROLE_MIXED },
 };
 
+void core_roles_text(const struct core *c, char *text)
+{
+	static const struct {
+		uint32_t role;
+		const char *name;
+	} words[] = {{ROLE_KERNEL, "kernel"}, {ROLE_NET, "net"}, {ROLE_IO, "io"},
+		     {ROLE_USER, "user"}};
+	size_t at = 0;
+
+	for (unsigned i = 0; i < array_count(words); i++) {
+		if (!(c->roles & words[i].role))
+			continue;
+		if (at)
+			text[at++] = '+';
+		for (const char *p = words[i].name; *p; p++)
+			text[at++] = *p;
+	}
+	text[at] = '\0';
+}
+
 static bool word_is(const char *at, size_t len, const char *word)
 {
 	size_t i = 0;

@@ -1,6 +1,6 @@
 /*
  * devices: the small files below /dev that are nobody's hardware: null, zero, random, urandom,
- * counters. They never park and run on the core that opened them.
+ * counters, cores, rings. They never park and run on the core that opened them.
  */
 #include <string.h>
 
@@ -79,9 +79,9 @@ static const struct file_ops zero_ops = {
 static const struct file_ops random_ops = {
 	.name = "random", .transfer = random_transfer, .stat = device_stat, .free = device_free};
 
-/* ---- counters: a text as of the moment it was opened ----------------------------------------- */
+/* ---- counters, cores, rings: a text as of the moment it was opened --------------------------- */
 
-static enum step counters_transfer(struct file *f, struct op *op, struct transfer *t)
+static enum step text_transfer(struct file *f, struct op *op, struct transfer *t)
 {
 	struct fs_file *ff = fs_file_of(f);
 	uint32_t n = 0;
@@ -99,13 +99,13 @@ static enum step counters_transfer(struct file *f, struct op *op, struct transfe
 	return STEP_DONE;
 }
 
-static int counters_stat(struct file *f, struct statx *st)
+static int text_stat(struct file *f, struct statx *st)
 {
 	fs_stat_common(st, S_IFREG | 0444, 11, fs_file_of(f)->text_len);
 	return 0;
 }
 
-static void counters_free(struct file *f)
+static void text_free(struct file *f)
 {
 	struct fs_file *ff = fs_file_of(f);
 
@@ -114,28 +114,28 @@ static void counters_free(struct file *f)
 	fs_file_release(ff);
 }
 
-static const struct file_ops counters_ops = { .name = "counters",
-					      .transfer = counters_transfer,
-					      .stat = counters_stat,
-					      .free = counters_free };
+static const struct file_ops text_ops = {
+	.name = "text", .transfer = text_transfer, .stat = text_stat, .free = text_free};
 
-static int counters_open(uint32_t oflags, struct fs_file **out)
+#define TEXT_ORDER 2 /* 16 KiB: a line of /dev/cores for each core there can be */
+
+static int text_open(size_t (*fill)(char *buf, size_t size), uint32_t oflags, struct fs_file **out)
 {
 	struct fs_file *ff;
 	paddr_t frame;
 
 	if ((oflags & O_ACCMODE) != O_RDONLY)
 		return -EACCES;
-	frame = frame_alloc(0);
+	frame = frame_alloc(TEXT_ORDER);
 	if (!frame)
 		return -ENOMEM;
-	ff = fs_file_alloc(&counters_ops, S_IFREG, oflags);
+	ff = fs_file_alloc(&text_ops, S_IFREG, oflags);
 	if (!ff) {
 		frame_put(frame);
 		return -ENFILE;
 	}
 	ff->text = arch_direct(frame);
-	ff->text_len = (uint32_t)counters_print(ff->text, PAGE_SIZE);
+	ff->text_len = (uint32_t)fill(ff->text, PAGE_SIZE << TEXT_ORDER);
 	atomic_fetch_or_explicit(&ff->file.flags, FILE_SEEKABLE, memory_order_relaxed);
 	*out = ff;
 	return 0;
@@ -155,8 +155,18 @@ int device_open(const char *name, uint32_t oflags, struct fs_file **out)
 		{"urandom", &random_ops},
 	};
 
-	if (!strcmp(name, "counters"))
-		return counters_open(oflags, out);
+	static const struct {
+		const char *name;
+		size_t (*fill)(char *buf, size_t size);
+	} text[] = {
+		{"counters", counters_print},
+		{"cores", report_cores},
+		{"rings", report_rings},
+	};
+
+	for (unsigned i = 0; i < array_count(text); i++)
+		if (!strcmp(name, text[i].name))
+			return text_open(text[i].fill, oflags, out);
 	for (unsigned i = 0; i < array_count(device); i++) {
 		if (strcmp(name, device[i].name))
 			continue;

@@ -5,7 +5,8 @@
  *   /dev/vda ...    block devices, byte by byte; whole blocks go between the program's frames and the
  *                   device (blkfile.c)
  *   /dev/ttyS0 ...  serial ports that are not the console, as raw streams
- *   /dev/null, zero, random, urandom, console, counters
+ *   /dev/null, zero, random, urandom, console
+ *   /dev/counters, cores, rings: what happens, as text (docs/abi.md)
  *   everything else the initrd, read-only
  */
 #ifndef FS_FS_H
@@ -15,6 +16,9 @@
 
 #define FS_PATH_MAX 256u
 #define FS_FILES_MAX 1024u /* open files of this kind at a time, over all processes */
+
+/* Writes the rings of the calling core as lines of text (report.c); ring/ sets it once at boot. */
+extern size_t (*fs_rings_text)(char *buf, size_t size);
 
 /* Reads the initrd (a refused one is as good as none: a sentence is printed), takes the disks the
  * drivers have found, and the console's input. Boot core, after drivers_init, before the first

@@ -26,7 +26,7 @@ struct fs_file {
 	union {
 		struct disk *disk;
 		const struct initrd_entry *entry; /* NULL: the root directory, or /dev */
-		char *text;			  /* /dev/counters: a frame, filled at open */
+		char *text;			  /* /dev/counters, ...: a block, filled at open */
 		unsigned serial;		  /* index of a serial port */
 	};
 	uint32_t text_len;
@@ -62,6 +62,11 @@ extern const struct file_ops initrd_file_ops, initrd_dir_ops;
 /* blkfile.c: "vda" and its like; -ENOENT if there is no such disk. */
 void disks_init(void);
 int disk_open(const char *name, uint32_t oflags, struct fs_file **out);
+
+/* report.c: the texts of /dev/cores and /dev/rings, NUL-terminated, whole lines as far as `size`
+ * goes. The length. */
+size_t report_cores(char *buf, size_t size);
+size_t report_rings(char *buf, size_t size);
 
 /* devices.c: /dev/null and its like; ttyfile.c: /dev/console. -ENOENT if `name` is none of them. */
 int device_open(const char *name, uint32_t oflags, struct fs_file **out);

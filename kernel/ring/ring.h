@@ -110,6 +110,7 @@ struct ring {
 	uint32_t more_credit;  /* CQEs that multishots may still hold back while the CQ is full */
 	struct list inflight[RING_HASH]; /* by user_data */
 	struct list link;      /* all rings of this core */
+	nsec_t behind_since;   /* turn that left entries behind first, 0: all were taken */
 	struct list sibling;   /* all rings of the process */
 	struct list counted;   /* TIMEOUT ops that wait for a number of completions */
 

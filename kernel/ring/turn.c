@@ -2,8 +2,12 @@
  * turn: the rings' part of their core's turn: a bounded number of batches from each, what a full CQ
  * held back, and the announcement before sleep.
  *
- * Runs on the rings' core only. The path of one entry is in ring.c.
+ * Runs on the rings' core only. The path of one entry is in ring.c. An entry that is in a ring when
+ * its turn is over has waited since that turn began: behind_since, of the ring and of the core.
  */
+#include <stdio.h>
+
+#include "fs/fs.h"
 #include "ring/internal.h"
 
 #define BATCH_MAX 32 /* entries between two publications */
@@ -20,6 +24,7 @@ static unsigned rings_run(struct core *c)
 {
 	struct ring_core *rc = c->rings;
 	unsigned done = ring_begin_ready(c);
+	nsec_t behind_since = 0;
 
 	list_for_each_safe(pos, &rc->rings) {
 		struct ring *r = list_item(pos, struct ring, link);
@@ -38,7 +43,16 @@ static unsigned rings_run(struct core *c)
 				break; /* it holds its share of the pool: back-pressure */
 			done += n;
 		}
+		if (unlikely(ring_has_sqes(r))) {
+			if (!r->behind_since)
+				r->behind_since = c->now;
+			if (!behind_since || r->behind_since < behind_since)
+				behind_since = r->behind_since;
+		} else if (unlikely(r->behind_since)) {
+			r->behind_since = 0;
+		}
 	}
+	c->behind_since = behind_since;
 	return done;
 }
 
@@ -80,6 +94,37 @@ static void rings_disarm(struct core *c)
 	}
 }
 
+/* The rings that the calling core polls, one line each, as far as `size` goes: /dev/rings. */
+static size_t rings_text(char *buf, size_t size)
+{
+	const struct core *c = this_core();
+	nsec_t now = arch_time_ns();
+	size_t len = 0;
+	int n = snprintf(buf, size, "ring core pid name waiting in_flight unseen behind_ns\n");
+
+	if (!c->rings)
+		return 0;
+	for (struct list *at = &c->rings->rings;;) {
+		const struct ring *r;
+
+		if (n < 0 || (size_t)n >= size - len)
+			break; /* no room for the whole line */
+		len += (size_t)n;
+		at = at->next;
+		if (at == &c->rings->rings)
+			break;
+		r = list_item(at, struct ring, link);
+		n = snprintf(buf + len, size - len, "%u %u %u %s %u %u %u %llu\n", r->id,
+			     r->core, r->proc->pid, r->proc->name,
+			     atomic_load_explicit(&r->shared->sq_tail, memory_order_relaxed) -
+				     r->sq_head,
+			     r->inflight_count, ring_ready(r),
+			     r->behind_since ? (unsigned long long)(now - r->behind_since) : 0);
+	}
+	buf[len] = '\0';
+	return len;
+}
+
 static const struct core_part_ops rings_part = {
 	.name = "rings",
 	.run = rings_run,
@@ -90,5 +135,6 @@ static const struct core_part_ops rings_part = {
 void ring_core_attach(struct core *c)
 {
 	op_done_hook = ring_op_done;
+	fs_rings_text = rings_text;
 	core_part_set(c, PART_RINGS, &rings_part);
 }

@@ -234,6 +234,8 @@ static unsigned executor_run(struct core *c)
 		n++;
 	}
 	ex->running = NULL;
+	if (n)
+		core_peak(&c->ops_peak, n);
 	return n;
 }
 
