@@ -456,10 +456,13 @@ peer_here      := $(peer_programs:build/peer/%=build/bench/linux_%)
 
 $(peer_here): build/bench/linux_%: bench/peer/guest/%.c $(peer_headers)
 	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D) && $(host_cc) $(bench_flags) -iquote . $< -o $@
+	$(Q)mkdir -p $(@D) && $(host_cc) $(bench_flags) -iquote . $< $(extra) -o $@
+# The serial port's program hashes, as apps/uartd does.
+build/peer/uart build/bench/linux_uart: private extra = $(if $(BLAKE3),-isystem $(BLAKE3) -DPEER_BLAKE3 $(blake3_flags) \
+	$(wildcard $(addprefix $(BLAKE3)/,blake3.c blake3_dispatch.c blake3_portable.c)))
 $(peer_programs): build/peer/%: bench/peer/guest/%.c $(peer_headers)
 	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D) && $(PEER_CC) $(bench_flags) -iquote . -static $< -o $@
+	$(Q)mkdir -p $(@D) && $(PEER_CC) $(bench_flags) -iquote . -static $< $(extra) -o $@
 
 .PHONY: peer peer-programs
 peer-programs: $(peer_programs)

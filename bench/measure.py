@@ -244,7 +244,8 @@ class Bench:
 
     @contextlib.contextmanager
     def guest(self, smp=None, run=None, plugin=False, icount=False, profile=None, machine="riscv64",
-              stay=False, disk=False, drive=None, prefix=(), extra=(), **values):
+              stay=False, disk=False, drive=None, prefix=(), extra=(), serial=None,
+              **values):
         """A started guest with the map of configs/ for `smp` harts; `run` replaces its programs, and
         then it powers off when these ended, unless it is to stay, and has a disk only if that is
         said (`drive`: QEMU's words for another one). guest.plugin is the counter, when there is
@@ -260,7 +261,7 @@ class Bench:
         config.check()
         counter = Plugin(symbol("trap_entry"), profile) if plugin or profile else None
         machine = vm.VM(config, machine, disk=self.disk() if disk or not run else None, drive=drive,
-                        prefix=prefix, extra=list(extra), ports={} if run else None)
+                        prefix=prefix, extra=list(extra), serial=serial, ports={} if run else None)
         with self.running(machine, counter, icount) as guest:
             yield guest
 

@@ -53,6 +53,11 @@ def kernel():
     return found[0]
 
 
+def is_here():
+    """Has `make peer` been run? Parts that compare leave the peer's rows out where it has not."""
+    return bool(glob.glob(os.path.join(packages.folder_of("linux"), "boot", "vmlinux-*"))) and os.path.isdir(PROGRAMS)
+
+
 def plain(name):
     """A module's name as the kernel writes it."""
     return name.replace("-", "_")
