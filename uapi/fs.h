@@ -64,6 +64,10 @@
 #define F_GETPIPE_SZ 1032
 #define FD_CLOEXEC 1
 
+/* memfd_create */
+#define MFD_CLOEXEC 1
+#define MFD_ALLOW_SEALING 2
+
 /* fallocate modes */
 #define FALLOC_FL_KEEP_SIZE 0x01
 #define FALLOC_FL_PUNCH_HOLE 0x02

@@ -8,6 +8,7 @@
 
 #include "base/panic.h"
 #include "fs/internal.h"
+#include "fs/memfile.h"
 #include "fs/pipe.h"
 #include "mm/frames.h"
 
@@ -265,4 +266,5 @@ void fs_init(void)
 	tty_init();
 	serials_init();
 	pipes_init();
+	memfiles_init();
 }

@@ -5,9 +5,9 @@
  * A leaf is one of: 0 (absent); with PTE_V (the hart may use it); without PTE_V but nonzero (the
  * page keeps its frame although its region allows nothing, as after mprotect to PROT_NONE).
  *
- * Invariants: a nonzero leaf holds one reference to its frame's block, a device's page excepted. Tables, once hooked in, stay
- * until the space dies, so a slot's address stays good. The owner changes the regions, then sweeps
- * the leaves; a faulter does it the other way round (fault.c).
+ * Invariants: a nonzero leaf holds one reference to its frame's block, a device's page excepted.
+ * Tables, once hooked in, stay until the space dies, so a slot's address stays good. The owner
+ * changes the regions, then sweeps the leaves; a faulter does it the other way round (fault.c).
  *
  * map, unmap, protect, discard: home core. get, put: any core.
  */
@@ -18,6 +18,7 @@
 
 #include "base/panic.h"
 #include "mm/frames.h"
+#include "mm/mobj.h"
 #include "mm/region.h"
 #include "mm/table.h"
 #include "uapi/errno.h"
@@ -154,11 +155,35 @@ static void sweep_protect(struct aspace *as, uaddr_t va, uaddr_t end, uint32_t p
 	sweep_flush(as, &s);
 }
 
+/* Lets go of the objects that no region shows any more. Behind the sweep of what showed them. */
+static void maps_drop(struct aspace *as)
+{
+	uint32_t shown = 0;
+
+	_Static_assert(ASPACE_MAPS_MAX == 32, "one bit each");
+	if (likely(!as->map_count))
+		return;
+	for (uint32_t i = 0; i < as->region_count; i++)
+		if (as->regions[i].kind == REGION_OBJECT)
+			shown |= 1u << (as->regions[i].flags & REGION_MAP);
+	for (uint32_t i = 0; i < ASPACE_MAPS_MAX; i++) {
+		struct mobj *o = atomic_load_explicit(&as->maps[i].object, memory_order_relaxed);
+
+		if (!o || (shown & 1u << i))
+			continue;
+		atomic_store_explicit(&as->maps[i].object, NULL, memory_order_relaxed);
+		as->map_count--;
+		mobj_unmap(o);
+	}
+}
+
 void aspace_put(struct aspace *as)
 {
 	if (atomic_fetch_sub_explicit(&as->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	sweep_clear(as, as->low, as->top);
+	as->region_count = 0;
+	maps_drop(as);
 	arch_aspace_fini(as, &as->arch);
 	for (unsigned i = 0; i <= (as->top - 1) >> (PAGE_SHIFT + 18); i++) {
 		uint64_t top = *table_slot(as->root, (uaddr_t)i << (PAGE_SHIFT + 18), 2);
@@ -215,8 +240,10 @@ static int map_place(struct aspace *as, uaddr_t *at, uint64_t len, uint32_t flag
 	return *at ? 0 : -ENOMEM;
 }
 
+/* `map`: for REGION_OBJECT, its slot, whose delta is still the object's offset. */
 static int map_region_tagged(struct aspace *as, uaddr_t *at, uint64_t len, uint32_t prot,
-			     uint32_t flags, enum region_kind kind, uint16_t tag)
+			     uint32_t flags, enum region_kind kind, uint16_t tag,
+			     struct aspace_map *map)
 {
 	struct region r;
 	int err;
@@ -231,10 +258,13 @@ static int map_region_tagged(struct aspace *as, uaddr_t *at, uint64_t len, uint3
 		return err;
 	r = (struct region){ .base = *at, .end = *at + len, .prot = prot, .kind = (uint16_t)kind,
 			     .flags = tag };
+	if (map)
+		__atomic_store_n(&map->delta, map->delta - *at, __ATOMIC_RELAXED);
 	err = regions_replace(as, r.base, r.end, &r);
 	if (err)
 		return err;
 	sweep_clear(as, r.base, r.end);
+	maps_drop(as);
 	if (!(flags & (ASPACE_FIXED | ASPACE_FIXED_NEW)) && r.base >= as->map_hint)
 		as->map_hint = r.base;
 	return 0;
@@ -243,13 +273,39 @@ static int map_region_tagged(struct aspace *as, uaddr_t *at, uint64_t len, uint3
 static int map_region(struct aspace *as, uaddr_t *at, uint64_t len, uint32_t prot, uint32_t flags,
 		      enum region_kind kind)
 {
-	return map_region_tagged(as, at, len, prot, flags, kind, 0);
+	return map_region_tagged(as, at, len, prot, flags, kind, 0, NULL);
 }
 
 int aspace_map_device(struct aspace *as, uint64_t len, uint32_t prot, uint16_t tag, uaddr_t *out)
 {
 	*out = 0;
-	return map_region_tagged(as, out, len, prot, 0, REGION_DEVICE, tag);
+	return map_region_tagged(as, out, len, prot, 0, REGION_DEVICE, tag, NULL);
+}
+
+int aspace_map_object(struct aspace *as, uaddr_t at, struct mobj *object, uint64_t off,
+		      uint64_t len, uint32_t prot, uint32_t flags, bool private, uaddr_t *out)
+{
+	struct aspace_map *map = as->maps;
+	uint32_t i = 0;
+	int err;
+
+	while (i < ASPACE_MAPS_MAX && atomic_load_explicit(&map->object, memory_order_relaxed))
+		i++, map++;
+	if (i == ASPACE_MAPS_MAX)
+		return -ENOMEM;
+	err = mobj_map(object);
+	if (err)
+		return err;
+	__atomic_store_n(&map->delta, off, __ATOMIC_RELAXED);
+	atomic_store_explicit(&map->object, object, memory_order_relaxed);
+	as->map_count++;
+	err = map_region_tagged(as, &at, len, prot, flags, REGION_OBJECT,
+			    (uint16_t)(i | (private ? REGION_PRIVATE : 0)), map);
+	if (err)
+		maps_drop(as); /* no region shows it */
+	else
+		*out = at;
+	return err;
 }
 
 int aspace_map_anon(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot, uint32_t flags,
@@ -322,6 +378,7 @@ int aspace_unmap(struct aspace *as, uaddr_t at, uint64_t len)
 	if (err)
 		return err;
 	sweep_clear(as, at, at + len);
+	maps_drop(as);
 	if (at < as->map_hint)
 		as->map_hint = max_of(at, place_low(as));
 	return 0;
@@ -388,7 +445,7 @@ int aspace_discard(struct aspace *as, uaddr_t at, uint64_t len)
 	len = align_up(len, PAGE_SIZE);
 	for (uint32_t i = region_index(as, at);
 	     i < as->region_count && as->regions[i].base < at + len; i++)
-		if (as->regions[i].kind != REGION_ANON)
+		if (as->regions[i].kind != REGION_ANON && as->regions[i].kind != REGION_OBJECT)
 			return -EINVAL;
 	sweep_clear(as, at, at + len);
 	return 0;

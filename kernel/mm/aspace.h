@@ -36,7 +36,11 @@ enum region_kind {
 	REGION_NONE,   /* reserved, no access (guards) */
 	/* a page of a device, or nothing: aspace_device_set; `flags` is its tag */
 	REGION_DEVICE,
+	/* pages of a memory object; flags: its slot in aspace->maps, and REGION_PRIVATE */
+	REGION_OBJECT,
 };
+#define REGION_PRIVATE 0x8000u /* a page is copied before it is written */
+#define REGION_MAP 0x7fffu
 
 struct region {
 	uaddr_t base, end;
@@ -47,6 +51,17 @@ struct region {
 
 #define ASPACE_REGIONS_MAX                                                                         \
 	5400 /* regions per address space; more is -ENOMEM. A guarded stack is two */
+
+struct mobj;
+
+/* A memory object that some regions of a space show: page of the object = (va + delta) / page
+ * size. The owner core fills it before the first such region is seen, and empties it after the
+ * last; a faulter takes a reference and looks at the region's count again. */
+struct aspace_map {
+	struct mobj *_Atomic object; /* NULL: free */
+	uint64_t delta;
+};
+#define ASPACE_MAPS_MAX 32u /* per address space; more is -ENOMEM */
 
 struct aspace {
 	/* any core, atomic */
@@ -61,6 +76,8 @@ struct aspace {
 	uint32_t region_count;
 	uint32_t region_space;
 	uaddr_t map_hint; /* where the next placement search starts */
+	uint32_t map_count; /* slots of `maps` in use */
+	struct aspace_map maps[ASPACE_MAPS_MAX];
 
 	/* set once at creation */
 	paddr_t root;
@@ -109,13 +126,20 @@ must_use int aspace_map_device(struct aspace *as, uint64_t len, uint32_t prot, u
  * 0, -ENOENT (the range with this tag is gone), -ENOMEM. */
 int aspace_device_set(struct aspace *as, uaddr_t va, uint16_t tag, paddr_t pa);
 uint16_t aspace_device_tag(struct aspace *as, uaddr_t va);
+/* Maps [off, off+len) of a memory object; a page comes when it is touched, one behind the object's
+ * end never does (-ENXIO of aspace_fault). private: writes stay this space's own. -EAGAIN: the
+ * object is shrinking at this moment; else as aspace_map_anon. */
+must_use int aspace_map_object(struct aspace *as, uaddr_t at, struct mobj *object, uint64_t off,
+			       uint64_t len, uint32_t prot, uint32_t flags, bool private,
+			       uaddr_t *out);
 /* Removes whatever is mapped in [at, at+len); nothing there is no error. Waits for the shootdown.
  * -EINVAL (alignment, zero, range), -ENOMEM (a split would need one region too many). Home core
  * only. */
 must_use int aspace_unmap(struct aspace *as, uaddr_t at, uint64_t len);
 /* -ENOMEM when part of the range is not mapped (nothing is changed then). Home core only. */
 must_use int aspace_protect(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot);
-/* Throws the pages of anonymous memory away; the next touch finds zeros. -ENOMEM (hole), -EINVAL
+/* Throws the pages of anonymous memory away; the next touch finds zeros, or a memory object's page
+ * as it is there. -ENOMEM (hole), -EINVAL
  * (not anonymous). */
 must_use int aspace_discard(struct aspace *as, uaddr_t at, uint64_t len);
 /* Is every page of [at, at+len) inside some region? Any core. */
@@ -126,7 +150,7 @@ bool aspace_covers(struct aspace *as, uaddr_t at, uint64_t len);
 must_use int aspace_fill(struct aspace *as, uaddr_t to, const void *src, uint64_t len);
 
 /* Makes the page at `va` present with `access`. Any core, never parks. 0, -EFAULT (no region or no
- * right), -ENOMEM. */
+ * right), -ENXIO (behind the end of a memory object), -ENOMEM. */
 must_use int aspace_fault(struct aspace *as, uaddr_t va, uint32_t access);
 
 /* Puts `n` frames that the kernel holds on behalf of the program (rings, tables, registered

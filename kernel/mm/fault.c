@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "mm/mobj.h"
 #include "mm/region.h"
 #include "mm/table.h"
 #include "uapi/errno.h"
@@ -32,20 +33,51 @@ static inline bool region_allows(const struct region *r, uint32_t access)
 	return r->kind != REGION_NONE && !(access & ~prot);
 }
 
+/* What a faulter saw at its address, all of it under one count. */
+struct sight {
+	struct region r;
+	uint32_t seq;
+	struct mobj *object; /* NULL: none; not referenced */
+	uint64_t delta;
+};
+
+static bool sight_take(struct aspace *as, uaddr_t va, struct sight *s)
+{
+	struct aspace_map *map;
+
+	do {
+		s->object = NULL;
+		s->delta = 0;
+		if (!region_find(as, va, &s->r, &s->seq))
+			return false;
+		if (likely(s->r.kind != REGION_OBJECT))
+			return true;
+		map = &as->maps[s->r.flags & REGION_MAP];
+		s->object = atomic_load_explicit(&map->object, memory_order_relaxed);
+		s->delta = __atomic_load_n(&map->delta, __ATOMIC_RELAXED);
+	} while (!region_unchanged(as, s->seq));
+	return true;
+}
+
 /*
- * We stored `mine` in the slot under count `seq`, and the regions may have changed since: give the
- * leaf the rights its region has now, or take it back if there is no region any more. Returns 0
- * when the leaf stands, -EAGAIN when the fault must be looked at afresh.
+ * We stored `mine` in the slot after the sight `s`, and the regions may have changed since: give
+ * the leaf the rights its region has now, or take it back if there is no region any more, or one
+ * that shows another memory object's page. Returns 0 when the leaf stands, -EAGAIN when the fault
+ * must be looked at afresh.
  */
-static int leaf_settle(struct aspace *as, uaddr_t va, pte_slot *slot, uint64_t mine, uint32_t seq)
+static int leaf_settle(struct aspace *as, uaddr_t va, pte_slot *slot, uint64_t mine,
+		       struct sight *s)
 {
 	bool changed = false;
 
-	while (unlikely(!region_unchanged(as, seq))) {
-		struct region r;
-		bool found = region_find(as, va, &r, &seq);
-		uint64_t want = found && r.kind != REGION_NONE ? leaf_with_rights(mine, r.prot) : 0;
-		uint64_t was = mine;
+	while (unlikely(!region_unchanged(as, s->seq))) {
+		struct mobj *object = s->object;
+		uint64_t delta = s->delta, was = mine;
+		bool found = sight_take(as, va, s);
+		bool same = s->object == object && s->delta == delta;
+		uint64_t want = found && same && s->r.kind != REGION_NONE ?
+					leaf_with_rights(mine, s->r.prot) :
+					0;
 
 		changed = true;
 		if (want == mine)
@@ -65,10 +97,50 @@ static int leaf_settle(struct aspace *as, uaddr_t va, pte_slot *slot, uint64_t m
 	return changed ? -EAGAIN : 0;
 }
 
+/* The page of the memory object that lies at `va` becomes present: for reading only where it would
+ * be copied before it is written. */
+static int fault_object(struct aspace *as, uaddr_t va, pte_slot *slot, struct sight *s)
+{
+	struct mobj *o = s->object;
+	uint64_t index = (va + s->delta) >> PAGE_SHIFT, none = 0, now;
+	int err = -EAGAIN;
+	void *page;
+
+	/* Ours, if it still is what the region shows behind the reference. */
+	if (!o || !mobj_get_live(o))
+		return -EAGAIN;
+	if (!region_unchanged(as, s->seq))
+		goto out;
+	err = -ENXIO;
+	if (index >= align_up(atomic_load_explicit(&o->size, memory_order_relaxed), PAGE_SIZE) >>
+			     PAGE_SHIFT)
+		goto out;
+	err = mobj_make(o, index, &page);
+	if (err)
+		goto out;
+	err = -ENOMEM;
+	if (!resident_take(as, 1))
+		goto out;
+	now = pte_make(arch_direct_paddr(page), leaf_bits(s->r.prot));
+	if (s->r.flags & REGION_PRIVATE)
+		now = (now & ~PTE_W) | PTE_COW;
+	frame_get(pte_paddr(now));
+	if (atomic_compare_exchange_strong(slot, &none, now)) {
+		leaf_tell(as, va, 0, now);
+		err = leaf_settle(as, va, slot, now, s);
+		goto out;
+	}
+	frame_put(pte_paddr(now));
+	resident_give(as, 1);
+	err = -EAGAIN;
+out:
+	mobj_put(o);
+	return err;
+}
+
 /* The page is shared copy-on-write and `r` allows writing: its leaf becomes writable, with a frame
  * of its own if anybody else holds the old one. */
-static int fault_copy(struct aspace *as, uaddr_t va, pte_slot *slot, uint64_t was,
-		      const struct region *r, uint32_t seq)
+static int fault_copy(struct aspace *as, uaddr_t va, pte_slot *slot, uint64_t was, struct sight *s)
 {
 	paddr_t old = pte_paddr(was), pa = old;
 	uint64_t now, expect = was;
@@ -81,7 +153,7 @@ static int fault_copy(struct aspace *as, uaddr_t va, pte_slot *slot, uint64_t wa
 		 * fails. */
 		memcpy(arch_direct(pa), arch_direct(old), PAGE_SIZE);
 	}
-	now = pte_make(pa, leaf_bits(r->prot));
+	now = pte_make(pa, leaf_bits(s->r.prot));
 	if (!atomic_compare_exchange_strong(slot, &expect, now)) {
 		if (pa != old)
 			frame_put(pa);
@@ -93,17 +165,16 @@ static int fault_copy(struct aspace *as, uaddr_t va, pte_slot *slot, uint64_t wa
 			shootdown(as, va, PAGE_SIZE);
 		frame_put(old);
 	}
-	return leaf_settle(as, va, slot, now, seq);
+	return leaf_settle(as, va, slot, now, s);
 }
 
 static int fault_once(struct aspace *as, uaddr_t va, uint32_t access, bool fill)
 {
-	struct region r;
+	struct sight s;
 	uint64_t was, now, need = leaf_need(access);
-	uint32_t seq;
 	pte_slot *slot;
 
-	if (!region_find(as, va, &r, &seq) || (!fill && !region_allows(&r, access)))
+	if (!sight_take(as, va, &s) || (!fill && !region_allows(&s.r, access)))
 		return -EFAULT;
 	slot = slot_make(as, va);
 	if (!slot)
@@ -112,19 +183,21 @@ static int fault_once(struct aspace *as, uaddr_t va, uint32_t access, bool fill)
 	if (!was) {
 		paddr_t pa;
 
-		if (r.kind != REGION_ANON)
+		if (s.r.kind == REGION_OBJECT)
+			return fault_object(as, va, slot, &s);
+		if (s.r.kind != REGION_ANON)
 			return -EFAULT;
 		pa = frame_for(as);
 		if (!pa)
 			return -ENOMEM;
-		now = pte_make(pa, leaf_bits(r.prot));
+		now = pte_make(pa, leaf_bits(s.r.prot));
 		if (!atomic_compare_exchange_strong(slot, &was, now)) {
 			frame_put(pa);
 			resident_give(as, 1);
 			return -EAGAIN;
 		}
 		leaf_tell(as, va, 0, now);
-		return leaf_settle(as, va, slot, now, seq);
+		return leaf_settle(as, va, slot, now, &s);
 	}
 	if (fill)
 		return 0;
@@ -133,12 +206,12 @@ static int fault_once(struct aspace *as, uaddr_t va, uint32_t access, bool fill)
 		return 0;
 	}
 	if ((was & PTE_COW) && (access & ACCESS_WRITE))
-		return fault_copy(as, va, slot, was, &r, seq);
-	now = leaf_with_rights(was, r.prot);
+		return fault_copy(as, va, slot, was, &s);
+	now = leaf_with_rights(was, s.r.prot);
 	if (!atomic_compare_exchange_strong(slot, &was, now))
 		return -EAGAIN;
 	leaf_tell(as, va, was, now);
-	return leaf_settle(as, va, slot, now, seq);
+	return leaf_settle(as, va, slot, now, &s);
 }
 
 uint16_t aspace_device_tag(struct aspace *as, uaddr_t va)

@@ -90,7 +90,7 @@ static __attribute__((noinline)) int pin_page_slow(struct aspace *as, uaddr_t va
 		int err = aspace_fault(as, va, access);
 
 		if (err)
-			return err;
+			return err == -ENXIO ? -EFAULT : err;
 		*frame = pin_page_present(as, va, need);
 		if (*frame)
 			return 0;
@@ -227,6 +227,18 @@ void pin_copy_out(const struct pin *pin, uint32_t off, const void *src, uint32_t
 
 		memcpy(pin_at(pin, off), src, piece);
 		src = (const char *)src + piece;
+		off += piece;
+		n -= piece;
+	}
+}
+
+void pin_zero(const struct pin *pin, uint32_t off, uint32_t n)
+{
+	kassert(off <= pin->len && n <= pin->len - off);
+	while (n) {
+		uint32_t piece = pin_piece(pin, off, n);
+
+		memset(pin_at(pin, off), 0, piece);
 		off += piece;
 		n -= piece;
 	}

@@ -37,6 +37,9 @@ void pin_release(struct pin *pin);
 void pin_copy_in(const struct pin *pin, uint32_t off, void *dst, uint32_t n);
 void pin_copy_out(const struct pin *pin, uint32_t off, const void *src, uint32_t n);
 
+/* Zeros into [off, off+n) of the pin. */
+void pin_zero(const struct pin *pin, uint32_t off, uint32_t n);
+
 /* The longest physically contiguous run at `off`: its address, and its length through *run. */
 paddr_t pin_run(const struct pin *pin, uint32_t off, uint32_t *run);
 

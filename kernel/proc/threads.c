@@ -79,6 +79,9 @@ static bool trap_fault(struct user_thread *ut, const struct arch_exit *exit)
 	if (err == -ENOMEM)
 		process_kill_because(ut->proc, SIGNAL_KILL, "out of memory: no frame for 0x%llx",
 				     (unsigned long long)exit->addr);
+	else if (err == -ENXIO)
+		process_kill_because(ut->proc, SIGNAL_BUS, "no page of its file at 0x%llx",
+				     (unsigned long long)exit->addr);
 	else
 		process_kill_because(ut->proc, SIGNAL_SEGV, "may not %s 0x%llx, pc 0x%llx",
 				     access_name(exit->access), (unsigned long long)exit->addr,

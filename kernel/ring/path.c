@@ -1,11 +1,11 @@
 /*
- * path: OPENAT, CLOSE, STATX, FALLOCATE: names to files and files to nothing.
+ * path: OPENAT, CLOSE, STATX, FALLOCATE, FTRUNCATE: names to files and files to nothing.
  *
- *   OPENAT, CLOSE, STATX:  ACT --> done
+ *   OPENAT, CLOSE, STATX, FTRUNCATE:  ACT --> done
  *   FALLOCATE:             ACT --parked with the file--> ACT ... done
  *
  * The first three run on the process's home core (descriptors) or the ring's (direct slots);
- * FALLOCATE on the file's core.
+ * FALLOCATE and FTRUNCATE on the file's core.
  */
 #include <string.h>
 
@@ -31,6 +31,10 @@ struct statx_op {
 	uaddr_t path, out;
 	int32_t dir;
 	uint32_t flags, mask;
+};
+
+struct ftruncate_op {
+	uint64_t size;
 };
 
 struct fallocate_op {
@@ -123,6 +127,17 @@ static int fallocate_check(struct op *op, const struct io_uring_sqe *sqe)
 	fa->t.write = 1;
 	fa->len = sqe->addr;
 	fa->mode = mode;
+	return 0;
+}
+
+static int ftruncate_check(struct op *op, const struct io_uring_sqe *sqe)
+{
+	if (sqe->ioprio || sqe->rw_flags || sqe->addr || sqe->len || sqe->buf_index ||
+	    sqe->splice_fd_in || sqe->addr3)
+		return -EINVAL;
+	if ((int64_t)sqe->off < 0)
+		return -EINVAL;
+	op_body(op, struct ftruncate_op)->size = sqe->off;
 	return 0;
 }
 
@@ -235,6 +250,26 @@ static int fallocate_cancel(struct op *op)
 	op_wake(op);
 	return 0;
 }
+
+static enum step ftruncate_step(struct op *op)
+{
+	struct file *f = op->file;
+
+	if (!f->ops->resize ||
+	    !(atomic_load_explicit(&f->flags, memory_order_relaxed) & FILE_WRITABLE))
+		return op_finish(op, -EINVAL);
+	return op_finish(op, f->ops->resize(f, op_body(op, struct ftruncate_op)->size));
+}
+
+const struct op_row row_ftruncate = {
+	.name = "ftruncate",
+	.body_size = sizeof(struct ftruncate_op),
+	.needs_file = 1,
+	.state_count = 1,
+	.state_names = path_state_names,
+	.check = ftruncate_check,
+	.step = ftruncate_step,
+};
 
 const struct op_row row_openat = {
 	.name = "openat",

@@ -29,7 +29,7 @@ static inline struct sys_op *sys_op_of(struct op *op)
 /* Rows of one file each; the table is in sys.c. */
 extern const struct sys_row sys_dup, sys_dup3, sys_fcntl, sys_fallocate, sys_openat, sys_close,
 	sys_lseek, sys_read, sys_write, sys_readv, sys_writev, sys_pread64, sys_pwrite64, sys_fsync,
-	sys_fdatasync, sys_statx, sys_pipe2;
+	sys_fdatasync, sys_statx, sys_pipe2, sys_ftruncate, sys_memfd_create;
 extern const struct sys_row sys_mmap, sys_munmap, sys_mprotect, sys_madvise, sys_brk;
 extern const struct sys_row sys_clock_gettime, sys_clock_getres, sys_gettimeofday,
 	sys_clock_nanosleep, sys_nanosleep;

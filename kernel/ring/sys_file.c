@@ -4,6 +4,7 @@
  * Those that have an opcode are that opcode's entry (translate); what is left works on the
  * descriptor table and the file's position: dup, dup3, fcntl, lseek. Home core; none parks.
  */
+#include "fs/memfile.h"
 #include "fs/pipe.h"
 #include "ring/internal.h"
 #include "ring/sys.h"
@@ -117,6 +118,14 @@ static int pipe2_translate(const struct sys_args *args, struct io_uring_sqe *sqe
 	return 0;
 }
 
+static int ftruncate_translate(const struct sys_args *args, struct io_uring_sqe *sqe)
+{
+	sqe->opcode = IORING_OP_FTRUNCATE;
+	sqe->fd = (int32_t)args->a[0];
+	sqe->off = args->a[1];
+	return 0;
+}
+
 #define SYS_AS(call)                                                                               \
 	const struct sys_row sys_##call = { .name = #call, .translate = call##_translate }
 
@@ -133,6 +142,7 @@ SYS_AS(openat);
 SYS_AS(close);
 SYS_AS(statx);
 SYS_AS(pipe2);
+SYS_AS(ftruncate);
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
@@ -277,3 +287,28 @@ static enum step lseek_step(struct op *op, const struct sys_args *args)
 }
 
 const struct sys_row sys_lseek = { .name = "lseek", .step = lseek_step };
+
+/* ---- files without a name -------------------------------------------------------------------- */
+
+#define MEMFD_NAME_MAX 249u /* as on Linux; the name is looked at and forgotten */
+
+static enum step memfd_create_step(struct op *op, const struct sys_args *args)
+{
+	char name[MEMFD_NAME_MAX + 1];
+	struct file *f;
+	int res;
+
+	if (args->a[1] & ~(uint64_t)(MFD_CLOEXEC | MFD_ALLOW_SEALING))
+		return op_finish(op, -EINVAL);
+	res = user_read_string(op_aspace(op), args->a[0], name, sizeof(name));
+	if (res < 0)
+		return op_finish(op, res == -ENAMETOOLONG ? -EINVAL : res);
+	res = memfile_make(&f);
+	if (res)
+		return op_finish(op, res);
+	res = fd_install(op_process(op), f, 0, args->a[1] & MFD_CLOEXEC);
+	file_put(f);
+	return op_finish(op, res);
+}
+
+const struct sys_row sys_memfd_create = { .name = "memfd_create", .step = memfd_create_step };

@@ -6,6 +6,7 @@
  * Home core: regions are changed there only. None of them parks; a long populate gives way between
  * slices.
  */
+#include "fs/memfile.h"
 #include "ring/internal.h"
 #include "ring/sys.h"
 #include "uapi/errno.h"
@@ -23,7 +24,22 @@ _Static_assert(PROT_READ == ACCESS_READ && PROT_WRITE == ACCESS_WRITE && PROT_EX
 
 enum { MMAP_ACT, MMAP_POPULATE };
 
-static int mmap_ring(struct op *op, const struct sys_args *args, uint32_t place, uaddr_t *at)
+static int mmap_object(struct op *op, struct file *f, const struct sys_args *args, uint32_t place,
+		       uaddr_t *at)
+{
+	uint32_t flags = atomic_load_explicit(&f->flags, memory_order_relaxed);
+	bool private = (args->a[3] & MAP_TYPE) == MAP_PRIVATE;
+
+	if (!(flags & FILE_READABLE) ||
+	    (!private && (args->a[2] & PROT_WRITE) && !(flags & FILE_WRITABLE)))
+		return -EACCES;
+	if (args->a[5] + align_up(args->a[1], PAGE_SIZE) < args->a[5])
+		return -EOVERFLOW;
+	return aspace_map_object(op_aspace(op), args->a[0], memfile_object(f), args->a[5],
+				 args->a[1], (uint32_t)args->a[2], place, private, at);
+}
+
+static int mmap_file(struct op *op, const struct sys_args *args, uint32_t place, uaddr_t *at)
 {
 	struct file *f = fd_get(op_process(op), (int)args->a[4]);
 	uint64_t bytes;
@@ -32,6 +48,11 @@ static int mmap_ring(struct op *op, const struct sys_args *args, uint32_t place,
 
 	if (!f)
 		return -EBADF;
+	if (memfile_object(f)) {
+		err = mmap_object(op, f, args, place, at);
+		file_put(f);
+		return err;
+	}
 	if (f->ops == &ring_file_ops)
 		err = ring_mmap(f, args->a[5], args->a[1], &block, &bytes);
 	if (!err)
@@ -92,12 +113,12 @@ static enum step mmap_step(struct op *op, const struct sys_args *args)
 		err = aspace_map_anon(op_aspace(op), args->a[0], args->a[1], (uint32_t)args->a[2],
 				      place, &at);
 	else
-		err = mmap_ring(op, args, place, &at);
+		err = mmap_file(op, args, place, &at);
 	if (err)
 		return op_finish(op, err);
 	sys->result = sys->at = at;
 	sys->end = at + align_up(args->a[1], PAGE_SIZE);
-	if ((args->a[3] & MAP_ANONYMOUS) && (args->a[3] & (MAP_POPULATE | MAP_LOCKED)) &&
+	if ((args->a[3] & (MAP_POPULATE | MAP_LOCKED)) &&
 	    (args->a[2] & (PROT_READ | PROT_WRITE)))
 		return op_goto(op, MMAP_POPULATE);
 	return op_finish64(op, (int64_t)at);

@@ -62,6 +62,8 @@ struct file_ops {
 	/* Discard [t->off, +len) (mode: FALLOC_FL_*); same convention. NULL: -EOPNOTSUPP. */
 	enum step (*discard)(struct file *f, struct op *op, struct transfer *t, uint64_t len,
 			     uint32_t mode);
+	/* Sets the size; 0 or -errno. On the file's core, never parks. NULL: -EINVAL. */
+	int (*resize)(struct file *f, uint64_t size);
 	/* Current poll bits (POLLIN, ...). On the file's core. NULL: always readable and
 	 * writable. */
 	uint32_t (*poll)(struct file *f);

@@ -1,0 +1,205 @@
+/*
+ * mobj: pages in a two-level radix, brought by compare-and-swap. See mobj.h.
+ */
+#include "mm/mobj.h"
+
+#include <string.h>
+
+#include "base/panic.h"
+#include "mm/frames.h"
+#include "uapi/errno.h"
+
+#define FANOUT 512u
+
+typedef _Atomic paddr_t mobj_slot;
+
+/* any core, atomic: frames of all objects, their inner ones included */
+static _Atomic uint64_t frames_held;
+
+static paddr_t frame_take(int *err)
+{
+	paddr_t pa;
+
+	*err = -ENOSPC;
+	if (atomic_fetch_add_explicit(&frames_held, 1, memory_order_relaxed) <
+	    frames_total_count() / 2) {
+		*err = -ENOMEM;
+		pa = frame_alloc_user();
+		if (pa) {
+			memset(arch_direct(pa), 0, PAGE_SIZE);
+			return pa;
+		}
+	}
+	atomic_fetch_sub_explicit(&frames_held, 1, memory_order_relaxed);
+	return 0;
+}
+
+static void frame_give(paddr_t pa)
+{
+	frame_put(pa);
+	atomic_fetch_sub_explicit(&frames_held, 1, memory_order_relaxed);
+}
+
+static inline mobj_slot *slot_in(paddr_t frame, uint64_t i)
+{
+	return (mobj_slot *)arch_direct(frame) + i % FANOUT;
+}
+
+int mobj_init(struct mobj *o, void (*gone)(struct mobj *o))
+{
+	int err;
+
+	o->root = frame_take(&err);
+	if (!o->root)
+		return err;
+	o->gone = gone;
+	atomic_store_explicit(&o->maps, 0, memory_order_relaxed);
+	atomic_store_explicit(&o->pages, 0, memory_order_relaxed);
+	atomic_store_explicit(&o->size, 0, memory_order_relaxed);
+	/* Release: pairs with mobj_get_live. */
+	atomic_store_explicit(&o->refs, 1, memory_order_release);
+	return 0;
+}
+
+bool mobj_get_live(struct mobj *o)
+{
+	uint32_t refs = atomic_load_explicit(&o->refs, memory_order_relaxed);
+
+	do
+		if (!refs)
+			return false;
+	while (!atomic_compare_exchange_weak_explicit(&o->refs, &refs, refs + 1,
+						      memory_order_acquire, memory_order_relaxed));
+	return true;
+}
+
+/* Frees every page from `first` on. Nobody looks at them. */
+static void mobj_cut(struct mobj *o, uint64_t first)
+{
+	for (uint64_t i = first; i < MOBJ_PAGES_MAX; i = (i / FANOUT + 1) * FANOUT) {
+		mobj_slot *inner = slot_in(o->root, i / FANOUT);
+		paddr_t frame = atomic_load_explicit(inner, memory_order_relaxed);
+
+		if (!frame)
+			continue;
+		for (uint64_t k = i % FANOUT; k < FANOUT; k++) {
+			mobj_slot *slot = slot_in(frame, k);
+			paddr_t page = atomic_load_explicit(slot, memory_order_relaxed);
+
+			if (!page)
+				continue;
+			atomic_store_explicit(slot, 0, memory_order_relaxed);
+			frame_give(page);
+			atomic_fetch_sub_explicit(&o->pages, 1, memory_order_relaxed);
+		}
+		if (i % FANOUT)
+			continue;
+		atomic_store_explicit(inner, 0, memory_order_relaxed);
+		frame_give(frame);
+	}
+}
+
+void mobj_put(struct mobj *o)
+{
+	uint32_t refs = atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel);
+
+	kassert(refs);
+	if (refs != 1)
+		return;
+	mobj_cut(o, 0);
+	frame_give(o->root);
+	o->gone(o);
+}
+
+int mobj_map(struct mobj *o)
+{
+	uint32_t maps = atomic_load_explicit(&o->maps, memory_order_relaxed);
+
+	do
+		if (maps & MOBJ_SHRINKING)
+			return -EAGAIN;
+	while (!atomic_compare_exchange_weak_explicit(&o->maps, &maps, maps + 1,
+						      memory_order_acquire, memory_order_relaxed));
+	atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
+	return 0;
+}
+
+void mobj_unmap(struct mobj *o)
+{
+	/* Release: what was done through the mapping comes before a shrinking. */
+	atomic_fetch_sub_explicit(&o->maps, 1, memory_order_release);
+	mobj_put(o);
+}
+
+void *mobj_find(struct mobj *o, uint64_t index)
+{
+	paddr_t inner = atomic_load_explicit(slot_in(o->root, index / FANOUT),
+					     memory_order_acquire);
+	paddr_t page = inner ? atomic_load_explicit(slot_in(inner, index), memory_order_acquire) :
+			       0;
+
+	return page ? arch_direct(page) : NULL;
+}
+
+/* The frame in `slot`, bringing one if there is none. */
+static int slot_fill(mobj_slot *slot, paddr_t *frame, bool *fresh)
+{
+	paddr_t now = atomic_load_explicit(slot, memory_order_acquire), mine;
+	int err;
+
+	*fresh = false;
+	if (!now) {
+		mine = frame_take(&err);
+		if (!mine)
+			return err;
+		*fresh = atomic_compare_exchange_strong_explicit(
+			slot, &now, mine, memory_order_acq_rel, memory_order_acquire);
+		if (*fresh)
+			now = mine;
+		else
+			frame_give(mine);
+	}
+	*frame = now;
+	return 0;
+}
+
+int mobj_make(struct mobj *o, uint64_t index, void **page)
+{
+	paddr_t frame = 0;
+	bool fresh = false;
+	int err = slot_fill(slot_in(o->root, index / FANOUT), &frame, &fresh);
+
+	if (!err)
+		err = slot_fill(slot_in(frame, index), &frame, &fresh);
+	if (err)
+		return err;
+	if (fresh)
+		atomic_fetch_add_explicit(&o->pages, 1, memory_order_relaxed);
+	*page = arch_direct(frame);
+	return 0;
+}
+
+int mobj_resize(struct mobj *o, uint64_t size)
+{
+	uint64_t old = atomic_load_explicit(&o->size, memory_order_relaxed);
+	uint64_t edge = min_of(old, size), in_page = edge & (PAGE_SIZE - 1);
+	uint32_t none = 0;
+	char *page;
+
+	if (size > MOBJ_BYTES_MAX)
+		return -EFBIG;
+	if (size < old && !atomic_compare_exchange_strong_explicit(&o->maps, &none, MOBJ_SHRINKING,
+								   memory_order_acquire,
+								   memory_order_relaxed))
+		return -EBUSY;
+	/* behind the edge of the smaller size there are zeros, whatever a mapping left there */
+	page = in_page ? mobj_find(o, edge >> PAGE_SHIFT) : NULL;
+	if (page)
+		memset(page + in_page, 0, PAGE_SIZE - in_page);
+	atomic_store_explicit(&o->size, size, memory_order_relaxed);
+	if (size < old) {
+		mobj_cut(o, align_up(size, PAGE_SIZE) >> PAGE_SHIFT);
+		atomic_store_explicit(&o->maps, 0, memory_order_release);
+	}
+	return 0;
+}
