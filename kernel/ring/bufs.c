@@ -292,15 +292,16 @@ int op_buf_select(struct op *op, uint16_t group, uaddr_t *addr, uint32_t *len, u
 
 /* Only the newest one taken can go back; otherwise the program gets it with its CQE and provides it
  * again itself. */
-void op_buf_return(struct op *op, uint16_t group, uint32_t cqe_flags)
+void op_buf_return(struct op *op, uint16_t group)
 {
 	struct buf_group *g = group_find(op->ring, group);
-	uint32_t head, bid = cqe_flags >> IORING_CQE_BUFFER_SHIFT;
+	uint32_t head, bid = op->cqe_flags >> IORING_CQE_BUFFER_SHIFT;
 
-	if (!g || !(cqe_flags & IORING_CQE_F_BUFFER))
+	if (!g || !(op->cqe_flags & IORING_CQE_F_BUFFER))
 		return;
 	head = atomic_load_explicit(&g->head, memory_order_relaxed);
-	if (group_entry(g, head - 1)->bid == bid)
-		(void)atomic_compare_exchange_strong_explicit(
-			&g->head, &head, head - 1, memory_order_acq_rel, memory_order_relaxed);
+	if (group_entry(g, head - 1)->bid == bid &&
+	    atomic_compare_exchange_strong_explicit(&g->head, &head, head - 1, memory_order_acq_rel,
+						    memory_order_relaxed))
+		op->cqe_flags = 0;
 }

@@ -74,6 +74,7 @@ void ring_begin(struct core *c, struct ring *r, struct op *op)
 
 	list_push_back(ring_bucket(r, op->user_data), &op->inflight);
 	r->inflight_count++;
+	r->unbegun_count--;
 	op->life = OP_STEPPING;
 	if ((r->slow & RING_SLOW_DEAD) || (op->flags & OP_CANCELLED))
 		err = -ECANCELED;
@@ -111,6 +112,15 @@ unsigned ring_begin_listed(struct core *c)
 	return n;
 }
 
+static uint32_t chain_length(const struct op *op)
+{
+	uint32_t n = 0;
+
+	for (; op; op = op->chain)
+		n++;
+	return n;
+}
+
 /* The rest of a chain ends unbegun, in order: a member whose check had failed with its own error,
  * the others with -ECANCELED. */
 static void chain_fail_rest(struct core *c, struct ring *r, struct op *op)
@@ -124,6 +134,14 @@ static void chain_fail_rest(struct core *c, struct ring *r, struct op *op)
 	}
 }
 
+/* A single op or a whole chain may begin: every member counts until it has, or has ended
+ * unbegun. */
+static void ring_let_go(struct core *c, struct ring *r, struct op *op)
+{
+	r->unbegun_count += chain_length(op);
+	list_push_back(&c->rings->ready, &op->link);
+}
+
 /* ---- drain ----------------------------------------------------------------------------------- */
 
 static void drain_hold(struct ring *r, struct op *op)
@@ -132,16 +150,21 @@ static void drain_hold(struct ring *r, struct op *op)
 	list_push_back(&r->drained, &op->link);
 }
 
+/* Has something that was let go not been answered yet? */
+static bool drain_has_before(const struct ring *r)
+{
+	return r->inflight_count | r->unbegun_count;
+}
+
 static bool drain_must_wait(const struct ring *r, const struct op *op)
 {
 	if (!list_is_empty(&r->drained))
 		return true;
-	return (op->sqe_flags & IOSQE_IO_DRAIN) && r->inflight_count;
+	return (op->sqe_flags & IOSQE_IO_DRAIN) && drain_has_before(r);
 }
 
 void ring_drain_advance(struct core *c, struct ring *r)
 {
-	uint32_t begun = r->inflight_count;
 	struct list *held;
 
 	/* A dead ring begins nothing any more: its last op in flight is really its last. */
@@ -150,11 +173,10 @@ void ring_drain_advance(struct core *c, struct ring *r)
 	while (!list_is_empty(&r->drained)) {
 		struct op *op = list_item(r->drained.next, struct op, link);
 
-		if ((op->sqe_flags & IOSQE_IO_DRAIN) && begun)
+		if ((op->sqe_flags & IOSQE_IO_DRAIN) && drain_has_before(r))
 			return;
 		list_remove(&op->link);
-		list_push_back(&c->rings->ready, &op->link);
-		begun++;
+		ring_let_go(c, r, op);
 	}
 	r->slow &= (uint8_t)~RING_SLOW_DRAIN;
 }
@@ -165,7 +187,7 @@ static void ring_go(struct core *c, struct ring *r, struct op *op)
 	if (drain_must_wait(r, op))
 		drain_hold(r, op);
 	else
-		list_push_back(&c->rings->ready, &op->link);
+		ring_let_go(c, r, op);
 }
 
 /* ---- chains ---------------------------------------------------------------------------------- */
@@ -202,18 +224,27 @@ static void chain_add(struct core *c, struct ring *r, struct op *op, int err)
 		ring_chain_end(c, r);
 }
 
+/* Does a soft link behind `op` break? By an error or a short transfer. */
+static bool chain_breaks(const struct op *op)
+{
+	if (op->row == &row_timeout && op->res == -ETIME)
+		return !timeout_is_success(op);
+	return op->res < 0 || (op->extra && op->opcode != IORING_OP_SYSCALL);
+}
+
 void ring_chain_advance(struct core *c, struct ring *r, struct op *op)
 {
 	struct op *next = op->chain;
-	bool broken = op->res < 0 || (op->extra && op->opcode != IORING_OP_SYSCALL);
+	bool broken = chain_breaks(op);
 	bool hard = op->sqe_flags & IOSQE_IO_HARDLINK;
 
 	op->chain = NULL;
-	if (op->flags & OP_TIMED) {
+	if (next && next->row == &row_link_timeout) { /* armed or not: `op` may not have begun */
 		struct op *lt = next;
 		bool fired = link_timeout_stop(lt);
 
 		op->flags &= (uint8_t)~OP_TIMED;
+		r->unbegun_count--;
 		next = lt->chain;
 		hard = lt->sqe_flags & IOSQE_IO_HARDLINK;
 		broken |= fired;
@@ -222,10 +253,12 @@ void ring_chain_advance(struct core *c, struct ring *r, struct op *op)
 	}
 	if (!next)
 		return;
-	if ((broken && !hard) || (r->slow & RING_SLOW_DEAD))
+	if ((broken && !hard) || (r->slow & RING_SLOW_DEAD)) {
+		r->unbegun_count -= chain_length(next);
 		chain_fail_rest(c, r, next);
-	else
+	} else {
 		list_push_back(&c->rings->ready, &next->link);
+	}
 }
 
 /* ---- the careful accept ---------------------------------------------------------------------- */

@@ -153,6 +153,8 @@ uint32_t ring_place(const struct ring *r, const struct op *op);
 void link_timeout_start(struct op *lt, struct op *guarded);
 /* The guarded op is done: stops the timer. Returns true if the timeout had fired. */
 bool link_timeout_stop(struct op *lt);
+/* A TIMEOUT that ended by its time: was that what it was for (ETIME_SUCCESS)? */
+bool timeout_is_success(const struct op *op);
 /* CQEs were posted: TIMEOUT ops that count them may be done. */
 void timeouts_count(struct core *c, struct ring *r);
 /* Reads a struct __kernel_timespec. 0, -EFAULT or -EINVAL. */

@@ -125,6 +125,11 @@ void op_release(struct core *c, struct op *op)
 	mailbox_post(op->home, &op->mail);
 }
 
+static void more_credit_give(struct ring *r)
+{
+	atomic_fetch_add_explicit(&r->more_credit, 1, memory_order_relaxed);
+}
+
 void ring_flush_overflow(struct core *c, struct ring *r)
 {
 	while (!list_is_empty(&r->overflow)) {
@@ -136,7 +141,7 @@ void ring_flush_overflow(struct core *c, struct ring *r)
 		list_remove(&op->link);
 		r->watchers--;
 		if (op->cqe_flags & IORING_CQE_F_MORE)
-			r->more_credit++;
+			more_credit_give(r);
 		op_release(c, op);
 	}
 	if (r->shared)
@@ -231,30 +236,56 @@ void ring_op_done(struct op *op)
 
 /* ---- multishot ------------------------------------------------------------------------------- */
 
+static bool more_credit_take(struct ring *r)
+{
+	uint32_t credit = atomic_load_explicit(&r->more_credit, memory_order_relaxed);
+
+	do
+		if (!credit)
+			return false;
+	while (!atomic_compare_exchange_weak_explicit(&r->more_credit, &credit, credit - 1,
+						      memory_order_relaxed, memory_order_relaxed));
+	return true;
+}
+
 static void more_arrive(struct mail *m)
 {
 	struct op *held = container_of(m, struct op, mail);
 	struct ring *r = held->ring;
 	struct core *c = this_core();
 
-	if (cq_post(r, held->user_data, held->res, held->cqe_flags))
+	if (cq_post(r, held->user_data, held->res, held->cqe_flags)) {
+		more_credit_give(r);
 		op_release(c, held);
-	else
+	} else {
 		cq_note_overflow(c, r, held);
+	}
 	ring_publish(c, r);
 }
 
-/* A second op from this core's pool carries the CQE: to the ring's core, or in the overflow
- * list. */
+/*
+ * A second op from this core's pool carries the CQE: to the ring's core, or in the overflow list.
+ * It counts among what the ring holds; of a foreign pool, where nobody counts that, half is left
+ * alone. NULL: the ring has its share, or no credit.
+ */
 static struct op *more_carrier(struct core *c, const struct op *op, int32_t res, uint32_t flags)
 {
-	struct op *held = op_alloc(c);
+	struct ring *r = op->ring;
+	bool here = r->core == c->index;
+	struct op *held;
 
-	if (!held)
+	if (here ? !ring_may_take(c, r) : ops_free_count(c) < ops_total_count(c) / 2)
 		return NULL;
-	held->ring = op->ring;
-	if (op->ring->core == c->index)
-		op->ring->ops_held++;
+	if (!more_credit_take(r))
+		return NULL;
+	held = op_alloc(c);
+	if (!held) {
+		more_credit_give(r);
+		return NULL;
+	}
+	held->ring = r;
+	if (here)
+		r->ops_held++;
 	held->user_data = op->user_data;
 	held->res = res;
 	held->cqe_flags = flags;
@@ -274,26 +305,19 @@ bool op_post_more(struct op *op, int32_t res, uint32_t cqe_flags)
 	struct op *held;
 
 	cqe_flags |= IORING_CQE_F_MORE;
-	if (r->core == c->index) {
-		if (cq_post(r, op->user_data, res, cqe_flags)) {
-			more_trace(op, res);
-			ring_publish(c, r);
-			return true;
-		}
-		if (!r->more_credit)
-			return false;
-		held = more_carrier(c, op, res, cqe_flags);
-		if (!held)
-			return false;
-		r->more_credit--;
+	if (r->core == c->index && cq_post(r, op->user_data, res, cqe_flags)) {
 		more_trace(op, res);
-		cq_note_overflow(c, r, held);
+		ring_publish(c, r);
 		return true;
 	}
 	held = more_carrier(c, op, res, cqe_flags);
 	if (!held)
 		return false;
 	more_trace(op, res);
+	if (r->core == c->index) {
+		cq_note_overflow(c, r, held);
+		return true;
+	}
 	held->mail.deliver = more_arrive;
 	mailbox_post(r->core, &held->mail);
 	return true;

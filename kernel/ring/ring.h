@@ -107,7 +107,9 @@ struct ring {
 	uint32_t setup;	       /* IORING_SETUP_* */
 	uint32_t core;	       /* index */
 	uint32_t id;
-	uint32_t more_credit;  /* CQEs that multishots may still hold back while the CQ is full */
+	/* CQEs of multishots that may still be on their way or held back while the CQ is full; any
+	 * core, atomic */
+	_Atomic uint32_t more_credit;
 	struct list inflight[RING_HASH]; /* by user_data */
 	struct list link;      /* all rings of this core */
 	nsec_t behind_since;   /* turn that left entries behind first, 0: all were taken */
@@ -117,6 +119,8 @@ struct ring {
 	/* link chains and drain */
 	struct op *chain_head, *chain_tail; /* being collected; NULL between chains */
 	struct list drained;   /* ops (chain heads) held back by IO_DRAIN, oldest first */
+	/* entries that were let go, but begin later: on the ready list, or behind in their chain */
+	uint32_t unbegun_count;
 	uint8_t chain_failed;
 	uint8_t orphan;	       /* enum ring_orphan, life.c: how far the end of its file has come */
 
@@ -162,10 +166,12 @@ must_use bool op_post_more(struct op *op, int32_t res, uint32_t cqe_flags);
 
 /* Provided buffers: takes the next buffer of the group the SQE named (at most *len bytes if *len !=
  * 0): 0 with *addr, *len and the CQE flags to add (IORING_CQE_F_BUFFER | id << 16) through
- * *cqe_flags; -ENOBUFS. op_buf_return gives back one that was not used. On the op's core. */
+ * *cqe_flags; -ENOBUFS. op_buf_return gives back one that was not used, and takes the
+ * flags off the op; if others were taken since it cannot, and the CQE names the buffer although it
+ * holds nothing. On the op's core. */
 must_use int op_buf_select(struct op *op, uint16_t group, uaddr_t *addr, uint32_t *len,
 			   uint32_t *cqe_flags);
-void op_buf_return(struct op *op, uint16_t group, uint32_t cqe_flags);
+void op_buf_return(struct op *op, uint16_t group);
 
 /* Gives the program a descriptor for `f` (slot: 0 a normal descriptor, n: direct slot n-1, ~0u: any
  * direct slot). The caller keeps its reference. Result as the CQE wants it: descriptor, 0, slot, or

@@ -212,10 +212,8 @@ static enum step rw_end(struct op *op, struct rw_op *rw, int32_t res)
 
 	if (rw->use_pos && res > 0)
 		atomic_fetch_add_explicit(&op->file->pos, (uint64_t)res, memory_order_relaxed);
-	if (rw->form == RW_SELECT && res < 0) {
-		op_buf_return(op, rw->index, op->cqe_flags);
-		op->cqe_flags = 0;
-	}
+	if (rw->form == RW_SELECT && res < 0)
+		op_buf_return(op, rw->index);
 	op->extra = is_short;
 	return op_finish(op, res);
 }

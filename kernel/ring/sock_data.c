@@ -107,10 +107,8 @@ static int64_t recv_select(struct op *op, struct sock *s, struct data_op *d)
 	if (err)
 		return err;
 	n = recv_into(op, s, d, addr, len);
-	if (n < 0) {
-		op_buf_return(op, d->group, op->cqe_flags);
-		op->cqe_flags = 0;
-	}
+	if (n < 0)
+		op_buf_return(op, d->group);
 	return n;
 }
 
@@ -128,12 +126,10 @@ static int64_t recv_once(struct op *op, struct sock *s, struct data_op *d)
 
 static enum step recv_end(struct op *op, struct sock *s, struct data_op *d, int64_t res)
 {
-	if (d->done) {
-		bool is_short = (d->flags & MSG_WAITALL) && d->done < d->len;
-
-		op->extra = is_short;
+	if (d->done)
 		res = d->done;
-	}
+	/* the end of the stream is as short as a part */
+	op->extra = res >= 0 && (d->flags & MSG_WAITALL) && res < d->len;
 	if (res >= 0 && sock_has_data(s))
 		op->cqe_flags |= IORING_CQE_F_SOCK_NONEMPTY;
 	return op_finish(op, (int32_t)res);

@@ -261,10 +261,8 @@ static int64_t recvmsg_select(struct op *op, struct sock *s, struct msg_op *m,
 		n = sock_recv(s, &io);
 		*out_flags = io.out_flags;
 	}
-	if (n < 0) {
-		op_buf_return(op, m->group, op->cqe_flags);
-		op->cqe_flags = 0;
-	}
+	if (n < 0)
+		op_buf_return(op, m->group);
 	return n;
 }
 

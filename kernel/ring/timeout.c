@@ -170,18 +170,24 @@ static enum step timeout_step(struct op *op)
 		timer_arm(&to->timer, deadline);
 		return op_park_alone(op);
 	case TIMEOUT_WAIT:
-		if (to->counted_down)
-			return timeout_end(op, to, 0);
+		/* first: whoever cancelled it was told that it is cancelled */
 		if (op->flags & OP_CANCELLED)
 			return timeout_end(op, to, -ECANCELED);
+		if (to->counted_down)
+			return timeout_end(op, to, 0);
 		if (!to->fired)
 			return op_park_alone(op);
 		if (to->flags & IORING_TIMEOUT_MULTISHOT)
 			return timeout_again(op, to);
-		op->extra = 0;
 		return timeout_end(op, to, -ETIME);
 	}
 	op_corrupt(op);
+}
+
+bool timeout_is_success(const struct op *op)
+{
+	return ((const struct timeout_op *)(const void *)op->body)->flags &
+	       IORING_TIMEOUT_ETIME_SUCCESS;
 }
 
 static int timeout_cancel(struct op *op)
