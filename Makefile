@@ -58,6 +58,8 @@ help:
 	@echo '  make debug      the same, stopped at reset, with gdb attached and helpers loaded'
 	@echo '  make test       all tests; the last line is "N passed, N failed"'
 	@echo '  make unit | sim | abi | boot | model   one kind of test; ONLY=part-of-a-name picks some'
+	@echo '  make sim SEED=n | SEEDS=n | TEST=part-of-a-name   one seed again; the first n; some of it'
+	@echo '  make soak       the simulator campaign with SEEDS=10000, JOBS= at a time; "N passed, N failed"'
 	@echo '  make coverage   lines of kernel/ that unit, sim and the hosted abi tests reach, per folder'
 	@echo '  make tsan       the threaded unit tests and an echo load under ThreadSanitizer'
 	@echo '  make bench      measure afresh into build/bench.csv'
@@ -357,14 +359,16 @@ compilers:
 
 # ---- tests and benchmarks that run on this host -------------------------------------------------
 
-# Each .c of tests/unit and tests/sim is a program; all of a kind share its lib/.
+# Each .c of tests/unit and tests/sim is a program, with what is in NAME_parts/; all of a
+# kind share its lib/. The simulator watches two kernel functions from outside.
+sim_link := -Wl,--wrap=trace_event,--wrap=op_cancel
 host_tests :=
 define host_test
 host_tests += $(O)/tests/$(1)/$(2)
 $(1)_tests += $(O)/tests/$(1)/$(2)
-$(O)/tests/$(1)/$(2): $(O)/tests/$(1)/$(2).c.o $(patsubst %,$(O)/%.o,$(wildcard tests/$(1)/lib/*.c)) $(O)/libkernel.a
+$(O)/tests/$(1)/$(2): $(patsubst %,$(O)/%.o,tests/$(1)/$(2).c $(wildcard tests/$(1)/$(2)_parts/*.c tests/$(1)/lib/*.c)) $(O)/libkernel.a
 	$$(call say,LD,$$@)
-	$$(Q)$(host_cc) $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVER),--coverage) -pthread $$^ -lcmocka $$(slirp_libs) -o $$@
+	$$(Q)$(host_cc) $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVER),--coverage) -pthread $($(1)_link) $$^ -lcmocka $$(slirp_libs) -o $$@
 endef
 unit_tests :=
 sim_tests :=
@@ -374,6 +378,8 @@ $(foreach t,$(sort $(basename $(notdir $(wildcard tests/sim/*.c)))),$(eval $(cal
 endif
 $(O)/tests/unit/%: private extra = -iquote tests -iquote tests/unit $(lwip_includes)
 $(O)/tests/sim/%: private extra = -iquote tests -iquote tests/sim $(lwip_includes)
+$(O)/tests/sim/lib/sim.c.o: private extra += -DSIM_COMMIT='"$(revision)"'
+$(O)/tests/sim/lib/sim.c.o: $(O)/version.flags
 
 .PHONY: unit-programs sim-programs
 unit-programs: $(unit_tests) build/layers.ok
@@ -399,7 +405,8 @@ debug:
 	$(Q)$(again) MACHINE=riscv64 SAN= all
 	$(Q)exec scripts/run --machine riscv64 --build $(O) --debug
 
-.PHONY: test unit sim abi boot model test-setup
+.PHONY: test unit sim abi boot model soak test-setup
+export SEED SEEDS TEST
 test-setup:
 	$(Q)scripts/packages.sh test
 unit sim: test-setup
@@ -416,6 +423,11 @@ test: test-setup
 	$(Q)scripts/test.py begin
 	$(Q)status=0; for kind in unit sim abi boot model; do $(MAKE) $$kind || status=1; done; \
 		scripts/test.py sum || status=1; exit $$status
+
+# Without sanitizers: more seeds in the same time.
+soak: test-setup
+	$(Q)$(again) MACHINE=hosted SAN= build/hosted/tests/sim/campaign
+	$(Q)SOAK=1 CANCELS=1 JOBS=$(JOBS) SEEDS=$(or $(SEEDS),10000) nice -n 19 build/hosted/tests/sim/campaign
 
 # Line coverage: a build of its own, counted afresh. A failed test is said, and fails the verb.
 .PHONY: coverage

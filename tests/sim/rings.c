@@ -64,7 +64,7 @@ static bool ring_make(struct sim_prog *p, uaddr_t at, struct made *m)
 	m->view.start.params = params;
 	m->view.start.sq_ring = m->view.start.cq_ring = m->ring;
 	m->view.start.sqes = m->sqes;
-	m->view.sq_tail = m->view.cq_head = m->view.taken = 0;
+	m->view.sq_tail = m->view.cq_head = 0;
 	return true;
 }
 

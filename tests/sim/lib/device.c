@@ -28,6 +28,8 @@ static struct {
 static struct blk_req *finished[DEPTH_MAX];
 static unsigned slots_used, finished_count;
 static struct blk_dev disk_dev;
+static nsec_t away_until; /* in reset: takes nothing */
+static bool was_away;	  /* and those who wait have not been told yet that it is back */
 
 /* ---- owner core ------------------------------------------------------------------------------ */
 
@@ -36,7 +38,7 @@ static int disk_submit(struct blk_dev *d, struct blk_req *r)
 	if (r->kind != BLK_FLUSH &&
 	    (r->len % SECTOR || r->sector > d->sectors || r->len / SECTOR > d->sectors - r->sector))
 		return -EINVAL;
-	if (slots_used + finished_count >= sim_disk.depth)
+	if (slots_used + finished_count >= sim_disk.depth || away_until > sim_now)
 		return -EAGAIN;
 	for (unsigned i = 0; i < DEPTH_MAX; i++)
 		if (slots[i].req == r)
@@ -57,13 +59,15 @@ static unsigned disk_poll(struct device_poller *p)
 {
 	unsigned n = finished_count;
 	struct blk_req *done[DEPTH_MAX];
+	bool back = was_away;
 
 	(void)p;
+	was_away = false;
 	memcpy(done, finished, sizeof(done));
 	finished_count = 0;
 	for (unsigned i = 0; i < n; i++)
 		done[i]->done(done[i]);
-	if (n)
+	if (n || back)
 		waitlist_wake_all(&disk_dev.room);
 	return n;
 }
@@ -71,7 +75,7 @@ static unsigned disk_poll(struct device_poller *p)
 static bool disk_arm(struct device_poller *p)
 {
 	(void)p;
-	return finished_count;
+	return finished_count || was_away;
 }
 
 static struct device_poller disk_poller = { .poll = disk_poll, .arm = disk_arm };
@@ -98,10 +102,8 @@ static void disk_move(const struct blk_req *r, uint32_t len)
 	}
 }
 
-static void disk_finish(struct blk_req *r)
+static void disk_finish(struct blk_req *r, bool fails)
 {
-	bool fails = sim_below(1000) < sim_disk.eio_permille;
-
 	sim_disk.errors += fails;
 	r->status = fails ? -EIO : 0;
 	switch ((enum blk_kind)r->kind) {
@@ -121,11 +123,33 @@ static void disk_finish(struct blk_req *r)
 	finished[finished_count++] = r;
 }
 
+/* Everything it had fails, some of it half done, and it is away for as long as a request may
+ * take. Who waits for room is told when it is back. */
+static void disk_reset(nsec_t now)
+{
+	sim_disk.resets++;
+	away_until = now + 1 + sim_below(sim_disk.delay_max);
+	for (unsigned i = 0; i < DEPTH_MAX; i++)
+		if (slots[i].req)
+			slots[i].due = now;
+}
+
 nsec_t sim_devices_step(nsec_t now)
 {
 	nsec_t next = NSEC_NEVER;
-	bool any = false;
+	bool any = false, reset = false;
 
+	if (sim_disk.reset_one_in && slots_used && !away_until &&
+	    sim_chance(sim_disk.reset_one_in)) {
+		disk_reset(now);
+		reset = true;
+	}
+	if (away_until > now) {
+		next = away_until;
+	} else if (away_until) {
+		away_until = 0;
+		was_away = any = true;
+	}
 	for (unsigned i = 0; i < DEPTH_MAX; i++) {
 		if (!slots[i].req)
 			continue;
@@ -133,7 +157,8 @@ nsec_t sim_devices_step(nsec_t now)
 			next = min_of(next, slots[i].due);
 			continue;
 		}
-		disk_finish(slots[i].req);
+		disk_finish(slots[i].req,
+			    reset || sim_below(1000) < sim_disk.eio_permille);
 		slots[i].req = NULL;
 		slots_used--;
 		any = true;

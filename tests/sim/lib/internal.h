@@ -34,6 +34,13 @@ void sim_disk_make(unsigned sectors);
 nsec_t sim_devices_step(nsec_t now);
 extern bool sim_verbose;
 
+/* watch.c: the trace in global order, and cancellations counted over all runs. */
+extern uint64_t sim_trace_hash;
+extern bool sim_trace_all; /* print every record as it comes */
+void sim_trace_print(void);
+void sim_cover_begin(void);
+void sim_cover_print(void);
+
 /* prog.c: arch_user_run and arch_user_fini; the archive of programs. */
 enum arch_exit_kind sim_user_run(struct arch_user *u, struct aspace *as, struct arch_exit *exit);
 void sim_user_fini(struct arch_user *u);

@@ -251,11 +251,12 @@ bool prog_sqe(struct sim_prog *p, const struct io_uring_sqe *sqe)
 void prog_submit(struct sim_prog *p)
 {
 	const struct sluice_start *s = &p->start;
-	uint32_t fresh = p->sq_tail - p->taken;
+	uint32_t fresh;
 
 	prog_store(p, s->sq_ring + s->params.sq_off.tail, p->sq_tail);
-	p->taken = p->sq_tail;
 	if (!(s->params.flags & IORING_SETUP_SQPOLL)) {
+		/* with what an earlier call has left, because the pool was empty */
+		fresh = p->sq_tail - prog_load(p, s->sq_ring + s->params.sq_off.head);
 		if (fresh)
 			prog_enter(p, SYS_io_uring_enter, (uint64_t)s->ring_fd, fresh, 0, 0, 0, 0);
 	} else if (prog_load(p, s->sq_ring + s->params.sq_off.flags) & IORING_SQ_NEED_WAKEUP) {

@@ -17,7 +17,6 @@ struct sim_prog {
 	struct sim_thread *thread;
 	/* the ring it was born with; see prog_sqe */
 	uint32_t sq_tail, cq_head;
-	uint32_t taken; /* SQEs ever submitted */
 };
 
 /* The program's memory. A page that cannot be had kills the program, as it should. */

@@ -40,8 +40,11 @@ static uint64_t history; /* of every step: equal seeds, equal numbers */
 static uint64_t steps;
 static bool in_stepper = true;
 bool sim_busy;
+void (*sim_last_words)(void);
 static int report_fd;
 static bool early_wakes; /* every other seed: they would hide a lost wake-up */
+static bool traced;
+static uint32_t ops_per_core = SIM_OPS;
 
 /* ---- random, failure ------------------------------------------------------------------------- */
 
@@ -69,8 +72,14 @@ noreturn_fn void sim_fail(const char *fmt, ...)
 	va_start(ap, fmt);
 	len = vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
-	if (sim_verbose)
+	if (sim_last_words)
+		sim_last_words();
+	if (traced)
+		sim_trace_print();
+	else if (sim_verbose)
 		trace_dump(60, trace_line);
+	len = min_of(len, (int)sizeof(why) - 24);
+	len += sprintf(why + len, "#%llx", (unsigned long long)(history ^ sim_trace_hash));
 	if (write(report_fd, why, (size_t)min_of(len, (int)sizeof(why) - 1)) < 0)
 		_exit(4);
 	_exit(3);
@@ -250,7 +259,7 @@ static void boot_core(struct core *c)
 	trace_init_core(c->index, frames_boot_alloc(trace_ring_size(TRACE_SLOTS)), TRACE_SLOTS);
 	timers_init(c);
 	if (c->roles & ROLE_SERVES) {
-		executor_init(c, SIM_OPS);
+		executor_init(c, ops_per_core);
 		fibers_init(c);
 	}
 	if (c->roles & ROLE_USER)
@@ -276,7 +285,7 @@ static void boot(const struct sim_test *t)
 		sim_disk_make(t->disk_sectors);
 	if (cmdline_init(arch_boot.cmdline))
 		sim_fail("boot arguments refused");
-	trace_detail = sim_verbose;
+	trace_detail = sim_verbose || traced;
 	frames_init();
 	if (cores_init())
 		sim_fail("core map refused");
@@ -294,15 +303,23 @@ static void boot(const struct sim_test *t)
 
 /* ---- one run, in a process of its own -------------------------------------------------------- */
 
-static noreturn_fn void run_child(const struct sim_test *t, uint64_t seed, int fd)
+static noreturn_fn void run_child(const struct sim_test *test, uint64_t seed, int fd)
 {
+	struct sim_test t = *test;
+
 	report_fd = fd;
 	random_state = seed * 0x2545f4914f6cdd1dull;
 	early_wakes = seed & 1;
+	traced = t.traced;
 	sim_verbose = getenv("SIM_VERBOSE") != NULL;
-	boot(t);
-	t->run();
-	dprintf(report_fd, "=%llx", (unsigned long long)(history ^ steps));
+	sim_trace_all = getenv("SIM_TRACE") != NULL;
+	if (t.shape)
+		t.shape(&t);
+	if (t.ops)
+		ops_per_core = t.ops;
+	boot(&t);
+	t.run();
+	dprintf(report_fd, "=%llx", (unsigned long long)(history ^ steps ^ sim_trace_hash));
 	_exit(0);
 }
 
@@ -338,37 +355,120 @@ static int run_once(const struct sim_test *t, uint64_t seed, char *said, size_t 
 	return 1;
 }
 
-static bool run_test(const struct sim_test *t, uint64_t first, uint64_t last)
+/* ---- many runs ------------------------------------------------------------------------------- */
+
+struct soak {
+	uint64_t first, last, jobs;
+	bool on; /* goes on after a failure */
+	/* shared by all jobs */
+	struct soak_counts {
+		_Atomic uint64_t passed, failed;
+	} *counts;
+};
+
+/* A failure in words; the same seed once more has to end the same way, after the same history. */
+static void tell_failure(const struct sim_test *t, uint64_t seed, char *said, size_t size)
+{
+	char again[600], *hash = strrchr(said, '#');
+	bool same;
+
+	(void)run_once(t, seed, again, min_of(size, sizeof(again)));
+	same = !strcmp(said, again);
+	if (hash)
+		*hash = 0;
+	printf("FAIL %s: %s (seed %llu, commit %s; a second run %s)\n", t->name, said,
+	       (unsigned long long)seed, SIM_COMMIT,
+	       same ? "had the same history" : "had ANOTHER history");
+	fflush(stdout);
+}
+
+/* Every jobs-th seed, beginning with the job-th. */
+static void run_job(const struct sim_test *t, const struct soak *s, uint64_t job)
 {
 	char said[600], again[600];
 
-	for (uint64_t seed = first; seed <= last; seed++) {
+	for (uint64_t seed = s->first + job; seed <= s->last; seed += s->jobs) {
+		uint64_t done;
+
+		if (!s->on && s->counts->failed)
+			return;
 		if (run_once(t, seed, said, sizeof(said))) {
-			printf("FAIL %s: %s (seed %llu)\n", t->name, said,
-			       (unsigned long long)seed);
-			return false;
+			if (!s->counts->failed++ || s->on)
+				tell_failure(t, seed, said, sizeof(said));
+			continue;
 		}
-		if (seed == first &&
+		if (seed == s->first &&
 		    (run_once(t, seed, again, sizeof(again)) || strcmp(said, again))) {
+			s->counts->failed++;
 			printf("FAIL %s: two runs of one seed differ: %s %s (seed %llu)\n", t->name,
 			       said, again, (unsigned long long)seed);
-			return false;
+			continue;
+		}
+		done = ++s->counts->passed + s->counts->failed;
+		if (s->on && done % 500 == 0)
+			printf("%s: %llu of %llu seeds, %llu failed\n", t->name,
+			       (unsigned long long)done,
+			       (unsigned long long)(s->last - s->first + 1),
+			       (unsigned long long)s->counts->failed);
+	}
+}
+
+static bool run_test(const struct sim_test *t, const struct soak *s)
+{
+	uint64_t before = s->counts->failed;
+
+	for (uint64_t job = 1; job < s->jobs; job++) {
+		fflush(NULL);
+		if (!fork()) {
+			run_job(t, s, job);
+			fflush(NULL);
+			_exit(0);
 		}
 	}
+	run_job(t, s, 0);
+	while (wait(NULL) > 0)
+		;
+	if (s->counts->failed != before)
+		return false;
 	printf("ok %s\n", t->name);
 	return true;
 }
 
+static uint64_t number(const char *name, uint64_t otherwise)
+{
+	const char *text = getenv(name);
+
+	return text && *text ? strtoull(text, NULL, 0) : otherwise;
+}
+
 int sim_main(const struct sim_test *tests, unsigned count)
 {
-	const char *one = getenv("SEED"), *many = getenv("SEEDS"), *only = getenv("TEST");
-	uint64_t first = one ? strtoull(one, NULL, 0) : 1;
-	uint64_t last = one ? first : many ? strtoull(many, NULL, 0) : SEEDS_DEFAULT;
+	const char *only = getenv("TEST");
+	uint64_t one = number("SEED", 0), many = number("SEEDS", 0), first = number("FIRST", 1);
+	struct soak s = { .on = number("SOAK", 0), .jobs = number("JOBS", 1) };
 	bool good = true;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	for (unsigned i = 0; i < count; i++)
-		if (!only || strstr(tests[i].name, only))
-			good &= run_test(&tests[i], first, last);
+	s.counts = mmap(NULL, sizeof(*s.counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			-1, 0);
+	if (s.counts == MAP_FAILED || !s.jobs)
+		abort();
+	if (number("CANCELS", 0))
+		sim_cover_begin();
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t seeds = many ? many : tests[i].seeds ? tests[i].seeds : SEEDS_DEFAULT;
+
+		if (only && !strstr(tests[i].name, only))
+			continue;
+		s.first = one ? one : first;
+		s.last = one ? one : first + seeds - 1;
+		if (!s.on)
+			s.counts->failed = 0;
+		good &= run_test(&tests[i], &s);
+	}
+	sim_cover_print();
+	if (s.on)
+		printf("%llu passed, %llu failed\n", (unsigned long long)s.counts->passed,
+		       (unsigned long long)s.counts->failed);
 	return good ? 0 : 1;
 }

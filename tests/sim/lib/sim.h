@@ -33,11 +33,20 @@ struct sim_test {
 	const char *cmdline; /* boot arguments; NULL: none */
 	unsigned cores;
 	unsigned disk_sectors; /* 0: no disk */
+	unsigned ops;	       /* of each serving core; 0: few, so that the pool runs empty */
+	/* Changes the copy that a run works with, by its seed, before boot. NULL: nothing. */
+	void (*shape)(struct sim_test *t);
+	unsigned seeds; /* unless SEED or SEEDS say otherwise; 0: the usual few */
+	/* Every operation is recorded: a failure prints the last records, and says whether a second
+	 * run had the same. */
+	bool traced;
 };
 
-/* Runs every test with every seed (SEED=n: that one; SEEDS=n: the first n) and prints `ok NAME` or
- * `FAIL NAME: why (seed N)`. SIM_VERBOSE=1 shows the kernel's console. Returns the exit status of
- * the program. */
+/* Runs every test with every seed (SEED=n: that one; SEEDS=n: the first n; FIRST=n: starting there)
+ * and prints `ok NAME` or `FAIL NAME: why (seed N, commit)`, for the first seed that fails.
+ * JOBS=n: n seeds at a time. SOAK=1: goes on after failures, says how far it is, and ends with
+ * `N passed, N failed`, counting seeds. CANCELS=1: prints the states in which operations were told
+ * to end. SIM_VERBOSE=1 shows the kernel's console. Returns the exit status of the program. */
 int sim_main(const struct sim_test *tests, unsigned count);
 
 /* ---- for tests ------------------------------------------------------------------------------ */
@@ -49,6 +58,9 @@ noreturn_fn void sim_fail(const char *fmt, ...) printf_like(1, 2);
 		if (!(cond))                                                                       \
 			sim_fail("%s:%d: %s", __FILE__, __LINE__, #cond);                          \
 	} while (0)
+
+/* Called when a run fails, to print what the test knows. NULL: nothing. */
+extern void (*sim_last_words)(void);
 
 /* Random numbers of this run. */
 uint64_t sim_random(void);
@@ -94,7 +106,10 @@ struct sim_disk {
 	unsigned eio_permille; /* of requests that fail, having done nothing or part of it */
 	nsec_t delay_max;
 	unsigned depth;	       /* requests it takes at a time */
-	unsigned requests, errors;
+	/* one in so many steps it forgets what it has (each request fails) and is away for
+	 * a while; 0: never */
+	unsigned reset_one_in;
+	unsigned requests, errors, resets;
 };
 extern struct sim_disk sim_disk;
 
