@@ -19,6 +19,7 @@ DONE, AGAIN, PARKED, DEGRADE = range(4)  # enum step, kernel/sched/op.h
 VERDICTS = ("done", "again", "parked", "degrade")
 ON_FIBER = 1 << 24                       # kernel/base/trace.h
 MORE = 1 << 32
+BUSY, FRAMES, RING = range(3)            # enum trace_count
 GAP = 2  # ns kept between two records of a core, so that none shares its moment with another
 PID = 1
 ORDER = "XistfC"
@@ -119,6 +120,8 @@ class Core:
         self.run = None
         self.sleep = None
         self.points = []
+        self.sampled = None # time of the last sample
+        self.taken_at = {}  # by ring: when the batch under way began
 
     def convert(self, records):
         now = 0
@@ -141,6 +144,9 @@ class Core:
     def instant(self, now, name, **args):
         self.out.append({"ph": "i", "s": "t", "name": name, "pid": PID, "tid": self.tid, "ts": now,
                          "args": args})
+
+    def counter(self, name, at, value):
+        self.out.append(counter(name, at, value))
 
     def point(self, what, now, **more):
         self.points.append(dict(more, what=what, at=now, tid=self.tid))
@@ -174,15 +180,17 @@ class Core:
             end = run.slices[-1][2]
         if end <= run.start:
             return
-        self.slice(self.dump.op(run.opcode), run.start, end, op=hex(run.op),
+        about = {"op": hex(run.op), "opcode": run.opcode}
+        self.slice(self.dump.op(run.opcode), run.start, end, **about,
                    user_data=hex(run.user_data), **args)
         for name, start, stop, more in run.slices:
-            self.slice(name, start, stop, **more)
+            self.slice(name, start, stop, **about, state=name, **more)
 
     def on_take(self, now, record):
         opcode = record.a & 0xff
         self.begin(now, record.b, opcode, record.c)
         self.open_inner(now, "take")
+        self.taken_at.setdefault(record.a >> 8, now)
         self.point("take", now, op=record.b, opcode=opcode, ring=record.a >> 8, user_data=record.c)
 
     def on_step(self, now, record):
@@ -265,11 +273,29 @@ class Core:
             self.slice("sleep", self.sleep, now)
         self.sleep = None
 
+    def on_count(self, now, record):
+        if record.a == BUSY:
+            start, self.sampled = self.sampled, record.c
+            if start is not None and start < record.c:  # drawn where the time it is about began
+                share = min(record.b / (record.c - start), 1)
+                self.counter(f"core {self.tid - 1} busy %", start, round(100 * share, 1))
+        elif record.a == FRAMES:
+            self.counter("free frames", now, record.b)
+        elif record.a == RING:
+            taken, left = record.c & 0xffffffff, record.c >> 32
+            name = f"ring {record.b} waiting"
+            self.counter(name, self.taken_at.pop(record.b, now), taken + left)
+            self.counter(name, now, left)
+
     def on_mail(self, now, record):
         if self.run and self.run.op == record.b:
             self.close(now)
         self.instant(now, f"mail to core {record.a}", op=hex(record.b), user_data=hex(record.c))
         self.point("mail", now)
+
+
+def counter(name, at, value):
+    return {"ph": "C", "name": name, "pid": PID, "tid": 0, "ts": at, "args": {"value": value}}
 
 
 class Flows:
@@ -289,8 +315,7 @@ class Flows:
             getattr(self, "on_" + point["what"])(point)
 
     def counter(self, name, at, value):
-        self.out.append({"ph": "C", "name": name, "pid": PID, "tid": 0, "ts": at,
-                         "args": {"value": value}})
+        self.out.append(counter(name, at, value))
 
     def drop(self, flow):
         self.of_op.pop(flow[0]["op"], None)
@@ -372,8 +397,8 @@ def convert(console):
     said = (f"{sum(map(len, dump.cores.values()))} records of {len(dump.cores)} cores, "
             f"{flows.count} operations from SQE to CQE; {dump.lost()} older records overwritten, "
             f"{dump.skipped} unreadable or foreign lines left out" + ("" if dump.whole else "; the dump is cut"))
-    return {"traceEvents": list(metadata(dump)) + events, "displayTimeUnit": "ns",
-            "otherData": {"about": said}}, said
+    # No displayTimeUnit: some versions of Perfetto take it for the unit of the times in the file.
+    return {"traceEvents": list(metadata(dump)) + events, "otherData": {"about": said}}, said
 
 
 def main():

@@ -36,6 +36,7 @@ static const struct {
 	[TRACE_DEVICE] = { "device", "event", "b", "c" },
 	[TRACE_PROC] = { "proc", "event", "pid", "status" },
 	[TRACE_NET] = { "net", "event", "b", "c" },
+	[TRACE_COUNT] = { "count", "what", "b", "c" },
 };
 
 void trace_init_core(unsigned index, struct trace_ring *ring, uint64_t slots)

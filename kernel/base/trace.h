@@ -29,8 +29,17 @@ enum trace_kind {
 	TRACE_DEVICE,	/* a = device event, b, c = device specific */
 	TRACE_PROC,	/* a = event (spawn, exit, kill), b = pid, c = status */
 	TRACE_NET,	/* a = event, b, c */
+	TRACE_COUNT,	/* a = enum trace_count, b, c = its value */
 	TRACE_KINDS
 };
+
+/* Values that are sampled while operations are recorded. */
+enum trace_count {
+	COUNT_BUSY,   /* of the core: b = busy ns since the last sample, c = time ns of this one */
+	COUNT_FRAMES, /* of the machine: b = free frames; when they have changed */
+	COUNT_RING,   /* a batch ends: b = ring id, c = entries taken | entries left << 32 */
+};
+#define COUNT_EVERY_NS 50000 /* the first two, on each core, at most; and at every sleep */
 
 struct trace_rec {
 	uint64_t ns;

@@ -10,6 +10,7 @@
 #include "base/panic.h"
 #include "base/print.h"
 #include "base/trace.h"
+#include "mm/frames.h"
 
 struct core *cores[CORES_MAX];
 unsigned cores_count;
@@ -28,6 +29,20 @@ struct core *core_with_role(uint32_t role)
 	return NULL;
 }
 
+/* What the trace says of a core between two turns. */
+static void core_sample(struct core *c)
+{
+	nsec_t busy = c->now - c->started - c->count->spin_ns - c->count->sleep_ns;
+	uint64_t frames = frames_free_count();
+
+	trace_event(TRACE_COUNT, COUNT_BUSY, busy - c->sample_busy, c->now);
+	if (frames != c->sample_frames)
+		trace_event(TRACE_COUNT, COUNT_FRAMES, frames, 0);
+	c->sample_time = c->now;
+	c->sample_busy = busy;
+	c->sample_frames = frames;
+}
+
 unsigned core_turn(struct core *c)
 {
 	unsigned done = 0;
@@ -41,6 +56,8 @@ unsigned core_turn(struct core *c)
 	if (done) {
 		c->count->turns_busy++;
 		c->busy_until = c->now;
+		if (unlikely(trace_detail) && c->now - c->sample_time >= COUNT_EVERY_NS)
+			core_sample(c);
 	} else {
 		c->count->turns_idle++;
 		ARCH_MARK(MARK_POLL_IDLE);
@@ -66,6 +83,8 @@ void core_sleep(struct core *c)
 		for (unsigned i = 0; i < CORE_PARTS; i++)
 			if (c->part[i] && c->part[i]->deadline)
 				deadline = min_of(deadline, c->part[i]->deadline(c));
+		if (unlikely(trace_detail) && c->now > c->sample_time)
+			core_sample(c);
 		trace_event(TRACE_SLEEP, 0, 0, deadline);
 		c->count->sleeps++;
 		arch_idle_wait(deadline);
@@ -90,7 +109,7 @@ static void core_spin(struct core *c)
 
 static noreturn_fn void core_loop(struct core *c)
 {
-	c->started = c->busy_until = arch_time_ns();
+	c->started = c->busy_until = c->sample_time = arch_time_ns();
 	for (;;) {
 		if (core_turn(c))
 			continue;

@@ -102,6 +102,10 @@ struct core {
 	 * most ops run in one turn */
 	_Atomic uint32_t mails_peak, ops_peak;
 
+	/* owner core only: the last sample that the trace took of it */
+	nsec_t sample_time, sample_busy;
+	uint64_t sample_frames;
+
 	/* any core, atomic; nonzero while the core does not look at its mailbox: asleep, or in user
 	 * mode. Pairs with mailbox_post */
 	_Atomic uint32_t away __attribute__((aligned(CACHE_LINE)));

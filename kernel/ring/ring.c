@@ -586,9 +586,14 @@ static struct op *take_again(struct core *c, struct ring *r, uint64_t avail, uin
 	return hand;
 }
 
-/* What a batch needs behind its last entry when not all of it was quick. */
-static void take_ends(struct core *c, struct ring *r)
+/* What a batch of `taken` entries needs behind the last one when not all of it was quick. */
+static void take_ends(struct core *c, struct ring *r, uint64_t taken)
 {
+	trace_hot(TRACE_COUNT, COUNT_RING, r->id,
+		  taken | (uint64_t)(atomic_load_explicit(&r->shared->sq_tail,
+							  memory_order_relaxed) -
+				     r->sq_head)
+				  << 32);
 	if (r->chain_head)
 		ring_chain_end(c, r);
 	ring_begin_ready(c);
@@ -641,7 +646,7 @@ static inline __attribute__((always_inline)) uint64_t take(struct core *c, struc
 	want -= left;
 	r->sq_head += (uint32_t)want;
 	if (unlikely(!quick))
-		take_ends(c, r);
+		take_ends(c, r, want);
 	/* model: ring-publish-head */
 	atomic_store_explicit(&r->shared->sq_head, r->sq_head, memory_order_release);
 	tail = ring_cq_tail(r);

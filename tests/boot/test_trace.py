@@ -58,6 +58,17 @@ def whole(machine, harts, path):
     expect(len(names) == harts, f"tracks {names}")
     last = [e["args"]["value"] for e in content["traceEvents"] if e["name"] == "ops in flight"][-1]
     expect(last == 0, f"{last} ops in flight at the end")
+    counts = {}
+    for event in content["traceEvents"]:
+        if event["ph"] == "C":
+            counts.setdefault(event["name"], []).append(event["args"]["value"])
+    for core in range(harts):
+        shares = counts.get(f"core {core} busy %", [])
+        expect(shares and 0 <= min(shares) < max(shares) <= 100, f"core {core} is busy {shares[:9]} %")
+    expect(min(counts.get("free frames", [0])) > 1000, "no free frames are counted")
+    rings = [values for name, values in counts.items() if name.startswith("ring ")]
+    expect(len(rings) >= 2 and all(values[-1] == 0 for values in rings) and max(map(max, rings)) > 0,
+           f"rings {rings}")
 
 
 def small():

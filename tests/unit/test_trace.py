@@ -19,13 +19,14 @@ trace: kind 4 mail
 trace: kind 5 sleep
 trace: kind 6 wake
 trace: kind 8 fault
+trace: kind 13 count
 trace: core 0 kernel+net+io
 trace: core 1 user
 trace: op 0 nop act
 trace: op 22 read pin act
 trace: op 27 recv move
 """
-STEP, TAKE, COMPLETE, MAIL, SLEEP, WAKE, FAULT = 1, 2, 3, 4, 5, 6, 8
+STEP, TAKE, COMPLETE, MAIL, SLEEP, WAKE, FAULT, COUNT = 1, 2, 3, 4, 5, 6, 8, 13
 DONE, AGAIN, PARKED, DEGRADE = range(4)
 MORE = 1 << 32
 
@@ -76,6 +77,20 @@ def test_counters():
     content, _ = good(dump(*a_read(), *a_read(5000, op=0x900, user_data=0x78)))
     values = [e["args"]["value"] for e in content["traceEvents"] if e["name"] == "ops in flight"]
     assert values == [1, 0, 1, 0], values
+
+
+def counted(content, name):
+    return [(round(e["ts"] * 1000), e["args"]["value"]) for e in content["traceEvents"]
+            if e["ph"] == "C" and e["name"] == name]
+
+
+def test_samples():
+    content, _ = good(dump((0, COUNT, 1100, 0, 7, 1000), (0, COUNT, 5008, 0, 1000, 5000),
+                           (0, COUNT, 5010, 1, 99, 0),
+                           *a_read(6000), (0, COUNT, 6960, 2, 3, 1 | 2 << 32)))
+    assert counted(content, "core 0 busy %") == [(1000, 25.0)], "a share is drawn where it began"
+    assert counted(content, "free frames") == [(5010, 99)]
+    assert counted(content, "ring 3 waiting") == [(6000, 3), (6960, 2)], counted(content, "ring 3 waiting")
 
 
 def test_another_core():
