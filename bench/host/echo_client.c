@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #define MESSAGE_BYTES	64
 #define CONNECTIONS_MAX 1024
 #define PATIENCE_MS	20000
+#define FILES_OWN	16 /* descriptors besides the connections */
 
 struct connection {
 	int fd;
@@ -82,6 +84,16 @@ static void connection_open(struct connection *c, uint16_t port)
 		;
 }
 
+static void files_allow(unsigned count)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur >= count)
+		return;
+	files.rlim_cur = count < files.rlim_max ? count : files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
 static int compare(const void *a, const void *b)
 {
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -104,6 +116,7 @@ int main(int argc, char **argv)
 	us = malloc((messages + 1) * sizeof(*us));
 	if (poll < 0 || !us)
 		die("no memory");
+	files_allow(count + FILES_OWN);
 	for (unsigned i = 0; i < count; i++) {
 		struct epoll_event event = { .events = EPOLLIN, .data.u32 = i };
 
