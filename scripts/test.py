@@ -217,7 +217,7 @@ def run_abi_one(counts, machine, program):
         out.write(console)
     wrong = abi_wrong_end(program, console)
     alone = not re.search(r"^ \* also: ", abi_head(program), re.M)
-    leaks = re.search(r"^leaks: frames (-?\d+) ops (-?\d+)", console, re.M)
+    leaks = re.search(r"^leaks: frames (-?\d+) ops (-?\d+) net (\d+)", console, re.M)
     panic = vm.PANIC.search(console)
     if panic:
         counts.fail(name, " ".join(panic[0].split()) + f", see {log}")
@@ -225,7 +225,7 @@ def run_abi_one(counts, machine, program):
         counts.fail(name, f"the guest did not end within {LIMIT['abi']} s, see {log}")
     elif wrong:
         counts.fail(name, f"{wrong}, see {log}")
-    elif not leaks or leaks[1] != "0" or leaks[2] != "0":
+    elif not leaks or set(leaks.groups()) != {"0"}:
         counts.fail(name, f"{leaks[0] if leaks else 'the kernel counted no leaks'}, see {log}")
     elif code and alone:  # a program that must die makes the machine's status non-zero
         counts.fail(name, f"the machine's {how_it_ended(code)}, see {log}")

@@ -12,12 +12,16 @@
 #include "base/print.h"
 #include "drivers/drivers.h"
 #include "lwip/dhcp.h"
+#include "lwip/etharp.h"
 #include "lwip/init.h"
 #include "lwip/ip.h"
+#include "lwip/ip4_frag.h"
 #include "lwip/ip6_addr.h"
+#include "lwip/ip6_frag.h"
+#include "lwip/priv/memp_priv.h"
 #include "lwip/priv/tcp_priv.h"
 #include "net/netif.h"
-#include "net/socket.h"
+#include "net/sock_impl.h"
 #include "net/timers.h"
 #include "uapi/errno.h"
 
@@ -30,7 +34,7 @@ static struct {
 	struct net_if ifs[array_count(nics)];
 	unsigned count;
 	uint32_t core;
-	bool started;
+	bool started, stopped;
 	struct net_config config;
 	struct device_poller poller;
 } net;
@@ -204,6 +208,59 @@ static bool net_arm(struct device_poller *p)
 			return true;
 	}
 	return !net.started || loop_is_waiting();
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+uint32_t net_objects_out(void)
+{
+	uint32_t out = net_socks_alive() + net_if_lent_count();
+
+	for (unsigned i = 0; i < MEMP_MAX; i++) {
+		out += memp_pools[i]->num;
+		for (const struct memp *m = *memp_pools[i]->tab; m; m = m->next)
+			out--;
+	}
+	return out;
+}
+
+/* Connections that have a socket go with its last reference. */
+static void stop_connections(void)
+{
+	struct tcp_pcb *next;
+
+	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb; pcb = next) {
+		next = pcb->next;
+		if (!tcp_sock_of(pcb))
+			tcp_abort(pcb);
+	}
+	while (tcp_tw_pcbs)
+		tcp_abort(tcp_tw_pcbs);
+}
+
+static void stop_if(struct net_if *n)
+{
+	net_if_detach(n);
+	dhcp_release_and_stop(&n->netif);
+	dhcp_cleanup(&n->netif);
+	netif_set_down(&n->netif); /* forgets neighbours, and what waits for them */
+	net_if_kick(n);
+}
+
+uint32_t net_stop(void)
+{
+	netif_poll_all();
+	stop_connections();
+	if (!net.stopped) {
+		net.stopped = true;
+		for (unsigned i = 0; i < net.count; i++)
+			stop_if(&net.ifs[i]);
+		for (unsigned i = 0; i <= IP_REASS_MAXAGE; i++)
+			ip_reass_tmr();
+		for (unsigned i = 0; i <= IPV6_REASS_MAXAGE; i++)
+			ip6_reass_tmr();
+	}
+	return net_objects_out();
 }
 
 int net_init(void)

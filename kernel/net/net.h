@@ -22,6 +22,17 @@ must_use int net_init(void);
 /* Index of the core that owns the stack. Sockets are made and operated there. */
 uint32_t net_core_index(void);
 
+/*
+ * The machine goes down: no frame is taken any more, connections that closed sockets left behind are
+ * reset, what waits for an address or for its other fragments is dropped, leases are given back.
+ * Returns what is in use even so, of sockets, lwIP's pools and lent frames together: 0, unless
+ * something leaks or a socket is still open. Net core only; may be called again.
+ */
+must_use uint32_t net_stop(void);
+
+/* Objects in use in lwIP's pools, plus frames and sockets out. Walks every free list. Net core. */
+uint32_t net_objects_out(void);
+
 /* Sockets alive, and how many there may be. Any core, a hint. */
 uint32_t net_socks_alive(void);
 uint32_t net_socks_max(void);

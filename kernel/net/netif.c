@@ -200,3 +200,13 @@ void net_if_attach(struct net_if *n, struct nic *nic)
 	netif_add_noaddr(&n->netif, n, netif_setup, ethernet_input);
 	nic->rx = rx; /* from here on frames may arrive */
 }
+
+void net_if_detach(struct net_if *n)
+{
+	n->nic->rx = NULL;
+}
+
+uint32_t net_if_lent_count(void)
+{
+	return lent_pool.total - lent_pool.free_count;
+}

@@ -25,6 +25,12 @@ void net_if_init_pools(void);
 /* Joins `nic` to lwIP: no address yet, link up. Net core, once per card. */
 void net_if_attach(struct net_if *n, struct nic *nic);
 
+/* No frame is delivered to lwIP any more. */
+void net_if_detach(struct net_if *n);
+
+/* Device buffers that lwIP, or a socket's queue, still holds. */
+uint32_t net_if_lent_count(void);
+
 /* The Ethernet address of the next hop towards `ip` (network byte order), as lwIP's ARP table has
  * it now; NULL: not known. */
 const uint8_t *net_if_next_hop(struct net_if *n, uint32_t ip);

@@ -58,6 +58,12 @@ must_use int sock_name_parse_peer(const struct sock *s, const struct sock_name *
 void sock_name_make(const struct sock *s, const ip_addr_t *ip, uint16_t port,
 		    struct sock_name *name);
 
+/* ---- tcp_in.c ---- */
+
+/* Where lwIP's IP layers call tcp_input; as that. */
+struct netif;
+void net_tcp_input(struct pbuf *p, struct netif *n);
+
 /* ---- tcp.c ---- */
 
 /* The socket that watches this pcb; NULL for half-open and closed ones. */

@@ -14,6 +14,7 @@
 #include "base/print.h"
 #include "base/trace.h"
 #include "mm/frames.h"
+#include "net/net.h"
 #include "proc/internal.h"
 #include "sched/timer.h"
 #include "uapi/errno.h"
@@ -51,6 +52,9 @@ static uint64_t frames_before, ops_before;
 static struct timer settle_timer;
 static unsigned settle_looks;
 static bool ending, end_on_request;
+/* whoever holds settle_mail */
+static struct mail settle_mail;
+static uint32_t net_left; /* what the network still held at the last look */
 
 static struct core *end_core(void)
 {
@@ -261,7 +265,7 @@ static void end_report(void)
 			break;
 		line = end + 1;
 	}
-	kprint("leaks: frames %lld ops %lld\n", (long long)frames, (long long)ops);
+	kprint("leaks: frames %lld ops %lld net %u\n", (long long)frames, (long long)ops, net_left);
 	if (trace_detail)
 		trace_export(end_line);
 	arch_poweroff(end_on_request ? 0 : (int)atomic_load(&status_worst));
@@ -269,15 +273,31 @@ static void end_report(void)
 
 /* Closing sockets, devices and other cores give back in their own time: look again for a bounded
  * while. */
+static void end_look(struct mail *m)
+{
+	bool back = !net_left && frames_free_count() >= frames_before &&
+		    ops_free_all() >= ops_before;
+
+	(void)m;
+	if (!back && settle_looks++ < SETTLE_LOOKS)
+		timer_arm(&settle_timer, arch_time_ns() + SETTLE_NS);
+	else
+		end_report();
+}
+
+/* On the network's core. */
+static void end_net(struct mail *m)
+{
+	net_left = net_stop();
+	m->deliver = end_look;
+	mailbox_post(end_core()->index, m);
+}
+
 static void end_settle(struct timer *t)
 {
-	bool back = frames_free_count() >= frames_before && ops_free_all() >= ops_before;
-
-	if (!back && settle_looks++ < SETTLE_LOOKS) {
-		timer_arm(t, arch_time_ns() + SETTLE_NS);
-		return;
-	}
-	end_report();
+	(void)t;
+	settle_mail.deliver = end_net;
+	mailbox_post(net_core_index(), &settle_mail);
 }
 
 static void end_begin(struct mail *m)

@@ -562,6 +562,57 @@ static void test_starvation(void **state)
 	finish(&p, s);
 }
 
+/*
+ * A peer that takes a port again while our side still waits (we closed first): a SYN beyond what
+ * was received begins anew (RFC 1122, section 4.2.2.13), an old duplicate or a damaged one does not.
+ */
+static void test_port_again(void **state)
+{
+	struct peer p, again;
+	struct sock *s = handshake(&p, 1008);
+	struct heard h;
+	uint8_t f[60];
+	uint32_t len;
+
+	(void)state;
+	file_handle_drop(&s->file);
+	turns(2);
+	assert_true(peer_hears(&p, &h));
+	assert_int_equal(h.flags & FIN, FIN);
+	p.ack = h.seq + 1;
+	peer_says(&p, FIN | ACK, NULL, 0);
+	turns(2);
+	peer_deaf();
+	again = (struct peer){ .port = p.port, .seq = p.seq - 1000, .window = 30000 };
+	peer_says(&again, SYN, NULL, 0);
+	turns(2);
+	assert_true(peer_hears(&again, &h));
+	assert_int_equal(h.flags, ACK); /* the old connection speaks */
+	again.seq = p.seq + 1000;
+	len = segment_make(f, &again, again.seq, SYN, NULL, 0);
+	f[50] ^= 0x10;
+	assert_true(arrive(f, len));
+	turns(2);
+	assert_false(peer_hears(&again, &h));
+	again.seq = p.seq - 999;
+	peer_says(&again, SYN, NULL, 0);
+	turns(2);
+	assert_true(peer_hears(&again, &h)); /* still waiting: the damaged one changed nothing */
+	assert_int_equal(h.flags, ACK);
+	again.seq = p.seq + 1000;
+	peer_says(&again, SYN, NULL, 0);
+	turns(2);
+	assert_true(peer_hears(&again, &h));
+	assert_int_equal(h.flags, SYN | ACK);
+	assert_int_equal(h.ack, again.seq);
+	again.ack = h.seq + 1;
+	peer_says(&again, ACK | PSH, "new", 3);
+	turns(2);
+	s = take();
+	assert_recv(s, "new", 3);
+	finish(&again, s);
+}
+
 static uint32_t fuzz_seed = 1;
 
 static uint32_t fuzz(uint32_t below)
@@ -661,7 +712,8 @@ int main(void)
 		cmocka_unit_test(test_echo),	   cmocka_unit_test(test_unsound),
 		cmocka_unit_test(test_disorder),   cmocka_unit_test(test_retransmission),
 		cmocka_unit_test(test_window),	   cmocka_unit_test(test_nagle),
-		cmocka_unit_test(test_starvation), cmocka_unit_test(test_hostile_wire),
+		cmocka_unit_test(test_starvation), cmocka_unit_test(test_port_again),
+		cmocka_unit_test(test_hostile_wire),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -9,6 +9,9 @@
 #pragma GCC optimize("O3") /* at O2 it leaves most of the small functions apart */
 #endif
 
+#include "lwip/priv/tcp_priv.h"
+void net_tcp_input(struct pbuf *p, struct netif *n);
+
 #include "../core/altcp.c"
 #include "../core/altcp_alloc.c"
 #include "../core/altcp_tcp.c"
@@ -33,14 +36,18 @@
 #include "../core/ipv4/etharp.c"
 #include "../core/ipv4/icmp.c"
 #include "../core/ipv4/igmp.c"
+#define tcp_input net_tcp_input /* net/tcp_in.c looks at a segment first */
 #include "../core/ipv4/ip4.c"
+#undef tcp_input
 #include "../core/ipv4/ip4_addr.c"
 #include "../core/ipv4/ip4_frag.c"
 #include "../core/ipv6/dhcp6.c"
 #include "../core/ipv6/ethip6.c"
 #include "../core/ipv6/icmp6.c"
 #include "../core/ipv6/inet6.c"
+#define tcp_input net_tcp_input
 #include "../core/ipv6/ip6.c"
+#undef tcp_input
 #include "../core/ipv6/ip6_addr.c"
 #define reassdatagrams reassdatagrams6 /* a file-local name that ip4_frag.c has too */
 #include "../core/ipv6/ip6_frag.c"
