@@ -416,6 +416,7 @@ abi boot: test-setup
 	$(Q)$(again) MACHINE=riscv64 SAN= all
 	$(Q)$(again) MACHINE=hosted SAN= all
 	$(Q)$(again) MACHINE=linux ARCH=$(HOST_ARCH) SAN= all
+	$(Q)$(again) build/tests/peer/peer
 	$(Q)scripts/test.py $@
 model: test-setup
 	$(Q)scripts/test.py $@
@@ -482,6 +483,22 @@ peer:
 	$(Q)scripts/packages.sh bench peer
 	$(Q)bench/peer/packages.py --deps $(DEPS) $(if $(SRC),--from $(SRC))
 	$(Q)$(again) peer-programs
+
+# The storm's peer, on the other end of the guest's cable: tests/README.md. It is lwIP, too, with
+# options of its own.
+peer_objs := $(patsubst tests/%.c,build/tests/%.o,$(wildcard tests/peer/*.c)) build/tests/peer/unity.o
+peer_flags := -std=gnu17 -g -O2 -D_GNU_SOURCE -iquote tests -isystem tests/peer/lwip -isystem $(LWIP)/include
+
+build/tests/peer/unity.o: kernel/net/lwip/unity.c | $(pins)
+	$(call say,CC,$< '(peer)')
+	$(Q)mkdir -p $(@D) && $(host_cc) $(peer_flags) -w -MD -c $< -o $@
+build/tests/peer/%.o: tests/peer/%.c | $(pins)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(host_cc) $(peer_flags) $(warnings) -MD -c $< -o $@
+build/tests/peer/peer: $(peer_objs)
+	$(call say,LD,$@)
+	$(Q)$(host_cc) $^ -o $@
+-include $(peer_objs:.o=.d)
 
 .PHONY: bench bench-programs
 bench-programs: $(bench_hosts) $(bench_plugins) $(peer_here)

@@ -75,13 +75,15 @@ class VM:
     cmdline more boot arguments; extra: more words for QEMU or sluice
     prefix  words before the command, for instance a tracer
     serial  QEMU's words for what the serial port is connected to; the console is then a virtio one
+    netdev  QEMU -netdev words that replace the user network (and its ports)
     """
 
     panic = PANIC
     board = "virt,aia=aplic-imsic,aia-guests=7"  # mailboxes for user interrupts, per hart
 
     def __init__(self, config, machine="riscv64", build=None, disk=None, drive=None, mem="256M",
-                 ports=None, cmdline="", extra=(), prefix=(), tee=None, serial=None):
+                 ports=None, cmdline="", extra=(), prefix=(), tee=None, serial=None,
+                 netdev=None):
         self.config = config
         self.machine = machine
         self.build = build or os.path.join("build", machine)
@@ -97,6 +99,7 @@ class VM:
         self.extra = list(extra)
         self.prefix = list(prefix)
         self.serial = serial
+        self.netdev = netdev
         self.tee = tee  # called with each piece of console bytes
         self.process = None
         self.changed = threading.Condition()
@@ -136,7 +139,7 @@ class VM:
                       "-device", "virtio-blk-device,drive=disk0"]
         forwards = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}"
                            for guest, host in self.ports.items())
-        words += ["-netdev", "user,id=net0" + forwards, "-device", "virtio-net-device,netdev=net0",
+        words += ["-netdev", (self.netdev or "user" + forwards) + ",id=net0", "-device", "virtio-net-device,netdev=net0",
                   "-device", "virtio-rng-device"]
         return self.prefix + words + self.extra
 

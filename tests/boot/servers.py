@@ -41,11 +41,11 @@ def scratch(name, size=None, data=None):
 
 @contextlib.contextmanager
 def guest(machine, harts, disk=None, drive=None, config=None, names=("echod", "nbdd"), ports=None,
-          extra=()):
+          extra=(), netdev=None):
     """A guest in which the named servers listen; checked for losses when the block ends well.
     config: a function that gives the configuration for a number of harts."""
     with vm.VM((config or conf.choose)(harts), machine, disk=disk, drive=drive,
-               ports=ports, extra=extra) as running:
+               ports=ports, extra=extra, netdev=netdev) as running:
         for server in names:
             running.wait_for(rf"^{server}: ready", READY)
         yield running

@@ -21,6 +21,7 @@
 #define SENT_MAX 256u
 #define OUR_IP 0x0a00020fu
 #define PEER_IP 0x0a000202u
+#define BACKLOG 200
 
 /* ---- a machine whose time the test makes ----------------------------------------------------- */
 
@@ -613,6 +614,42 @@ static void test_port_again(void **state)
 	finish(&again, s);
 }
 
+/* What if somebody sends more SYNs than the backlog holds, and nothing else? An honest peer gets in
+ * after a second; one that came before them is not pushed out by a burst. */
+static void test_half_open(void **state)
+{
+	struct peer p;
+	struct sock *s;
+
+	struct peer early = { .port = 1010, .seq = 5, .window = 30000 };
+	struct heard h;
+
+	(void)state;
+	peer_says(&early, SYN, NULL, 0);
+	turns(2);
+	assert_true(peer_hears(&early, &h));
+	early.ack = h.seq + 1;
+	for (unsigned i = 0; i < 2 * BACKLOG; i++) {
+		p = (struct peer){ .port = (uint16_t)(20000 + i), .seq = i, .window = 30000 };
+		peer_says(&p, SYN, NULL, 0);
+		turns(1);
+		peer_deaf();
+	}
+	peer_says(&early, ACK | PSH, "early", 5);
+	turns(2);
+	s = take();
+	assert_recv(s, "early", 5);
+	finish(&early, s);
+	time_passes(1600);
+	peer_deaf();
+	s = handshake(&p, 1009);
+	peer_says(&p, ACK | PSH, "hello", 5);
+	assert_recv(s, "hello", 5);
+	finish(&p, s);
+	time_passes(120000);
+	peer_deaf();
+}
+
 static uint32_t fuzz_seed = 1;
 
 static uint32_t fuzz(uint32_t below)
@@ -698,7 +735,7 @@ static int setup(void **state)
 	file_handle_add(f);
 	file_put(f);
 	listener = sock_of(f);
-	if (sock_bind(listener, &any) || sock_listen(listener, 200))
+	if (sock_bind(listener, &any) || sock_listen(listener, BACKLOG))
 		return -1;
 	turns(4);
 	peer_deaf();
@@ -712,7 +749,7 @@ int main(void)
 		cmocka_unit_test(test_echo),	   cmocka_unit_test(test_unsound),
 		cmocka_unit_test(test_disorder),   cmocka_unit_test(test_retransmission),
 		cmocka_unit_test(test_window),	   cmocka_unit_test(test_nagle),
-		cmocka_unit_test(test_starvation), cmocka_unit_test(test_port_again),
+		cmocka_unit_test(test_starvation), cmocka_unit_test(test_port_again),   cmocka_unit_test(test_half_open),
 		cmocka_unit_test(test_hostile_wire),
 	};
 

@@ -32,7 +32,7 @@
 #define MEMP_NUM_PBUF 256
 #define MEMP_NUM_REASSDATA 8
 #define MEMP_NUM_FRAG_PBUF 128
-#define MEMP_NUM_ARP_QUEUE 64
+#define MEMP_NUM_ARP_QUEUE 256
 #define PBUF_POOL_SIZE 256
 #define PBUF_POOL_BUFSIZE 1536
 /* The receive window lives in the device's buffers and the pools of lwippools.h, not in PBUF_POOL
@@ -45,7 +45,7 @@
 #define IPV6_FRAG_COPYHEADER                                                                       \
 	1 /* two pointers do not fit the fragment header that they would replace */
 #define LWIP_RAW 0
-#define ARP_TABLE_SIZE 16
+#define ARP_TABLE_SIZE 127 /* with 16, a flood from a few neighbours pushed out the honest ones */
 #define ARP_QUEUEING 1
 #define ARP_QUEUE_LEN 8
 #define IP_REASSEMBLY 1
