@@ -62,6 +62,29 @@ _Static_assert(offsetof(struct sluice_syscall_sqe, a5) ==
 	       "a5");
 
 /*
+ * IORING_OP_SPAWN: starts a program of the initrd as a child of this process. addr names a struct
+ * sluice_spawn, len is its size, every other field 0. Result: the child's pid, for WAITID. The
+ * child's descriptor i is the parent's fds[i] (-1: closed); without any, 0 to 2 are the console.
+ * -ENOENT, -ENOEXEC, -E2BIG (64 strings of each kind, about 12 KiB), -EBADF, -EINVAL (a core that
+ * is none, a ring's descriptor), -EAGAIN (no process or thread is free), -ENOMEM.
+ */
+#define IORING_OP_SPAWN 0xE1
+#define SLUICE_SPAWN_FDS_MAX 64u
+#define SLUICE_ANY_CORE UINT32_MAX
+
+struct sluice_spawn {
+	uint32_t size;	    /* sizeof(struct sluice_spawn) */
+	uint32_t fd_count;  /* at most SLUICE_SPAWN_FDS_MAX */
+	uint64_t path;	    /* string */
+	uint64_t argv;	    /* NULL-terminated array of strings; 0: the path alone */
+	uint64_t envp;	    /* the same; 0: empty */
+	uint64_t fds;	    /* int32_t[fd_count] */
+	uint32_t user_core; /* index of the core that runs it; ANY: the user cores in turn */
+	uint32_t home;	    /* index of the core that serves it; ANY: the parent's */
+};
+_Static_assert(sizeof(struct sluice_spawn) == 48, "sluice_spawn is 48 bytes");
+
+/*
  * Where the 64-bit result of IORING_OP_SYSCALL is found:
  *
  * - 32-byte CQEs (CQE32; on a CQE_MIXED ring entries with IORING_CQE_F_32, which this opcode

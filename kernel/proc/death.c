@@ -17,6 +17,16 @@
 
 enum death_stage { DEATH_NONE, DEATH_STOPPING, DEATH_BARRIER };
 
+static void death_print(const struct process *p, int32_t status)
+{
+	if (!(status & 0x7f))
+		kprint("%s: exit status %d\n", p->name, status >> 8 & 0xff);
+	else if (p->reason[0])
+		kprint("%s: killed by signal %d (%s)\n", p->name, status & 0x7f, p->reason);
+	else
+		kprint("%s: killed by signal %d\n", p->name, status & 0x7f);
+}
+
 static void death_finish(struct process *p)
 {
 	void (*exited)(struct process *p, void *arg) = p->exited;
@@ -28,16 +38,19 @@ static void death_finish(struct process *p)
 	fds_free(p);
 	aspace_put(p->as);
 	trace_event(TRACE_PROC, 1, p->pid, (uint32_t)status);
-	if (!(status & 0x7f))
-		kprint("%s: exit status %d\n", p->name, status >> 8 & 0xff);
-	else if (p->reason[0])
-		kprint("%s: killed by signal %d (%s)\n", p->name, status & 0x7f, p->reason);
-	else
-		kprint("%s: killed by signal %d\n", p->name, status & 0x7f);
+	if (p->parent_home == PROCESS_ANY_CORE)
+		death_print(p, status);
 	if (exited)
 		exited(p, p->exited_arg);
-	process_release(p);
-	boot_exited(status);
+	children_orphan(p);
+	process_gone(p);
+	if (p->parent_home == PROCESS_ANY_CORE) {
+		process_slot_free(p);
+		boot_exited(status);
+		return;
+	}
+	child_tell(p);
+	boot_exited(0); /* what became of it is its parent's business */
 }
 
 void death_advance(struct process *p)

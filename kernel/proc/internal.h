@@ -52,8 +52,9 @@ void threads_free(struct process *p);
 
 /* The table, for those who walk it: NULL when the slot is empty. */
 struct process *process_at(unsigned index);
-/* Gives the slot back. */
-void process_release(struct process *p);
+/* The process is gone; its slot is free when process_slot_free says so. */
+void process_gone(struct process *p);
+void process_slot_free(struct process *p);
 /* nonzero: the machine is going down, nothing is born any more */
 extern _Atomic uint32_t processes_refused;
 
@@ -62,6 +63,13 @@ extern _Atomic uint32_t processes_refused;
 /* Called on the home core whenever something a dying process waits for may have happened. */
 void death_advance(struct process *p);
 void death_init(struct process *p);
+
+/* ---- child.c */
+
+/* A child is gone, all but its slot: tells the core of its parent. */
+void child_tell(struct process *p);
+/* A parent is gone: its children are nobody's. Its home core. */
+void children_orphan(struct process *parent);
 
 /* ---- boot.c */
 

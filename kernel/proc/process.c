@@ -88,10 +88,15 @@ static struct process *process_claim(void)
 	return NULL;
 }
 
-void process_release(struct process *p)
+void process_gone(struct process *p)
+{
+	atomic_store(&p->used, 1);
+	atomic_fetch_sub(&process_count, 1);
+}
+
+void process_slot_free(struct process *p)
 {
 	atomic_store(&p->used, 0);
-	atomic_fetch_sub(&process_count, 1);
 }
 
 static void process_name(struct process *p, const char *path)
@@ -116,6 +121,18 @@ static int spawn_console(struct process *p)
 	}
 	file_put(console);
 	return err;
+}
+
+static int spawn_descriptors(struct process *p, const struct process_spec *spec)
+{
+	int err = 0;
+
+	if (!spec->file_count)
+		return spawn_console(p);
+	for (uint32_t i = 0; i < spec->file_count && err >= 0; i++)
+		if (spec->files[i])
+			err = fd_replace(p, spec->files[i], (int)i, false);
+	return min_of(err, 0);
 }
 
 /* What the kernel knows before the ring is made; ring_create adds the rest. */
@@ -204,7 +221,8 @@ int process_spawn(const struct process_spec *spec, struct process **out)
 		return -EAGAIN;
 	image = initrd_find(spec->path, &size);
 	if (!image) {
-		kprint("%s: no such file in the initrd\n", spec->path);
+		if (!spec->parent)
+			kprint("%s: no such file in the initrd\n", spec->path);
 		return -ENOENT;
 	}
 	p = process_claim();
@@ -223,6 +241,16 @@ int process_spawn(const struct process_spec *spec, struct process **out)
 	list_init(&p->threads);
 	list_init(&p->rings);
 	list_init(&p->link);
+	list_init(&p->children);
+	waitlist_init(&p->child_waiters);
+	list_init(&p->child_link);
+	p->parent_home = PROCESS_ANY_CORE;
+	if (spec->parent) {
+		p->parent_home = spec->parent->home;
+		p->restricted = spec->parent->restricted;
+		memcpy(p->allow_opcode, spec->parent->allow_opcode, sizeof(p->allow_opcode));
+		memcpy(p->allow_syscall, spec->parent->allow_syscall, sizeof(p->allow_syscall));
+	}
 	death_init(p);
 	err = -ENOMEM;
 	p->as = aspace_create_kind(process_kind(spec));
@@ -235,7 +263,7 @@ int process_spawn(const struct process_spec *spec, struct process **out)
 	if (err)
 		goto out_memory;
 	p->brk_base = p->brk = elf.end;
-	err = spawn_console(p);
+	err = spawn_descriptors(p, spec);
 	if (err) {
 		kprint("%s: no console for it: error %d\n", spec->path, -err);
 		goto out_fds;
@@ -253,6 +281,7 @@ out_memory:
 	fds_free(p);
 	if (p->as)
 		aspace_put(p->as);
-	process_release(p);
+	process_gone(p);
+	process_slot_free(p);
 	return err;
 }

@@ -17,6 +17,7 @@
 
 #define PROCESS_FDS_MAX 4096
 #define PROCESSES_MAX 64
+#define PROCESS_ANY_CORE UINT32_MAX
 #define PROCESS_RINGS_MAX 64
 
 struct process;
@@ -58,6 +59,18 @@ struct process {
 	/* why it was killed; written by the asker who came first, before die_mail */
 	char reason[96];
 	uaddr_t brk_base, brk; /* home core: the heap that brk moves */
+
+	/* home core only: those it started, and WAITID ops */
+	struct list children;
+	struct waitlist child_waiters;
+
+	/* as a child: parent_home is set at birth (PROCESS_ANY_CORE: nobody's child), the rest
+	 * belongs to that core */
+	uint32_t parent_home;
+	bool ended;
+	struct process *parent; /* NULL: it died first */
+	struct list child_link;
+	struct mail exit_mail;
 
 	/* set before the first SQE; consulted at dequeue: a cleared bit refuses with -EACCES */
 	uint64_t allow_opcode[4];
@@ -115,12 +128,25 @@ struct process_spec {
 	uint32_t user_core;	    /* core that runs the first thread */
 	void (*exited)(struct process *p, void *arg);
 	void *exited_arg;
+	/* what it begins with: its descriptor i is files[i], NULL closed; none: the console */
+	struct file *const *files;
+	uint32_t file_count;
+	struct process *parent; /* it must be alive until process_adopt; NULL: nobody's child */
 };
 /* Loads a static ELF file (ET_EXEC or static-pie ET_DYN) into a new process with one thread and its
  * native ring, descriptors 0, 1, 2 on /dev/console, and starts it. Home core, in its turn; never
  * parks. 0, or -errno with a printed sentence naming the place (-ENOENT, -ENOEXEC truncated or
  * foreign, -ENOMEM). */
 must_use int process_spawn(const struct process_spec *spec, struct process **out);
+
+/* The child that process_spawn made for spec->parent is its: on the parent's home core, before any
+ * message that the child's home core sends later. */
+void process_adopt(struct process *parent, struct process *child);
+/* Takes an ended child (child->ended) away. The parent's home core. */
+void process_reap(struct process *child);
+/* Chooses what is PROCESS_ANY_CORE (user cores in turn; this core as home) and checks the rest: 0
+ * or -EINVAL. */
+must_use int process_place(uint32_t *user_core, uint32_t *home);
 
 /* Any core, any number of times: the first caller's status counts. The process is gone some time
  * later (exited hook). */
@@ -148,9 +174,10 @@ unsigned processes_count(void);
 /*
  * Parses the boot argument `run`: programs separated by `;`, each `[@U[:H]] PATH [ARG...]` (U: core
  * that runs it, H: its home; left out: users in turn, first serving core), before the path perhaps
- * NAME=VALUE of its environment, and spawns each on its home core, in their order. With `exit=power` the machine is switched off after the last exit,
- * with status 0 only if every program exited 0. A senseless list is refused with a sentence. Boot
- * core, before the cores start or after.
+ * NAME=VALUE of its environment, and spawns each on its home core, in their order. With
+ * `exit=power` the machine is switched off after the last exit, with status 0 only if every program
+ * exited 0. A senseless list is refused with a sentence. Boot core, before the cores start or
+ * after.
  */
 void processes_run_boot_list(void);
 /* Orderly end of the machine: kills every process, waits, prints counters and the leak report

@@ -205,6 +205,7 @@ extern const struct op_row row_nop, row_readv, row_writev, row_fsync, row_read_f
 	row_timeout_remove, row_accept, row_cancel, row_link_timeout, row_connect, row_fallocate,
 	row_openat, row_close, row_files_update, row_statx, row_read, row_write, row_send, row_recv,
 	row_shutdown, row_socket, row_uring_cmd, row_bind, row_listen, row_pipe, row_ftruncate,
+	row_spawn, row_waitid,
 	row_syscall;
 
 /* ---- the 0xE0 table: kernel/ring/sys_*.c ----------------------------------------------------- */

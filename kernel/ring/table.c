@@ -38,6 +38,8 @@ const struct op_row *const op_table[256] = {
 	[IORING_OP_BIND] = &row_bind,
 	[IORING_OP_LISTEN] = &row_listen,
 	[IORING_OP_FTRUNCATE] = &row_ftruncate,
+	[IORING_OP_WAITID] = &row_waitid,
+	[IORING_OP_SPAWN] = &row_spawn,
 	[IORING_OP_PIPE] = &row_pipe,
 	[IORING_OP_SYSCALL] = &row_syscall,
 };

@@ -1,0 +1,75 @@
+/*
+ * child: processes that a program started, from their birth to the wait that takes them away.
+ *
+ *   process_adopt --> among the parent's children --exit_mail--> ended --process_reap--> slot free
+ *                       the parent dies first: nobody's; its slot is free when it ends
+ *
+ * Who is whose child belongs to the parent's home core, which a child knows from birth and tells of
+ * its end by one message. Nothing of an ended child is left but its slot of the table of processes.
+ */
+#include "proc/internal.h"
+
+#include "uapi/errno.h"
+
+/* On the parent's home core, behind the message that said the child was born. */
+static void child_ended(struct mail *m)
+{
+	struct process *p = container_of(m, struct process, exit_mail);
+
+	if (!p->parent) {
+		process_slot_free(p);
+		return;
+	}
+	p->ended = true;
+	waitlist_wake_all(&p->parent->child_waiters);
+}
+
+void child_tell(struct process *p)
+{
+	p->exit_mail.deliver = child_ended;
+	mailbox_post(p->parent_home, &p->exit_mail);
+}
+
+void process_adopt(struct process *parent, struct process *child)
+{
+	child->parent = parent;
+	list_push_back(&parent->children, &child->child_link);
+}
+
+void process_reap(struct process *child)
+{
+	list_remove(&child->child_link);
+	process_slot_free(child);
+}
+
+void children_orphan(struct process *parent)
+{
+	struct list *pos;
+
+	while ((pos = list_pop_front(&parent->children))) {
+		struct process *child = list_item(pos, struct process, child_link);
+
+		child->parent = NULL;
+		if (child->ended)
+			process_slot_free(child);
+	}
+}
+
+int process_place(uint32_t *user_core, uint32_t *home)
+{
+	static _Atomic uint32_t last;
+
+	if (*user_core == PROCESS_ANY_CORE)
+		for (uint32_t i = 0; i < CORES_MAX; i++) {
+			*user_core = atomic_fetch_add(&last, 1) % CORES_MAX;
+			if (cores[*user_core] && (cores[*user_core]->roles & ROLE_USER))
+				break;
+		}
+	if (*home == PROCESS_ANY_CORE)
+		*home = this_core()->index;
+	if (*user_core >= CORES_MAX || !cores[*user_core] ||
+	    !(cores[*user_core]->roles & ROLE_USER) || *home >= CORES_MAX || !cores[*home] ||
+	    !(cores[*home]->roles & ROLE_SERVES))
+		return -EINVAL;
+	return 0;
+}
