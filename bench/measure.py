@@ -103,6 +103,15 @@ class Plugin:
     def totals(self):
         return Totals(json.loads(self.ask("totals"))["harts"])
 
+    def first_user(self):
+        """Instructions of all harts from reset until the first one of user code."""
+        return json.loads(self.ask("totals"))["first_user"]
+
+    def marks(self):
+        """{mark: what had been counted when it was last executed}."""
+        with open(self.log, encoding="utf-8") as lines:
+            return {mark["mark"]: Totals(mark["totals"]["harts"]) for mark in map(json.loads, lines)}
+
     def runs(self):
         """The profile: {(address, instructions, kind, hart): (runs, idle runs)}."""
         found = {}

@@ -19,7 +19,8 @@
  *
  * Traps are counted per hart: into S (or HS) mode as executions of the first instruction of the
  * kernel's vector (strap=ADDRESS), into M mode as executions of mret, since every trap into
- * firmware ends with one. (A hart's start ends with one, too.)
+ * firmware ends with one. (A hart's start ends with one, too.) Whatever the kernel, "leaves" counts how
+ * often a hart went from user code to something else.
  *
  * Counting is per run of straight-line code, when it is entered. A run left early by a fault counts
  * whole.
@@ -111,8 +112,8 @@ struct hart {
 	uint64_t count[KINDS];
 	uint64_t idle[KINDS];
 	uint64_t idle_turns, spins;
-	uint64_t traps_s, traps_m, parks;
-	bool polling, spinning;
+	uint64_t traps_s, traps_m, parks, leaves;
+	bool polling, spinning, user;
 	bool idled;   /* polling for nothing since poll_from, and did not sleep */
 	bool trapped; /* and has done nothing else yet than kernel work */
 	uint64_t poll_from[KINDS];
@@ -127,6 +128,7 @@ static pthread_mutex_t hash_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static FILE *log_file;
 static uint64_t trap_vector;
+static uint64_t first_user; /* instructions of all harts until one of them first ran user code */
 static bool profile; /* any hart; one changes it, the others follow soon */
 static bool profile_by_marks;
 static int listener = -1;
@@ -143,10 +145,10 @@ static void write_totals(FILE *out)
 				kind_names[k], h->count[k], kind_names[k], h->idle[k]);
 		fprintf(out,
 			"\"idle_turns\": %" PRIu64 ", \"spins\": %" PRIu64 ", \"traps_s\": %" PRIu64
-			", \"traps_m\": %" PRIu64 ", \"parks\": %" PRIu64 "}",
-			h->idle_turns, h->spins, h->traps_s, h->traps_m, h->parks);
+			", \"traps_m\": %" PRIu64 ", \"parks\": %" PRIu64 ", \"leaves\": %" PRIu64 "}",
+			h->idle_turns, h->spins, h->traps_s, h->traps_m, h->parks, h->leaves);
 	}
-	fputs("]", out);
+	fprintf(out, "], \"first_user\": %" PRIu64, first_user);
 }
 
 static void log_mark(unsigned cpu, uint8_t mark)
@@ -216,6 +218,17 @@ static void hart_mark(struct hart *h, unsigned cpu, uint8_t mark)
 	}
 }
 
+static void hart_user(struct hart *h, bool user)
+{
+	h->leaves += h->user;
+	h->user = user;
+	if (!user || first_user)
+		return;
+	for (unsigned i = 0; i < HARTS_MAX; i++)
+		for (unsigned k = 0; k < KINDS; k++)
+			first_user += harts[i].count[k];
+}
+
 static void on_run(unsigned int cpu, void *data)
 {
 	struct run *run = data;
@@ -223,6 +236,8 @@ static void on_run(unsigned int cpu, void *data)
 
 	if (run->mark)
 		hart_mark(h, cpu % HARTS_MAX, run->mark);
+	if (h->user != (run->kind == USER))
+		hart_user(h, run->kind == USER);
 	h->traps_s += run->trap;
 	h->trapped = run->kind != USER && (h->trapped || run->trap);
 	h->count[run->kind] += run->count;
