@@ -483,6 +483,7 @@ peer:
 	$(Q)scripts/packages.sh bench peer
 	$(Q)bench/peer/packages.py --deps $(DEPS) $(if $(SRC),--from $(SRC))
 	$(Q)$(again) peer-programs
+	$(Q)$(again) MACHINE=linux ARCH=riscv64 SAN= COVER= apps
 
 # The storm's peer, on the other end of the guest's cable: tests/README.md. It is lwIP, too, with
 # options of its own.

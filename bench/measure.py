@@ -108,9 +108,11 @@ class Plugin:
         return json.loads(self.ask("totals"))["first_user"]
 
     def marks(self):
-        """{mark: what had been counted when it was last executed}."""
+        """{mark: what had been counted when it was last executed}, and first_user of the last one."""
         with open(self.log, encoding="utf-8") as lines:
-            return {mark["mark"]: Totals(mark["totals"]["harts"]) for mark in map(json.loads, lines)}
+            found = [json.loads(line) for line in lines]
+        return ({mark["mark"]: Totals(mark["totals"]["harts"]) for mark in found},
+                found[-1]["totals"]["first_user"] if found else None)
 
     def runs(self):
         """The profile: {(address, instructions, kind, hart): (runs, idle runs)}."""

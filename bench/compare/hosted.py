@@ -1,0 +1,70 @@
+"""hosted.py: row 9, the same kernel as a process of this host, beside this host's own ways, on its silicon.
+
+Taken as bench/hosted.py does it: one round runs each contestant once, so that a neighbour's noise meets
+all; of two threads each has a cpu; nobody goes to sleep between two batches. A bare pair of rings that only
+copies is what two cpus can do at most.
+"""
+import hosted
+from compare.steps import Step
+from measure import AHEAD, run_host
+
+NAMES = {"enter": "this host's io_uring, enter", "regfd": "io_uring, enter, registered ring",
+         "defer": "io_uring, DEFER_TASKRUN", "defer+regfd": "io_uring, DEFER_TASKRUN, registered ring",
+         "sqpoll": "io_uring, SQPOLL"}
+SLUICE, LIMIT = "Sluice, hosted", "bare copy ring (the limit)"
+HERE = "this host, 2 cpus"
+HOPS = 100000
+
+
+def declare(section):
+    section.figure("hosted_nop_rate", "Operations that do nothing in a second", "entries per batch", "operations/s",
+                   better="more", text="At most 256 under way.")
+    section.figure("hosted_pipe_ns", "Four bytes through an in-memory pipe to another and on", "what", "ns/hop",
+                   plot="bars", text="Two members, one cpu: each reads, and writes to the other.")
+
+
+def batches(run):
+    return (32, 128) if run.quick else (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+def nops(run, section):
+    for batch in batches(run):
+        rates = {}
+        for _ in range(run.clock_rounds):
+            rates.setdefault((SLUICE, f"spin_us={hosted.SPIN_US}", True), []).append(hosted.sluice(run.bench, batch))
+            rates.setdefault((LIMIT, "", False), []).append(
+                float(run_host("copy_ring", batch, hosted.MS, prefix=AHEAD)))
+            for flags, name in NAMES.items():
+                rates.setdefault((name, flags, True), []).append(
+                    float(run_host("uring_nop", flags, batch, hosted.MS, prefix=AHEAD)))
+        for (system, flags, judged), values in rates.items():
+            section.row("hosted_nop_rate", system, batch, values, HERE, flags, judged=judged)
+
+
+def pipes(run, section):
+    found = {}
+    for _ in range(run.clock_rounds):
+        (line,), _ = run.bench.results(machine="hosted", smp=1, prefix=AHEAD, run=f"/bin/b_switch pipe 2 0 {HOPS}")
+        found.setdefault("Sluice, hosted: coroutines, kernel pipes", []).append(int(line["ns"]) / int(line["hops"]))
+        for how, name in (("process", "this host: processes, pipes"), ("thread", "this host: threads, pipes")):
+            said = run_host("linux_switch", how, 2, 0, HOPS, prefix=AHEAD).split()[1:]
+            line = dict(word.split("=", 1) for word in said)
+            found.setdefault(name, []).append(int(line["ns"]) / int(line["hops"]))
+    for name, values in found.items():
+        section.row("hosted_pipe_ns", name, "2 members", values, "this host, 1 cpu")
+
+
+def weighed(step):
+    """As bench/hosted.py: who spreads the threads must not wait behind them."""
+    def run_step(run, section):
+        hosted.weigh(-20)
+        try:
+            step(run, section)
+        finally:
+            hosted.weigh(0)
+    return run_step
+
+
+def steps(run):
+    return [Step("operations that do nothing", len(batches(run)) * run.clock_rounds * 1.5, weighed(nops)),
+            Step("pipes", run.clock_rounds * 1.0, pipes)]

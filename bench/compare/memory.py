@@ -1,0 +1,122 @@
+"""memory.py: row 8, bytes for what is in flight or idle, and the instructions of a start.
+
+Sluice: the kernel's own structures, read by gdb while the guest stands still (bench/memory.py). Linux: its
+slab caches' object sizes, and what MemFree lost between FEW and MANY, the slope, so that what was made ready
+beforehand does not count. Boot: one hart, -icount, every instruction of firmware, kernel and programs.
+"""
+import re
+
+import memory
+import vm
+from compare.steps import Step
+from measure import AHEAD, BenchError, Client
+
+FEW, MANY = 100, 500
+ONE = "1 hart, -icount, plugin"
+SLUICE, LINUX, EPOLL = "Sluice", "Linux, io_uring", "Linux, epoll"
+FILES = {"bin/echod": "build/linux-riscv64/apps/echod", "bin/echo_server": "build/peer/echo"}
+SAY_FREE = "sync; echo 3 > /proc/sys/vm/drop_caches; sleep 1; grep MemFree /proc/meminfo"
+
+
+def declare(section):
+    section.figure("memory_bytes", "Memory for one more", "of what", "bytes", plot="bars",
+                   text="Kernel's and program's together. An operation: the kernel's object alone; each has "
+                        "its 64-byte entry and 16-byte answer in the ring besides.")
+    section.figure("boot_insn", "Instructions of a start", "from reset to", "instructions", plot="bars",
+                   text="Firmware, kernel and programs. Linux' init is a shell that loads four modules and "
+                        "brings the network up; Sluice's start brings up the same devices.")
+
+
+def idle_connections(port):
+    """Opens FEW, then MANY; yields after each."""
+    with Client("echo_client", port, FEW, 0) as few:
+        few.wait_for("steady")
+        yield FEW
+        with Client("echo_client", port, MANY - FEW, 0) as many:
+            many.wait_for("steady")
+            yield MANY
+
+
+def rounds(run):
+    return 1 if run.quick else run.instruction_rounds
+
+
+def sluice_memory(run, section):
+    op = memory.gdb(memory.say("op", "sizeof(struct op)"))["op"]
+    section.row("memory_bytes", SLUICE, "operation in flight", [op], "gdb", note="struct op")
+    slopes = []
+    for _ in range(rounds(run)):
+        port, used = vm.free_ports(1)[0], []
+        with run.bench.servers(smp=2, prefix=AHEAD, extra=["-gdb", f"tcp:127.0.0.1:{port}"]) as guest:
+            for _ in idle_connections(guest.ports[7]):
+                used.append(sum(memory.used(port).values()))
+            guest.stop()
+        slopes.append((used[1] - used[0]) / (MANY - FEW))
+    section.row("memory_bytes", SLUICE, "idle connection", slopes, "2 harts, gdb",
+                note="echod; frames, pools and protocol blocks")
+
+
+def free_kib(guest, seen):
+    """MemFree when the guest says it for the next time."""
+    guest.send(b"\n")
+    found = guest.wait_for(r"(?s)" + r".*?MemFree: +(\d+) kB" * (seen + 1), 60)
+    return int(found[seen + 1])
+
+
+def linux_connections(run, section, system, command):
+    slopes = []
+    for _ in range(rounds(run)):
+        script = f"{command} &\nwhile read -r _; do {SAY_FREE}; done"
+        with run.bench.peer(script, smp=2, prefix=AHEAD, files=FILES, ports={7: 0}) as guest:
+            guest.wait_for("ready", 60)
+            free = [free_kib(guest, i) for i, _ in enumerate(idle_connections(guest.ports[7]))]
+        slopes.append((free[0] - free[1]) * 1024 / (MANY - FEW))
+    section.row("memory_bytes", system, "idle connection", slopes, "2 harts, MemFree",
+                note="caches dropped before each look")
+
+
+def linux_memory(run, section):
+    linux_connections(run, section, LINUX, "LIBASYNC_RING=defer /bin/echod 7")
+    linux_connections(run, section, EPOLL, "/bin/echo_server epoll 7")
+    with run.bench.peer("grep '^io_kiocb ' /proc/slabinfo", smp=1, prefix=AHEAD,
+                        words="slab_nomerge", settle=0) as guest:
+        if not guest.wait_end(60):
+            raise BenchError("Linux did not say its caches")
+        sizes = dict(re.findall(r"^(\w+) +\d+ +\d+ +(\d+)", guest.console, re.M))
+    if "io_kiocb" not in sizes:
+        raise BenchError("Linux names no cache io_kiocb")
+    section.row("memory_bytes", LINUX, "operation in flight", [int(sizes["io_kiocb"])], "slabinfo",
+                note="io_kiocb")
+
+
+def sluice_boot(run, section):
+    first, ready = [], []
+    for _ in range(run.instruction_rounds):
+        with run.bench.servers(smp=1, icount=True, plugin=True, prefix=AHEAD) as guest:
+            first.append(guest.plugin.first_user())
+            ready.append(guest.boot.all())
+            guest.stop()
+    section.row("boot_insn", SLUICE, "first user instruction", first, ONE)
+    section.row("boot_insn", SLUICE, "ready: devices, network, servers", ready, ONE, "echod and nbdd listen")
+
+
+def linux_boot(run, section):
+    first, ready = [], []
+    for _ in range(run.instruction_rounds):
+        with run.bench.peer("true", smp=1, icount=True, plugin=True, disk=True, prefix=AHEAD, settle=0) as guest:
+            if not guest.wait_end(120):
+                raise BenchError("Linux did not end")
+            guest.stop()
+            marks, user = guest.plugin.marks()
+            first.append(user)
+            ready.append(marks[0x33].all())
+    section.row("boot_insn", LINUX, "first user instruction", first, ONE)
+    section.row("boot_insn", LINUX, "ready: devices, network, servers", ready, ONE, "a shell; no server yet")
+
+
+def steps(run):
+    n = run.instruction_rounds
+    return [Step("Sluice, memory", 4 * rounds(run), sluice_memory),
+            Step("Linux, memory", 2 * rounds(run) * 12 + 8, linux_memory, peer=True),
+            Step("Sluice, start", 2 * n, sluice_boot),
+            Step("Linux, start", 8 * n, linux_boot, peer=True)]

@@ -1,0 +1,141 @@
+"""switch.py: row 2, what it costs to hand on, in the manner of lmbench's lat_ctx (which this is not).
+
+A token goes round a ring of members, and each adds up a buffer of its own when it has it. "Alone" is the
+same work by one member without any switch; what is left when that is taken off is the switch. Guests: one
+hart, -icount. This host: its own clock, one cpu.
+"""
+from compare.steps import Step
+from measure import AHEAD, run_host
+
+FULL = ((2, 0), (2, 16), (2, 64), (8, 16), (8, 64), (16, 16), (16, 64))
+QUICK = ((2, 0), (8, 16), (16, 64))
+ONE = "1 hart, -icount, plugin"
+HERE = "this host, one cpu"
+HOPS = {0: 8000, 16: 4000, 64: 1600}
+HOSTED_HOPS = {0: 400000, 16: 100000, 64: 30000}
+# (name, b_switch's word, its word for the same without a switch)
+SLUICE = (("Sluice coroutines, channels", "channel", "channel-alone"),
+          ("Sluice coroutines, kernel pipes", "pipe", "pipe-alone"))
+LINUX = (("Linux processes, pipes", "process", "overhead"), ("Linux threads, pipes", "thread", "overhead"))
+SWITCHES = 200000
+
+
+def declare(section):
+    text = "Members and the buffer each adds up."
+    section.figure("switch_insn", "A token handed on and the buffer added up, with the work", "members/buffer",
+                   "instructions/hop", plot="bars", text=text)
+    section.figure("switch_net_insn", "The switch alone: the same work by one member taken off", "members/buffer",
+                   "instructions/switch", plot="bars", text=text)
+    section.figure("switch_bare_insn", "The bare hand-over", "what", "instructions/switch", plot=None,
+                   text="Two coroutines that only yield to each other, floating-point values kept.")
+    section.figure("switch_ns", "A token handed on and the buffer added up, on this host's processor",
+                   "members/buffer", "ns/hop", plot="bars",
+                   text="The hosted Sluice beside this host's own processes and threads, and the adding up alone.")
+
+
+def shapes(run):
+    return QUICK if run.quick else FULL
+
+
+def name(shape):
+    return f"{shape[0]}p/{shape[1]}K"
+
+
+def words(how, shape, hops):
+    members, kib = shape
+    return f"{how} {members} {kib} {hops[kib] // members}"
+
+
+class Table:
+    """{(how, shape): values per hop}"""
+
+    def __init__(self):
+        self.values = {}
+
+    def add(self, how, shape, value):
+        self.values.setdefault((how, shape), []).append(value)
+
+    def keep(self, section, key, ways, where, minus=False, judged=True):
+        """minus: what the same costs alone is taken off, round by round."""
+        for system, how, alone in ways:
+            for shape in dict.fromkeys(shape for h, shape in self.values if h == how):
+                values = self.values[how, shape]
+                if minus:
+                    values = [a - b for a, b in zip(values, self.values[alone, shape])]
+                section.row(key, system, name(shape), values, where, judged=judged)
+
+    def keep_both(self, section, ways):
+        self.keep(section, "switch_insn", ways, ONE)
+        self.keep(section, "switch_net_insn", ways, ONE, minus=True)
+
+
+def per_hop(line, window):
+    return (window.all() if window else int(line["ns"])) / int(line["hops"])
+
+
+def sluice(run, section):
+    table = Table()
+    for _ in range(run.instruction_rounds):
+        for how in dict.fromkeys(word for way in SLUICE for word in way[1:]):
+            for shape in shapes(run):
+                (line,), (window,) = run.bench.results(smp=1, icount=True, plugin=True, prefix=AHEAD,
+                                                       run="/bin/b_switch " + words(how, shape, HOPS))
+                table.add(how, shape, per_hop(line, window))
+    table.keep_both(section, SLUICE)
+    bare = []
+    for _ in range(run.instruction_rounds):
+        (line,), _ = run.bench.results(smp=1, icount=True, prefix=AHEAD, run=f"/bin/b_co {SWITCHES}")
+        bare.append((int(line["instructions"]) - int(line["plain"])) / int(line["switches"]))
+    section.row("switch_bare_insn", "Sluice", "user coroutine", bare, "1 hart, -icount, instret")
+
+
+def linux(run, section):
+    order = [(how, shape) for _ in range(run.instruction_rounds)
+             for how in dict.fromkeys(word for way in LINUX for word in way[1:]) for shape in shapes(run)]
+    script = "\n".join(f"switch {words(how, shape, HOPS)} || return 1" for how, shape in order)
+    table = Table()
+    for (how, shape), line, window in zip(order, *run.bench.peer_results(
+            script, smp=1, icount=True, plugin=True, prefix=AHEAD, settle=5, limit=300)):
+        table.add(how, shape, per_hop(line, window))
+    table.keep_both(section, LINUX)
+
+
+def hosted(run, section):
+    table = Table()
+    for _ in range(run.clock_rounds):
+        for shape in shapes(run):
+            for how in SLUICE[0][1:]:
+                (line,), _ = run.bench.results(machine="hosted", smp=1, prefix=AHEAD,
+                                               run="/bin/b_switch " + words(how, shape, HOSTED_HOPS))
+                table.add(how, shape, per_hop(line, None))
+            for how in ("process", "thread", "overhead"):
+                said = run_host("linux_switch", *words(how, shape, HOSTED_HOPS).split(), prefix=AHEAD)
+                line = dict(word.split("=", 1) for word in said.split()[1:])
+                table.add(how, shape, per_hop(line, None))
+    table.keep(section, "switch_ns", [("Sluice coroutines, channels", "channel", None)], HERE)
+    table.keep(section, "switch_ns", [("this host's processes, pipes", "process", None),
+                                      ("this host's threads, pipes", "thread", None)], HERE)
+    table.keep(section, "switch_ns", [("adding up alone", "channel-alone", None)], HERE, judged=False)
+
+
+def ratios(_run, section):
+    """The two ratios that the issue asks for, from the medians above."""
+    for key, words_ in (("switch_net_insn", "the switch alone"), ("switch_insn", "with the work")):
+        figure = section.figures[key]
+        for shape in figure.params():
+            process, coroutine = figure.find(LINUX[0][0], shape), figure.find(SLUICE[0][0], shape)
+            if process and coroutine:
+                section.remark(f"{shape}, {words_}: Linux process to Sluice coroutine "
+                               f"{process.value / coroutine.value:.1f} : 1")
+    bare = section.figures["switch_bare_insn"].find("Sluice", "user coroutine")
+    process = section.figures["switch_net_insn"].find(LINUX[0][0], "2p/0K")
+    if bare and process:
+        section.remark(f"2p/0K: Linux process to bare coroutine hand-over {process.value / bare.value:.1f} : 1")
+
+
+def steps(run):
+    n, shaped = run.instruction_rounds, len(shapes(run))
+    return [Step("Sluice", 4 * n * shaped * 0.8 + 2, sluice),
+            Step("Linux", 7 + n * shaped * 1.2, linux, peer=True),
+            Step("hosted", run.clock_rounds * shaped * 0.9, hosted),
+            Step("ratios", 0, ratios, peer=True)]
