@@ -24,5 +24,23 @@ struct port {
 };
 
 extern const struct port port_kernel; /* kernel.c: the kernel's driver, by reads and writes */
+extern const struct port port_poll;   /* poll.c: a driver of our own that looks all the time */
+
+/* device.c: the port as a device that this program drives: claims it and shows its registers. What
+ * both drivers of our own share. 0, or -errno after a sentence. */
+int device_open(void);
+/* Closes the claim: the kernel takes the device back. */
+void device_close(void);
+extern int device_fd; /* the claim */
+extern uint64_t device_lost;
+
+/* Bytes that the device has received, at most `max`; how many. Counts overruns. */
+unsigned device_take(uint8_t *buf, unsigned max);
+/* Gives it what its FIFO takes; how many that is, 0 while it is sending. */
+unsigned device_give(const uint8_t *buf, size_t len);
+/* Which interrupts it raises: DEVICE_INPUT, DEVICE_OUTPUT_EMPTY. */
+void device_interrupts(uint8_t wanted);
+#define DEVICE_INPUT 1u
+#define DEVICE_OUTPUT_EMPTY 2u
 
 #endif

@@ -4,6 +4,7 @@
  * damaged shows.
  *
  *   WAY    kernel   the kernel's driver, /dev/ttyS0
+ *          poll     a driver of this program's own, which looks at the device all the time
  *   COUNT  ends after so many bytes; 0 or nothing: never
  *   hash   each byte goes into a BLAKE3 hash before it is sent back; the end prints it
  */
@@ -17,7 +18,7 @@
 static blake3_hasher uart_hasher;
 #endif
 
-static const struct port *const uart_ways[] = { &port_kernel };
+static const struct port *const uart_ways[] = { &port_kernel, &port_poll };
 
 static struct {
 	uint64_t count, wrong;
@@ -105,7 +106,7 @@ int main(int argc, char **argv)
 	int64_t err;
 
 	if (!port || *end || argc > 4 || (argc == 4 && strcmp(argv[3], "hash"))) {
-		async_printf("usage: uartd kernel [COUNT [hash]]\n");
+		async_printf("usage: uartd kernel|poll [COUNT [hash]]\n");
 		return 2;
 	}
 	if ((argc == 4 && !uart_hash_begin()) || port->open())

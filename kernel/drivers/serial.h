@@ -23,12 +23,16 @@ struct serial_ring {
 
 struct serial_port {
 	/* set once at boot */
-	const char *name; /* as below /dev: "ttyS0" */
+	const char *name;   /* as a stream, below /dev: "ttyS0" */
+	const char *device; /* as a device to be claimed: "uart0" */
 	uint32_t core;	  /* index of the owner */
 	paddr_t base;	  /* page of its registers */
 	uint32_t irq;	  /* interrupt source; 0: none */
 	/* Starts or stops taking input; output moves as long as there is any. Owner core. */
 	void (*listen)(struct serial_port *p, bool on);
+	/* A program drove the device and has let go of it: quiet, its interrupt ours again. Owner
+	 * core. */
+	void (*reclaim)(struct serial_port *p);
 	/* Is it the console now? Any core. */
 	bool (*is_console)(struct serial_port *p);
 

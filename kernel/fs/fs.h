@@ -5,6 +5,7 @@
  *   /dev/vda ...    block devices, byte by byte; whole blocks go between the program's frames and the
  *                   device (blkfile.c)
  *   /dev/ttyS0 ...  serial ports that are not the console, as raw streams
+ *   /dev/uart0 ...  the same ports as devices that the program drives itself
  *   /dev/null, zero, random, urandom, console
  *   /dev/counters, cores, rings: what happens, as text (docs/abi.md)
  *   everything else the initrd, read-only

@@ -75,5 +75,7 @@ int tty_open(const char *name, uint32_t oflags, struct fs_file **out);
 /* serialfile.c: /dev/ttyS0 and its like; -EBUSY: it is the console, or a program drives it. */
 void serials_init(void);
 int serial_open(const char *name, uint32_t oflags, struct fs_file **out);
+/* claimfile.c: /dev/uart0 and its like; -EBUSY likewise, -EACCES unless opened for both ways. */
+int claim_open(const char *name, uint32_t oflags, struct fs_file **out);
 
 #endif

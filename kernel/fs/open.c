@@ -189,6 +189,8 @@ static int open_device(const char *name, uint32_t oflags, struct fs_file **out)
 	if (result == -ENOENT)
 		result = serial_open(name, oflags, out);
 	if (result == -ENOENT)
+		result = claim_open(name, oflags, out);
+	if (result == -ENOENT)
 		result = disk_open(name, oflags, out);
 	return result == -ENOENT && (oflags & O_CREAT) ? -EROFS : result;
 }

@@ -39,6 +39,16 @@ static int mmap_object(struct op *op, struct file *f, const struct sys_args *arg
 				 args->a[1], (uint32_t)args->a[2], place, private, at);
 }
 
+/* One page, where the kernel wants it, for both ways. */
+static int mmap_device(struct op *op, struct file *f, const struct sys_args *args, uint32_t place,
+		       uaddr_t *at)
+{
+	if (place || args->a[5] || args->a[1] > PAGE_SIZE ||
+	    args->a[2] != (PROT_READ | PROT_WRITE) || (args->a[3] & MAP_TYPE) == MAP_PRIVATE)
+		return -EINVAL;
+	return f->ops->map_device(f, op_aspace(op), at);
+}
+
 static int mmap_file(struct op *op, const struct sys_args *args, uint32_t place, uaddr_t *at)
 {
 	struct file *f = fd_get(op_process(op), (int)args->a[4]);
@@ -50,6 +60,11 @@ static int mmap_file(struct op *op, const struct sys_args *args, uint32_t place,
 		return -EBADF;
 	if (memfile_object(f)) {
 		err = mmap_object(op, f, args, place, at);
+		file_put(f);
+		return err;
+	}
+	if (f->ops->map_device) {
+		err = mmap_device(op, f, args, place, at);
 		file_put(f);
 		return err;
 	}

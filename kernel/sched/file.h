@@ -69,6 +69,9 @@ struct file_ops {
 	uint32_t (*poll)(struct file *f);
 	/* Fills what it knows. NULL: -EBADF. */
 	int (*stat)(struct file *f, struct statx *st);
+	/* Shows the device's page of registers to a program: mapped for reading and writing at
+	 * *at. Home core of `as`. NULL: -ENODEV. */
+	int (*map_device)(struct file *f, struct aspace *as, uaddr_t *at);
 	/* Last handle gone: no new ops; wake those that wait. On the file's core. May be NULL. */
 	void (*close)(struct file *f);
 	/* Last reference gone: release the object and the file. On the file's core. */

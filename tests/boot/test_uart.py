@@ -71,16 +71,26 @@ def loop(way, count, burst, smp=2):
             vm.wait_for(r"leaks: frames 0 ops 0", 1)
 
 
-def kernel_bursts():
-    loop("kernel", 20000, 256)
+def bursts(way):
+    return lambda: loop(way, 20000, 256)
 
 
-def kernel_single():
-    loop("kernel", 300, 1)
+def single(way):
+    return lambda: loop(way, 300, 1)
 
 
-def kernel_one_hart():
-    loop("kernel", 5000, 64, smp=1)
+def one_hart(way):
+    return lambda: loop(way, 5000, 64, smp=1)
+
+
+def claims():
+    """One at a time, as a stream or as a device; free again with the last descriptor."""
+    with tempfile.TemporaryDirectory() as folder:
+        machine, _ = guest("/bin/t_uart_claim", folder)
+        with machine as vm:
+            vm.wait_for(r"the port was claimed and let go of", SECONDS)
+            vm.wait_for(r"t_uart_claim: exit status 0", SECONDS)
+            vm.wait_for(r"leaks: frames 0 ops 0", SECONDS)
 
 
 def console_is_refused():
@@ -94,9 +104,12 @@ def console_is_refused():
 
 
 TESTS = {
-    "bursts through the kernel's driver": kernel_bursts,
-    "single bytes through the kernel's driver": kernel_single,
-    "one hart in both roles": kernel_one_hart,
+    "bursts through the kernel's driver": bursts("kernel"),
+    "single bytes through the kernel's driver": single("kernel"),
+    "one hart in both roles": one_hart("kernel"),
+    "bursts through a driver that polls": bursts("poll"),
+    "a polling driver on one hart": one_hart("poll"),
+    "claims": claims,
     "the console is not given away": console_is_refused,
 }
 

@@ -25,6 +25,8 @@
 #define REG_FCR 2
 #define FCR_ENABLE_CLEAR 7u
 #define FCR_TRIGGER_HALF 128u /* 8 bytes of 16 */
+#define REG_LCR 3
+#define LCR_EIGHT_BITS 3u
 #define REG_MCR 4
 #define MCR_READY 11u /* DTR, RTS, OUT2: the latter lets the interrupt out */
 #define REG_LSR 5
@@ -167,6 +169,18 @@ static void port_listen(struct serial_port *p, bool on)
 		p->in.head = p->in.tail;
 }
 
+static void port_reclaim(struct serial_port *p)
+{
+	struct uart *u = container_of(p, struct uart, port);
+
+	uart_write(u, REG_IER, 0);
+	uart_write(u, REG_LCR, LCR_EIGHT_BITS); /* also ends access to the divisor */
+	uart_write(u, REG_FCR, FCR_ENABLE_CLEAR);
+	uart_write(u, REG_MCR, MCR_READY);
+	if (p->irq && arch_irq_route(p->irq, p->core))
+		kprint("uart: its interrupt did not come back\n");
+}
+
 /* ---- as whatever it is ----------------------------------------------------------------------- */
 
 static noinline_fn unsigned uart_poll_else(struct uart *u)
@@ -214,10 +228,12 @@ void uart_probe(paddr_t base, unsigned shift, uint32_t irq, uint32_t core)
 	u->poller = (struct device_poller){.poll = uart_poll, .arm = uart_arm};
 	u->console = (struct console_dev){.name = "uart16550", .core = core, .write = uart_output};
 	u->port = (struct serial_port){ .name = "ttyS0",
+					.device = "uart0",
 					.core = core,
 					.base = base,
 					.irq = irq,
 					.listen = port_listen,
+					.reclaim = port_reclaim,
 					.is_console = port_is_console };
 	device_poller_add(core, &u->poller);
 	serial_attach(&u->port);
