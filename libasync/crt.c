@@ -1,7 +1,7 @@
 /*
  * crt: a program of Sluice from its first instruction (crt0.S) to ring_main, and its end: finds the
- * start block in the auxiliary vector and makes the native ring of it. linux/start.c is the same for
- * programs of Linux.
+ * start block in the auxiliary vector and makes the native ring of it. linux/start.c is the same
+ * for programs of Linux.
  *
  * Runs on the first thread.
  */
@@ -66,18 +66,36 @@ int64_t ring_syscall(struct ring *ring, uint32_t nr, uint64_t a0, uint64_t a1, u
 	return result;
 }
 
-_Noreturn void ring_exit(struct ring *ring, int status)
+static struct io_uring_sqe *crt_sqe(struct ring *ring)
 {
 	struct io_uring_sqe *sqe;
 
 	while ((sqe = ring_sqe(ring)) == NULL)
 		ring_submit(ring);
-	ring_fill_syscall(sqe, SYS_exit_group, (uint64_t)(int64_t)status, 0, 0, 0, 0, 0, 0);
+	return sqe;
+}
+
+/* Ends a chain that the program left open: what follows waits for nothing, fails with nothing. */
+static void crt_end_chain(struct ring *ring)
+{
+	ring_fill(crt_sqe(ring), IORING_OP_NOP, -1, 0, 0, 0, 0, 0);
+}
+
+static _Noreturn void crt_exit(struct ring *ring, int status)
+{
+	ring_fill_syscall(crt_sqe(ring), SYS_exit_group, (uint64_t)(int64_t)status, 0, 0, 0, 0, 0,
+			  0);
 	ring_publish(ring);
 	for (;;) {
 		/* no CQE will come of it: the process is gone first */
 		ring_wait(ring, ring_ready(ring) + 1);
 	}
+}
+
+_Noreturn void ring_exit(struct ring *ring, int status)
+{
+	crt_end_chain(ring);
+	crt_exit(ring, status);
 }
 
 _Noreturn void ring_die(struct ring *ring, const char *text)
@@ -87,10 +105,9 @@ _Noreturn void ring_die(struct ring *ring, const char *text)
 
 	while (text[len])
 		len++;
-	sqe = ring_sqe(ring);
-	if (sqe) {
-		ring_fill(sqe, IORING_OP_WRITE, 2, ~0ull, (uint64_t)(uintptr_t)text, len, 0, 0);
-		sqe->flags = IOSQE_IO_HARDLINK; /* the exit comes after the text */
-	}
-	ring_exit(ring, 127);
+	crt_end_chain(ring);
+	sqe = crt_sqe(ring);
+	ring_fill(sqe, IORING_OP_WRITE, 2, ~0ull, (uint64_t)(uintptr_t)text, len, 0, 0);
+	sqe->flags = IOSQE_IO_HARDLINK; /* the exit comes after the text */
+	crt_exit(ring, 127);
 }
