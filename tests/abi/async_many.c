@@ -1,6 +1,7 @@
 /*
  * What if far more operations are wanted at once than the submission queue, or the completion
- * queue, has room for? Nobody is forgotten, and every answer finds its question.
+ * queue, has room for, or if the program never idles? Nobody is forgotten, and every answer finds
+ * its question.
  */
 #include "lib/async_check.h"
 #include "uapi/mman.h"
@@ -71,6 +72,28 @@ static void test_overflow(void)
 	CHECK_EQ(*(volatile uint32_t *)ring->sq_flags & IORING_SQ_CQ_OVERFLOW, 0);
 }
 
+/* Somebody is always runnable: answers are taken all the same. */
+static int64_t wait_a_little(void *arg)
+{
+	struct __kernel_timespec ts = { .tv_nsec = 5 * 1000 * 1000 };
+
+	CHECK_EQ(async_op(IORING_OP_TIMEOUT, -1, 0, &ts, 1, 0), -ETIME);
+	*(bool *)arg = true;
+	return 0;
+}
+
+static void test_busy(void)
+{
+	bool done = false;
+	struct async_co *co = async_spawn(wait_a_little, &done);
+	uint64_t start = async_now_ns();
+
+	while (!done && async_now_ns() - start < 20 * ASYNC_S)
+		async_yield();
+	CHECK(done);
+	CHECK_EQ(async_join(co, NULL), 0);
+}
+
 static void test_mappings(void)
 {
 	int64_t first = async_syscall(SYS_mmap, 0, 1 << 20, PROT_READ | PROT_WRITE,
@@ -86,6 +109,7 @@ int main(void)
 {
 	test_flood(inject);
 	test_overflow();
+	test_busy();
 	test_mappings();
 	return async_printf("ok\n") == 3 ? 0 : 1;
 }
