@@ -69,6 +69,9 @@ help:
 	@echo '  make trace      record a short run into build/trace.json, for Perfetto; SMP= MAP= MACHINE='
 	@echo '  make check      format, layers, analyzer, stack report'
 	@echo '  make format     bring long lines of C within 100 columns'
+	@echo '  make install    libasync for programs of Linux: library, headers, pkg-config file, manual pages;'
+	@echo '                  PREFIX=/usr/local DESTDIR= ARCH=;  make uninstall takes away what it put'
+	@echo '  make man        the manual pages of libasync into build/man'
 	@echo '  make sizes      what is in the images, and how big'
 	@echo '  make all        build kernel and programs of one configuration'
 	@echo '                  MACHINE=riscv64|hosted COMPILER=gcc|clang SAN=address,undefined V=1'
@@ -536,6 +539,35 @@ trace:
 	$(Q)$(again) SAN= all
 	$(Q)$(again) build/bench/echo_client build/bench/nbd_client
 	$(Q)scripts/trace-record --machine $(MACHINE) --build $(O)
+
+# ---- libasync for Linux, installed ---------------------------------------------------------------
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+man_date = $(shell git log -1 --format=%cs -- libasync 2>/dev/null || date -r libasync/async.h +%F)
+# What a program includes, and what that includes.
+public_headers := $(wildcard libasync/async.h libasync/async_core.h libasync/ring.h \
+	libasync/arch/*/async_arch.h libasync/linux/async_linux.h uapi/*.h)
+
+.PHONY: man install uninstall install-files
+man:
+	$(Q)rm -rf build/man
+	$(Q)scripts/manpages.py build/man '$(shell cat VERSION)' '$(man_date)' libasync/async.h libasync/ring.h
+install:
+	$(Q)scripts/packages.sh install
+	$(Q)$(again) MACHINE=linux SAN= COVER= install-files
+install-files: $(O)/libasync.a man
+	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include/libasync' 'libdir=$${prefix}/lib' '' \
+		'Name: libasync' 'Description: coroutines whose every system call is an io_uring entry' \
+		'Version: $(shell cat VERSION)' 'Cflags: -I$${includedir} -DASYNC_LINUX' \
+		'Libs: -L$${libdir} -lasync' > $(O)/libasync.pc
+	$(Q)scripts/install.py put --destdir '$(DESTDIR)' --prefix '$(PREFIX)' libasync \
+		$(O)/libasync.a=lib/libasync.a $(O)/libasync.pc=lib/pkgconfig/libasync.pc \
+		LICENSE=share/doc/libasync/LICENSE \
+		$(foreach h,$(public_headers),$(h)=include/libasync/$(h:libasync/%=%)) \
+		$$(cd build/man && for page in *; do echo build/man/$$page=share/man/man$${page##*.}/$$page; done)
+uninstall:
+	$(Q)scripts/install.py remove --destdir '$(DESTDIR)' --prefix '$(PREFIX)' libasync
 
 .PHONY: check format sizes deps
 format:

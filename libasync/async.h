@@ -38,6 +38,14 @@
  * of finished coroutines are kept and used again. Do not pass the address of a local variable to
  * someone who may use it after the coroutine ended; groups make that easy.
  *
+ * On Linux the same calls stand on its own io_uring, and a C library is there besides. The ring is
+ * made before main, of the best kind the kernel has; LIBASYNC_RING=sqpoll, defer, coop or plain in
+ * the environment asks for another kind. Without io_uring the program ends with status 127 and says
+ * why. async_syscall, async_bind, async_listen and the calls about options and names of sockets are
+ * system calls made on the spot: one that blocks blocks the thread. Only the thread of main may use
+ * the library, and a child after fork may not. A file that includes async.h leaves out <fcntl.h>,
+ * <sys/socket.h>, <sys/stat.h>, <sys/uio.h>, <netinet/in.h> and <poll.h>: what they define is here.
+ *
  * A floating-point register keeps its value over every call; the rounding mode belongs to the
  * thread.
  */
@@ -149,10 +157,10 @@ void async_event_clear(struct async_event *event);
 void async_chan_init(struct async_chan *chan, void *slots, uint32_t size, uint32_t capacity);
 int async_chan_send(struct async_chan *chan, const void *value);
 int async_chan_recv(struct async_chan *chan, void *value);
+void async_chan_close(struct async_chan *chan);
 /* -EAGAIN instead of waiting. */
 int async_chan_trysend(struct async_chan *chan, const void *value);
 int async_chan_tryrecv(struct async_chan *chan, void *value);
-void async_chan_close(struct async_chan *chan);
 
 /* ---- Files and devices ----------------------------------------------------------------------- */
 
@@ -168,10 +176,12 @@ int64_t async_writev(int fd, const struct iovec *iov, unsigned count, uint64_t o
 /* Writes everything, however many pieces it takes: len, or -errno (and some part is written). */
 int64_t async_write_all(int fd, const void *buf, size_t len);
 
+/* What was written to fd is on the disk. */
 int async_fsync(int fd);
 int async_fdatasync(int fd);
 /* mode: FALLOC_FL_*; PUNCH_HOLE | KEEP_SIZE discards on a disk. */
 int async_fallocate(int fd, int mode, uint64_t off, uint64_t len);
+/* A descriptor; mode: the permissions of a file that is made. */
 int async_openat(int dir, const char *path, int flags, unsigned mode);
 static inline int async_open(const char *path, int flags)
 {
@@ -179,6 +189,7 @@ static inline int async_open(const char *path, int flags)
 }
 /* Always. Operations of other coroutines that still wait on fd end with -ECANCELED. */
 int async_close(int fd);
+/* mask: what is wanted, STATX_*; with AT_EMPTY_PATH and "" of the descriptor `dir` itself. */
 int async_statx(int dir, const char *path, int flags, unsigned mask, struct statx *out);
 /* fds[0] reads what fds[1] writes. flags: O_CLOEXEC, O_NONBLOCK. */
 int async_pipe(int fds[2], int flags);
@@ -187,25 +198,28 @@ int async_poll(int fd, uint32_t events);
 
 /* ---- Sockets --------------------------------------------------------------------------------- */
 
+/* As their POSIX namesakes. */
 int async_socket(int domain, int type, int protocol);
 int async_bind(int fd, const void *addr, socklen_t addr_len);
 int async_listen(int fd, int backlog);
-/* addr and addr_len may be NULL. */
-int async_accept(int fd, void *addr, socklen_t *addr_len, int flags);
 int async_connect(int fd, const void *addr, socklen_t addr_len);
-/* Inline, in async_core.h: */
+/* A new connection's descriptor; addr and addr_len may be NULL. */
+int async_accept(int fd, void *addr, socklen_t *addr_len, int flags);
+/* As their POSIX namesakes. Inline, in async_core.h: */
 /* int64_t async_recv(int fd, void *buf, size_t len, int flags); */
 /* int64_t async_send(int fd, const void *buf, size_t len, int flags); */
 /* Sends everything: len, or -errno. */
 int64_t async_send_all(int fd, const void *buf, size_t len);
 /* Receives exactly len bytes: len; less when the peer ended; or -errno. */
 int64_t async_recv_all(int fd, void *buf, size_t len);
+/* As their POSIX namesakes. */
 int64_t async_sendmsg(int fd, const struct msghdr *msg, int flags);
 int64_t async_recvmsg(int fd, struct msghdr *msg, int flags);
 int async_shutdown(int fd, int how);
 int async_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
 /* The option's length, or -errno. */
 int async_getsockopt(int fd, int level, int name, void *value, socklen_t len);
+/* As their POSIX namesakes. */
 int async_getsockname(int fd, void *addr, socklen_t *addr_len);
 int async_getpeername(int fd, void *addr, socklen_t *addr_len);
 

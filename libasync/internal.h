@@ -8,7 +8,7 @@
 
 #include "async.h"
 
-/* exec.c: once, before anything else: the calling context becomes the first coroutine, on `ring`. */
+/* exec.c: once, before anything else: who calls becomes the first coroutine, on `ring`. */
 void async_start(const struct ring *ring);
 /* exec.c: `co` leaves whatever it waits in; the caller has checked that it does wait. */
 void async_ready(struct async_co *co);

@@ -140,9 +140,9 @@ static inline void ring_fill(struct io_uring_sqe *sqe, uint8_t opcode, int32_t f
 	w[7] = 0;
 }
 
-/* On Linux, whose kernel does not know IORING_OP_SYSCALL, a system call is made on the spot by these
- * two (linux/call.c): `nr` as in uapi/syscall.h on every machine; fills a NOP that answers `result`,
- * or -EOVERFLOW when that does not fit 32 bits. Elsewhere they do not exist. */
+/* On Linux, whose kernel does not know IORING_OP_SYSCALL, a system call is made on the spot by
+ * these two (linux/call.c): `nr` as in uapi/syscall.h on every machine; fills a NOP that answers
+ * `result`, or -EOVERFLOW when that does not fit 32 bits. Elsewhere they do not exist. */
 int64_t async_linux_call(uint32_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
 			 uint64_t a4, uint64_t a5);
 void async_linux_fill(struct io_uring_sqe *sqe, int64_t result, uint64_t user_data);

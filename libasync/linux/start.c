@@ -2,8 +2,8 @@
  * start (Linux): makes the ring that a program of Sluice is born with, before main runs; and the
  * end of a program. crt.c is the same for Sluice.
  *
- * The kernel is asked for its best kind of ring first; what it refuses with EINVAL it does not know,
- * and the next kind is tried:
+ * The kernel is asked for its best kind of ring first; what it refuses with EINVAL it does not
+ * know, and the next kind is tried:
  *
  *	defer   completions are worked on by this thread, when it asks (6.6; without the
  *	        promise about the index array, 6.1)

@@ -14,8 +14,8 @@
 #define GUEST_MARK_END	 0x31
 
 /* Instructions this machine executed so far. Under -icount shift=0 on one hart that is what instret
- * counts, kernel and firmware included. The hosted machine has no such count, and Linux keeps it from
- * programs: the clock instead. */
+ * counts, kernel and firmware included. The hosted machine has no such count, and Linux keeps it
+ * from programs: the clock instead. */
 static inline uint64_t guest_instructions(void)
 {
 #if defined(__riscv) && !ASYNC_ON_LINUX
