@@ -2,7 +2,8 @@
  * rw: READ, WRITE, their fixed and vectored forms, and FSYNC, on anything that is a file. Runs on
  * the file's core.
  *
- *   PIN --piece proved--> ACT --file parked us--> ACT ... --piece moved--> PIN --nothing left--> done
+ *   PIN --piece proved, and acted on at once--> done, or
+ *    |--file parked us--> ACT ... --piece moved--> PIN --nothing left--> done
  *
  * A transfer goes piece by piece (a piece is at most PIN_BYTES_MAX bytes of one buffer): partial
  * progress wins over a late error. A short piece ends the transfer, as on Linux. Cancelled between
@@ -218,34 +219,6 @@ static enum step rw_end(struct op *op, struct rw_op *rw, int32_t res)
 	return op_finish(op, res);
 }
 
-static enum step rw_pin(struct op *op, struct rw_op *rw)
-{
-	int64_t n;
-
-	if (!rw->left && rw->vec_left) {
-		int err = rw_next_vec(op, rw);
-
-		if (err)
-			return rw_end(op, rw, rw->done ? rw->done : err);
-	}
-	if (!rw->left) {
-		if (rw->done || rw->form == RW_VECTOR)
-			return rw_end(op, rw, rw->done);
-		/* an empty transfer still asks the file: it may be closed or in error */
-		rw->t.pin.len = 0;
-		rw->t.pin.pages = 0;
-		return op_goto(op, RW_ACT);
-	}
-	if (rw->form == RW_FIXED)
-		n = op_pin_fixed(op, rw->index, rw->addr, rw->left, &rw->t.pin);
-	else
-		n = pin_user(op_aspace(op), rw->addr, rw->left,
-			     rw->t.write ? ACCESS_READ : ACCESS_WRITE, &rw->t.pin);
-	if (n < 0)
-		return rw_end(op, rw, rw->done ? rw->done : (int32_t)n);
-	return op_goto(op, RW_ACT);
-}
-
 static enum step rw_act(struct op *op, struct rw_op *rw)
 {
 	uint32_t piece = rw->t.pin.len;
@@ -272,6 +245,35 @@ static enum step rw_act(struct op *op, struct rw_op *rw)
 	    (atomic_load_explicit(&op->file->flags, memory_order_relaxed) & FILE_STREAM))
 		rw->t.nonblock = 1;
 	return op_goto(op, RW_PIN);
+}
+
+static enum step rw_pin(struct op *op, struct rw_op *rw)
+{
+	int64_t n;
+
+	if (!rw->left && rw->vec_left) {
+		int err = rw_next_vec(op, rw);
+
+		if (err)
+			return rw_end(op, rw, rw->done ? rw->done : err);
+	}
+	if (!rw->left) {
+		if (rw->done || rw->form == RW_VECTOR)
+			return rw_end(op, rw, rw->done);
+		/* an empty transfer still asks the file: it may be closed or in error */
+		rw->t.pin.len = 0;
+		rw->t.pin.pages = 0;
+		return op_goto(op, RW_ACT);
+	}
+	if (rw->form == RW_FIXED)
+		n = op_pin_fixed(op, rw->index, rw->addr, rw->left, &rw->t.pin);
+	else
+		n = pin_user(op_aspace(op), rw->addr, rw->left,
+			     rw->t.write ? ACCESS_READ : ACCESS_WRITE, &rw->t.pin);
+	if (n < 0)
+		return rw_end(op, rw, rw->done ? rw->done : (int32_t)n);
+	op->state = RW_ACT;
+	return rw_act(op, rw); /* at once: an entry that need not wait never leaves the hand */
 }
 
 /* ---- step */
