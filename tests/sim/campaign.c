@@ -81,6 +81,8 @@ static void submit_some(struct side *s)
 		model_submit(s, chain, 1, true);
 		return;
 	}
+	if (world.few_ops)
+		want = 1; /* a chain is cut where the pool is empty: not to be told apart */
 	n = chain_fill(s, ring, chain, want);
 	if (!n)
 		return;
@@ -195,6 +197,8 @@ static void choose(struct sim_test *t)
 	shape = &shapes[sim_below(array_count(shapes))];
 	t->cmdline = shape->cmdline;
 	t->cores = shape->cores;
+	world.few_ops = sim_chance(4);
+	t->ops = world.few_ops ? 0 : 1024;
 }
 
 static void disk_temper(void)
@@ -244,7 +248,6 @@ int main(void)
 		  .shape = choose,
 		  .cores = 3,
 		  .disk_sectors = SECTORS,
-		  .ops = 1024, /* a chain is cut where the pool is empty: not to be told apart */
 		  .seeds = 100,
 		  .traced = true },
 	};

@@ -281,7 +281,8 @@ static bool act_tty(struct side *s, struct rec *r)
 
 static bool disk_refused(const struct rec *r, int32_t res)
 {
-	return res == -ECANCELED || (res == -EFAULT && r->torn) ||
+	return res == -ECANCELED ||
+	       (res == -EFAULT && (r->torn || (r->sqe.flags & IOSQE_BUFFER_SELECT))) ||
 	       (res == -EIO && world.disk_fails) ||
 	       (res == -EBADF && (r->sqe.flags & IOSQE_FIXED_FILE));
 }
@@ -548,6 +549,7 @@ static void aside_memory(struct side *s)
 	uaddr_t at = rec_mem(s, r);
 
 	if (!r->id || r->sqe.opcode == IORING_OP_TIMEOUT ||
+	    r->sqe.opcode == IORING_OP_FILES_UPDATE ||
 	    r->sqe.opcode == IORING_OP_TIMEOUT_REMOVE ||
 	    r->sqe.opcode == IORING_OP_LINK_TIMEOUT || r->sqe.opcode == IORING_OP_SYSCALL ||
 	    r->end)
@@ -610,7 +612,10 @@ static void aside_bufs(struct side *s)
 void group_provide(struct side *s)
 {
 	for (unsigned i = 0; s->has_group && i < BUFS; i++) {
-		struct io_uring_buf buf = { .addr = s->group_mem + i * BUF_BYTES,
+		/* now and then one that is no memory: -EFAULT, and given back or named */
+		struct io_uring_buf buf = { .addr = sim_chance(12) ?
+							    PAGE_SIZE :
+							    s->group_mem + i * BUF_BYTES,
 					    .len = BUF_BYTES,
 					    .bid = (uint16_t)i };
 		uaddr_t at = s->group_at + s->group_tail % BUFS * sizeof(buf);

@@ -7,7 +7,7 @@
  * from sight stays a possibility until a later write replaces it. A read may see what was possible
  * at any moment between its submission and its completion.
  */
-#include <string.h>
+#include <stdio.h>
 
 #include "campaign_parts/model.h"
 
@@ -95,6 +95,30 @@ static bool is_behind(const struct rec *r, const struct cell *c, unsigned k, uin
 	       c->can[k].ended && c->can[k].ended < r->behind.begun;
 }
 
+/* Which write left what was read at `i`, as far as can be told? 0: none. */
+static unsigned whose(const struct side *s, const uint8_t *data, uint64_t off, uint32_t left)
+{
+	uint32_t n = min_of(left, 6u);
+
+	for (unsigned stamp = 1; stamp <= s->stamps; stamp++) {
+		uint32_t i = 0;
+
+		while (i < n && data[i] == stamped((uint16_t)stamp, off + i))
+			i++;
+		if (i == n)
+			return stamp;
+	}
+	return 0;
+}
+
+static void cell_show(const struct cell *c)
+{
+	for (unsigned k = 0; k < c->count; k++)
+		printf("  may be there: write %u, begun %llu ended %llu gone %llu\n",
+		       c->can[k].stamp, (unsigned long long)c->can[k].begun,
+		       (unsigned long long)c->can[k].ended, (unsigned long long)c->can[k].gone);
+}
+
 void bytes_read_judge(struct side *s, struct rec *r, const uint8_t *data, uint32_t len)
 {
 	for (uint64_t i = 0; i < len; i++) {
@@ -105,12 +129,16 @@ void bytes_read_judge(struct side *s, struct rec *r, const uint8_t *data, uint32
 			fits = data[i] == stamped(c->can[k].stamp, r->off + i) &&
 			       (!c->can[k].gone || c->can[k].gone >= r->serial) &&
 			       !is_behind(r, c, k, r->off + i);
-		if (!fits)
-			sim_fail("program %u read byte %llu of its share as %02x, which no write "
-				 "that may be there has left (read %llu, op %u, off %llu len %u)",
-				 s->index, (unsigned long long)(r->off + i), data[i],
-				 (unsigned long long)r->id, r->sqe.opcode,
-				 (unsigned long long)r->off, r->len);
+		if (fits)
+			continue;
+		cell_show(c);
+		sim_fail("program %u read byte %llu of its share as %02x, which no write that may "
+			 "be there has left: perhaps write %u (read %llx of %llu, op %u, off %llu "
+			 "len %u)",
+			 s->index, (unsigned long long)(r->off + i), data[i],
+			 whose(s, data + i, r->off + i, len - (uint32_t)i),
+			 (unsigned long long)r->id, (unsigned long long)r->serial, r->sqe.opcode,
+			 (unsigned long long)r->off, r->len);
 	}
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/internal.h"
 #include "ring/ring.h"
 
 struct side sides[PROGRAMS];
@@ -161,6 +162,13 @@ void model_submit(struct side *s, struct rec **chain, unsigned count, bool show)
 			r->was_behind = true;
 		}
 		s->out++;
+		if (sim_trace_all)
+			printf("  program %u submits op %u flags %x fd %d off %llx addr %llx len "
+			       "%u, "
+			       "user_data %llx\n",
+			       s->index, r->sqe.opcode, r->sqe.flags, r->sqe.fd,
+			       (unsigned long long)r->sqe.off, (unsigned long long)r->sqe.addr,
+			       r->sqe.len, (unsigned long long)r->id);
 		sim_check(prog_sqe(&rs->view, &r->sqe));
 	}
 	if (show)

@@ -117,6 +117,7 @@ struct end {
 	int fd; /* -1: none */
 	bool listener, connected, closing, shut, eof;
 	bool wild;	      /* an operation was lost from sight: all that is left is to close */
+	bool lost;	      /* ... which may still look its descriptor up: that stays open */
 	unsigned users;	      /* records that name it */
 	struct conn *conn;    /* NULL: not known yet */
 	uint8_t side;	      /* which direction it sends */
@@ -171,6 +172,7 @@ extern struct side sides[PROGRAMS];
 extern struct campaign_world {
 	unsigned programs;
 	bool disk_fails;
+	bool few_ops; /* the pool runs empty, and cuts chains: there are none */
 } world;
 
 /* Ends the run as failed: the words, then what the record was. */

@@ -72,13 +72,12 @@ void stream_lost(struct rec *r)
 
 	if (!e)
 		return;
-	e->wild = true;
+	e->wild = e->lost = true;
 	if (e->conn) {
 		e->conn->dir[0].reset = e->conn->dir[1].reset = true;
 		e->conn->dir[e->side].closing = true;
 	}
-	if (r->sqe.opcode == IORING_OP_CLOSE || r->sqe.opcode == IORING_OP_SOCKET)
-		e->fd = -1; /* whichever came of it */
+	/* a close or a socket that is lost: whichever came of it, this end is not used again */
 	stream_done(r);
 }
 
@@ -98,7 +97,8 @@ static void end_closes(struct side *s, struct end *e)
 
 static bool ended_by_us(const struct rec *r, int32_t res)
 {
-	return res == -ECANCELED || (res == -EFAULT && r->torn) ||
+	return res == -ECANCELED ||
+	       (res == -EFAULT && (r->torn || (r->sqe.flags & IOSQE_BUFFER_SELECT))) ||
 	       (res == -EBADF && r->stops);
 }
 
@@ -273,6 +273,11 @@ static void shut_judge(struct side *s, struct rec *r, const struct io_uring_cqe 
 		    cqe->res == -ECONNRESET || cqe->res == -EPIPE);
 }
 
+static void option_judge(struct side *s, struct rec *r, const struct io_uring_cqe *cqe)
+{
+	model_check(s, r, cqe, !cqe->res || ended_by_us(r, cqe->res) || cqe->res == -EINVAL);
+}
+
 static void poll_judge(struct side *s, struct rec *r, const struct io_uring_cqe *cqe)
 {
 	model_check(s, r, cqe, cqe->res > 0 || ended_by_us(r, cqe->res));
@@ -311,6 +316,7 @@ static bool end_connect(struct side *s, struct rec *r, struct end *e)
 	r->sqe.addr = put_port(s, rec_mem(s, r), to);
 	r->sqe.off = 16;
 	r->judge = connect_judge;
+	r->endless = true; /* for as long as a full backlog lets it try again */
 	return true;
 }
 
@@ -412,7 +418,7 @@ static bool may_close(const struct side *s, const struct rec *r, const struct en
 	for (unsigned i = 0; i < RECS; i++) {
 		const struct rec *u = &s->recs[i];
 
-		if (u->id && u->end == e && (u->ring != r->ring || !u->unheld || u->retired))
+		if (e->lost || (u->id && u->end == e && (u->ring != r->ring || !u->unheld)))
 			return false;
 	}
 	return true;
@@ -445,7 +451,21 @@ static bool end_any(struct side *s, struct rec *r, struct end *e)
 		return false;
 	if (!e->connected)
 		return !e->conn && end_connect(s, r, e);
-	switch (sim_below(12)) {
+	switch (sim_below(14)) {
+	case 12 ... 13: { /* so small that a sender waits */
+		int32_t bytes = 2048;
+
+		prog_write(s->p, rec_mem(s, r), &bytes, sizeof(bytes));
+		r->sqe.opcode = IORING_OP_URING_CMD;
+		r->sqe.fd = e->fd;
+		r->sqe.cmd_op = SOCKET_URING_OP_SETSOCKOPT;
+		r->sqe.level = SOL_SOCKET;
+		r->sqe.optname = SO_SNDBUF;
+		r->sqe.optval = rec_mem(s, r);
+		r->sqe.optlen = sizeof(bytes);
+		r->judge = option_judge;
+		return true;
+	}
 	case 0:
 		r->sqe.opcode = IORING_OP_POLL_ADD;
 		r->sqe.fd = e->fd;
