@@ -7,6 +7,7 @@ import csv
 import html
 
 from compare import plot
+from compare.rows import SLUICE
 from measure import shown
 
 STYLE = """
@@ -22,6 +23,7 @@ th { border-bottom: 1px solid #777; font-weight: 600; white-space: normal; verti
 th:first-child, td:first-child { text-align: left } td.left, th.left { text-align: left }
 td .spread { color: #666; font-size: .86em } td.verdict { font-weight: 600 }
 td.words { white-space: normal; text-align: left; max-width: 34rem }
+table.glance td, table.glance th { white-space: normal; padding: .22rem .6rem } a { color: #174a84 }
 .wide { overflow-x: auto } svg { max-width: 100%; height: auto; display: block; margin: .4rem 0 }
 details { margin: .3rem 0 } summary { cursor: pointer; color: #444; font-size: .88rem }
 ul { margin: .4rem 0 } .broken { border-left: 4px solid #b3261e; padding: .2rem .8rem; background: #fff }
@@ -36,9 +38,11 @@ def verdict(ratio):
     """In words: our best beside the others' best."""
     if ratio is None:
         return ""
-    if 1 / 1.02 <= ratio <= 1.02:
+    if 0.995 <= ratio <= 1.005:
         return "level"
-    return f"{shown(ratio)} × better" if ratio > 1 else f"{shown(1 / ratio)} × worse"
+    times = max(ratio, 1 / ratio)
+    digits = 2 if times < 2 else 1 if times < 100 else 0
+    return f"{times:,.{digits}f} × " + ("better" if ratio > 1 else "worse")
 
 
 def cell(row):
@@ -53,7 +57,7 @@ def table(figure):
     judged = any(figure.advantage(param) for param in figure.params())
     lines = ['<div class="wide"><table><tr><th>' + esc(figure.axis) + "</th>" +
              "".join(f"<th>{esc(system)}</th>" for system in systems) +
-             ("<th>Sluice’s best against the others’ best</th>" if judged else "") + "</tr>"]
+             (f"<th>{esc(figure.versus)}</th>" if judged else "") + "</tr>"]
     for param in figure.params():
         lines.append(f"<tr><td>{esc(param)}</td>" + "".join(cell(figure.find(s, param)) for s in systems) +
                      (f'<td class="verdict">{verdict(figure.advantage(param))}</td>' if judged else "") + "</tr>")
@@ -93,19 +97,20 @@ def section_html(section):
 
 
 def summary(sections):
-    """Every figure in one line: the range of Sluice's best against the others' best, worst first."""
-    lines = ['<div class="wide"><table><tr><th>figure</th><th class="left">unit</th><th>Sluice at its least</th>'
-             '<th>at its most</th></tr>']
+    """Every figure with an opponent in one line: the range of our best against the others' best."""
+    lines = ['<table class="glance"><tr><th>figure</th><th class="left">unit</th><th class="left">where Sluice does least '
+             'well</th><th class="left">where it does best</th></tr>']
     for section in sections:
         for figure in section.figures.values():
             ratios = [(figure.advantage(param), param) for param in figure.params() if figure.advantage(param)]
-            if not ratios:
+            if not ratios or figure.ours != SLUICE:
                 continue
             low, high = min(ratios), max(ratios)
             lines.append(f'<tr><td><a href="#{figure.key}">{section.number}: {esc(figure.title)}</a></td>'
-                         f'<td class="left">{esc(figure.unit)}</td>'
-                         f"<td>{verdict(low[0])} ({esc(low[1])})</td><td>{verdict(high[0])} ({esc(high[1])})</td></tr>")
-    return "\n".join(lines) + "</table></div>"
+                         f'<td class="left">{esc(figure.unit)}</td>' +
+                         "".join(f'<td class="left"><b>{verdict(ratio)}</b> at {esc(param)}</td>'
+                                 for ratio, param in (low, high)) + "</tr>")
+    return "\n".join(lines) + "</table>"
 
 
 def write_page(path, run, sections):

@@ -1,14 +1,13 @@
 """plot.py: a figure as an SVG drawing, made by gnuplot from the figure's rows alone.
 
-A system has the same colour and mark in every drawing. Bars at a point reach from the least to the
+Ours are red, drawn broad. Bars at a point reach from the least to the
 largest value.
 """
 import re
 import subprocess
 
-COLOURS = ("#b3261e", "#1f5fa8", "#2e7d32", "#7b4fa3", "#b06a00", "#00796b", "#5d4037", "#546e7a")
-SLUICE_COLOURS = ("#b3261e", "#e0725f", "#7f1d1d", "#d9943f")
-OTHERS = COLOURS[1:]
+OURS = ("#b3261e", "#e0725f", "#7f1d1d", "#d9943f")
+OTHERS = ("#1f5fa8", "#2e7d32", "#7b4fa3", "#b06a00", "#00796b", "#5d4037", "#546e7a")
 HEAD = """set terminal svg size {width},{height} dynamic font "sans-serif,13" background "#ffffff"
 set border 3 lc rgb "#555555"
 set tics nomirror textcolor rgb "#222222"
@@ -24,10 +23,10 @@ def escaped(text):
     return re.sub(r"([_^{}@&~\\])", r"\\\\\1", text).replace('"', "'")
 
 
-def colours(systems):
-    ours, theirs, found = list(SLUICE_COLOURS), list(OTHERS), {}
+def colours(figure, systems):
+    ours, theirs, found = list(OURS), list(OTHERS), {}
     for system in systems:
-        bag = ours if system.startswith("Sluice") else theirs
+        bag = ours if system.startswith(figure.ours) else theirs
         found[system] = bag.pop(0) if bag else "#888888"
     return found
 
@@ -46,12 +45,12 @@ def lines(figure, systems):
     params = figure.params()
     text = 'set xrange [{}:{}]\nset logscale x 2\n'.format(params[0] * 0.85, params[-1] * 1.18)
     text += "set xtics ({})\n".format(", ".join(f'"{p:g}" {p}' for p in params))
-    colour, parts = colours(systems), []
+    colour, parts = colours(figure, systems), []
     for i, system in enumerate(systems):
         rows = [row for row in figure.rows if row.system == system]
         rows.sort(key=lambda row: row.param)
         text += datablock(f"d{i}", [f"{r.param} {r.value} {r.values[0]} {r.values[-1]}" for r in rows])
-        width = 3 if system.startswith("Sluice") else 1.6
+        width = 3 if system.startswith(figure.ours) else 1.6
         look = f'lc rgb "{colour[system]}" lw {width} pt {i + 4} ps 0.7'
         parts += [f'$d{i} using 1:2 with linespoints {look} title "{escaped(system)}"',
                   f'$d{i} using 1:2:3:4 with yerrorbars lc rgb "{colour[system]}" lw 1 pt 0 notitle']
@@ -60,7 +59,7 @@ def lines(figure, systems):
 
 def bars(figure, systems):
     """A group for each parameter, a bar for each system that answered."""
-    colour, params = colours(systems), figure.params()
+    colour, params = colours(figure, systems), figure.params()
     wide = 0.8 / len(systems)
     text = "set style fill solid 0.85\nset boxwidth {} absolute\n".format(wide * 0.92)
     text += "set xrange [-0.6:{}]\n".format(len(params) - 0.4)

@@ -17,17 +17,21 @@ class Figure:
     better   "less", "more", or None when there is nothing to win
     plot     "lines" (the parameter is a number), "bars", or None
     text     what a reader must know to believe it
+    ours     how the systems begin whose best is held against the others' best
+    versus   that, in words
     """
 
-    def __init__(self, key, title, axis, unit, better="less", plot="lines", text=""):
+    def __init__(self, key, title, axis, unit, better="less", plot="lines", text="", ours=SLUICE,
+                 versus="Sluice's best against the others' best"):
         self.key, self.title, self.axis, self.unit = key, title, axis, unit
         self.better, self.plot, self.text = better, plot, text
+        self.ours, self.versus = ours, versus
         self.rows = []
 
     def systems(self):
         """In the order in which they came; Sluice's own first."""
         names = list(dict.fromkeys(row.system for row in self.rows))
-        return sorted(names, key=lambda name: not name.startswith(SLUICE))
+        return sorted(names, key=lambda name: not name.startswith(self.ours))
 
     def params(self):
         """In order: numbers by size, words as they came."""
@@ -43,7 +47,7 @@ class Figure:
     def best(self, param, ours):
         """The best row of our side, or of the others, at this parameter."""
         rows = [row for row in self.rows if row.param == param and row.judged and
-                row.system.startswith(SLUICE) == ours]
+                row.system.startswith(self.ours) == ours]
         if not rows or not self.better:
             return None
         return (min if self.better == "less" else max)(rows, key=lambda row: row.value)
