@@ -38,13 +38,14 @@
  * of finished coroutines are kept and used again. Do not pass the address of a local variable to
  * someone who may use it after the coroutine ended; groups make that easy.
  *
- * On Linux the same calls stand on its own io_uring, and a C library is there besides. The ring is
- * made before main, of the best kind the kernel has; LIBASYNC_RING=sqpoll, defer, coop or plain in
- * the environment asks for another kind. Without io_uring the program ends with status 127 and says
- * why. async_syscall, async_bind, async_listen and the calls about options and names of sockets are
- * system calls made on the spot: one that blocks blocks the thread. Only the thread of main may use
- * the library, and a child after fork may not. A file that includes async.h leaves out <fcntl.h>,
- * <sys/socket.h>, <sys/stat.h>, <sys/uio.h>, <netinet/in.h> and <poll.h>: what they define is here.
+ * On Linux the same calls stand on its own io_uring, and a C library is there besides. The ring
+ * is made before main, of the best kind the kernel has; LIBASYNC_RING=sqpoll, defer, coop or
+ * plain in the environment asks for another kind. Without io_uring the program ends with status
+ * 127 and says why. async_syscall, async_pipe, async_bind, async_listen and the calls about
+ * options and names of sockets are system calls made on the spot: one that blocks blocks the
+ * thread. Only the thread of main may use the library, and a child after fork may not. A file
+ * that includes async.h leaves out <fcntl.h>, <sys/socket.h>, <sys/stat.h>, <sys/uio.h>,
+ * <netinet/in.h> and <poll.h>: what they define is here.
  *
  * A floating-point register keeps its value over every call; the rounding mode belongs to the
  * thread.

@@ -63,11 +63,6 @@ int async_statx(int dir, const char *path, int flags, unsigned mask, struct stat
 	return async_op(IORING_OP_STATX, dir, io_addr(out), path, mask, (uint32_t)flags);
 }
 
-int async_pipe(int fds[2], int flags)
-{
-	return async_op(IORING_OP_PIPE, 0, 0, fds, 0, (uint32_t)flags);
-}
-
 int async_poll(int fd, uint32_t events)
 {
 	return async_op(IORING_OP_POLL_ADD, fd, 0, NULL, 0, events);

@@ -17,6 +17,11 @@ int async_close(int fd)
 	return async_io_wait(&io);
 }
 
+int async_pipe(int fds[2], int flags)
+{
+	return async_op(IORING_OP_PIPE, 0, 0, fds, 0, (uint32_t)flags);
+}
+
 int async_bind(int fd, const void *addr, socklen_t addr_len)
 {
 	return async_op(IORING_OP_BIND, fd, addr_len, addr, 0, 0);

@@ -1,8 +1,8 @@
 /*
  * calls (Linux): the calls that native.c makes otherwise on Sluice.
  *
- * A socket's address, options and backlog are set and asked for by plain system calls: none of
- * them waits, and Linux has entries for them only since 6.7, 6.11 and 6.19.
+ * A socket's address, options and backlog are set and asked for, and pipes are made, by plain
+ * system calls: none of them waits, and Linux has entries for them only since 6.7 to 6.19.
  */
 #include "libasync/internal.h"
 
@@ -30,6 +30,11 @@ int64_t async_syscall(uint16_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64
 	int stop = async_stopped();
 
 	return stop ? stop : async_linux_call(nr, a0, a1, a2, a3, a4, a5);
+}
+
+int async_pipe(int fds[2], int flags)
+{
+	return (int)async_syscall(SYS_pipe2, call_addr(fds), (uint64_t)flags, 0, 0, 0, 0);
 }
 
 int async_bind(int fd, const void *addr, socklen_t addr_len)

@@ -1,7 +1,7 @@
 /*
  * Do coroutines wait for one another as promised: channels keep order and lose nothing, a mutex
  * has one owner at a time and serves in order, wait-any and wait-all find who ended, sleeps end in
- * the order of their times?
+ * the order of their times, does a pipe carry what one writes to one who reads?
  */
 #include "lib/async_check.h"
 
@@ -182,6 +182,33 @@ static void test_rest(void)
 	CHECK_EQ(async_group_wait(&group), -7);
 }
 
+/* ---- a pipe between two ---- */
+
+static int64_t write_pipe(void *arg)
+{
+	int fd = (int)(intptr_t)arg;
+
+	CHECK_EQ(async_sleep(ASYNC_MS), 0); /* the reader waits by now */
+	CHECK_EQ(async_write_all(fd, "through the pipe", 16), 16);
+	return async_close(fd);
+}
+
+static void test_pipe(void)
+{
+	struct async_co *co;
+	char buf[32];
+	int fds[2];
+
+	CHECK_EQ(async_pipe(fds, ~0), -EINVAL);
+	CHECK_EQ(async_pipe(fds, O_CLOEXEC), 0);
+	co = async_spawn(write_pipe, (void *)(intptr_t)fds[1]);
+	CHECK_EQ(async_read(fds[0], buf, sizeof(buf)), 16);
+	CHECK_EQ(__builtin_memcmp(buf, "through the pipe", 16), 0);
+	CHECK_EQ(async_read(fds[0], buf, sizeof(buf)), 0);
+	CHECK_EQ(async_join(co, NULL), 0);
+	CHECK_EQ(async_close(fds[0]), 0);
+}
+
 /* ---- memory for programs ---- */
 
 static void test_alloc(void)
@@ -212,6 +239,7 @@ int main(void)
 	test_mutex();
 	test_waits();
 	test_rest();
+	test_pipe();
 	test_alloc();
 	return async_printf("ok\n") == 3 ? 0 : 1;
 }
