@@ -28,7 +28,7 @@ struct request {
 	uint16_t type;
 	uint64_t cookie;
 	uint64_t off;
-	uint32_t len;
+	uint64_t len; /* at most NBD_PAYLOAD_MAX of what has a payload, once it is checked */
 };
 
 struct slot {
@@ -53,7 +53,9 @@ struct pool {
 struct conn {
 	int fd;
 	struct export *ex;
-	bool fixed, no_zeroes, structured, allocation;
+	bool fixed, no_zeroes, allocation;
+	bool structured; /* what carries data or extents is answered in chunks */
+	bool extended;	 /* and so is everything; lengths have 64 bits */
 	bool broken; /* a reply could not be sent: no more are tried */
 	bool sending;
 	struct pool *pool;

@@ -81,7 +81,7 @@ static int option_export_name(struct conn *conn, const struct option *opt)
 	int64_t n;
 
 	conn->ex = handshake_find(opt->data, opt->len);
-	if (!conn->ex)
+	if (!conn->ex || conn->extended)
 		return -ENOENT; /* this option has no error reply */
 	p = be64_put(p, conn->ex->size);
 	be16_put(p, handshake_flags(conn, conn->ex));
@@ -185,12 +185,23 @@ static int option_info(struct conn *conn, const struct option *opt)
 	return OPTION_CHOSEN;
 }
 
-static int option_structured(struct conn *conn, const struct option *opt)
+static int option_headers(struct conn *conn, const struct option *opt)
 {
 	if (opt->len)
 		return option_answer(conn, opt, NBD_REP_ERR_INVALID);
+	if (opt->code == NBD_OPT_EXTENDED_HEADERS)
+		conn->extended = true;
+	else if (conn->extended) /* there is no way back */
+		return option_answer(conn, opt, NBD_REP_ERR_EXT_HEADER_REQD);
 	conn->structured = true;
 	return option_answer(conn, opt, NBD_REP_ACK);
+}
+
+static int option_starttls(struct conn *conn, const struct option *opt)
+{
+	static const char why[] = "this server does not speak TLS";
+
+	return option_reply(conn, opt, NBD_REP_ERR_UNSUP, why, sizeof(why) - 1);
 }
 
 static int meta_context_reply(struct conn *conn, const struct option *opt)
@@ -275,8 +286,11 @@ static int option_act(struct conn *conn, const struct option *opt)
 	case NBD_OPT_INFO:
 	case NBD_OPT_GO:
 		return option_info(conn, opt);
+	case NBD_OPT_STARTTLS:
+		return option_starttls(conn, opt);
 	case NBD_OPT_STRUCTURED_REPLY:
-		return option_structured(conn, opt);
+	case NBD_OPT_EXTENDED_HEADERS:
+		return option_headers(conn, opt);
 	case NBD_OPT_LIST_META_CONTEXT:
 	case NBD_OPT_SET_META_CONTEXT:
 		return option_meta_context(conn, opt);

@@ -1,8 +1,8 @@
 /*
  * proto: names and numbers of the NBD protocol, and its byte order.
  *
- * Source: the public protocol document of the NBD project (doc/proto.md). Everything on the wire
- * is big-endian.
+ * Source: the public protocol document of the NBD project (doc/proto.md), and for extended headers
+ * that of its branch extension-ext-header. Everything on the wire is big-endian.
  */
 #ifndef NBDD_PROTO_H
 #define NBDD_PROTO_H
@@ -29,6 +29,7 @@ enum nbd_opt {
 	NBD_OPT_STRUCTURED_REPLY = 8,
 	NBD_OPT_LIST_META_CONTEXT = 9,
 	NBD_OPT_SET_META_CONTEXT = 10,
+	NBD_OPT_EXTENDED_HEADERS = 11,
 };
 
 #define NBD_REP_ACK 1u
@@ -40,6 +41,7 @@ enum nbd_opt {
 #define NBD_REP_ERR_INVALID 0x80000003u
 #define NBD_REP_ERR_UNKNOWN 0x80000006u
 #define NBD_REP_ERR_TOO_BIG 0x80000009u
+#define NBD_REP_ERR_EXT_HEADER_REQD 0x8000000au
 
 #define NBD_INFO_EXPORT 0
 #define NBD_INFO_NAME 1
@@ -63,13 +65,19 @@ enum nbd_opt {
 #define NBD_REQUEST_MAGIC 0x25609513u
 #define NBD_SIMPLE_REPLY_MAGIC 0x67446698u
 #define NBD_STRUCTURED_REPLY_MAGIC 0x668e33efu
+#define NBD_EXTENDED_REQUEST_MAGIC 0x21e41c71u
+#define NBD_EXTENDED_REPLY_MAGIC 0x6e8a278cu
 
 /* request: magic u32, flags u16, type u16, cookie u64, offset u64, length u32 */
 #define NBD_REQUEST_BYTES 28u
+/* extended: the same with length u64 */
+#define NBD_EXTENDED_REQUEST_BYTES 32u
 /* simple reply: magic u32, error u32, cookie u64 */
 #define NBD_SIMPLE_REPLY_BYTES 16u
 /* chunk: magic u32, flags u16, type u16, cookie u64, length u32 */
 #define NBD_CHUNK_BYTES 20u
+/* extended chunk: magic u32, flags u16, type u16, cookie u64, the request's offset u64, length u64 */
+#define NBD_EXTENDED_CHUNK_BYTES 32u
 
 enum nbd_cmd {
 	NBD_CMD_READ = 0,
@@ -85,11 +93,13 @@ enum nbd_cmd {
 #define NBD_CMD_FLAG_NO_HOLE (1u << 1)
 #define NBD_CMD_FLAG_DF (1u << 2)
 #define NBD_CMD_FLAG_REQ_ONE (1u << 3)
+#define NBD_CMD_FLAG_PAYLOAD_LEN (1u << 5) /* extended: `length` bytes follow the request */
 
 #define NBD_REPLY_FLAG_DONE (1u << 0)
 #define NBD_REPLY_TYPE_NONE 0
 #define NBD_REPLY_TYPE_OFFSET_DATA 1
 #define NBD_REPLY_TYPE_BLOCK_STATUS 5
+#define NBD_REPLY_TYPE_BLOCK_STATUS_EXT 6
 #define NBD_REPLY_TYPE_ERROR 32769
 
 /* base:allocation */

@@ -8,6 +8,7 @@
 #include "conn.h"
 
 #define BATCH SLOTS
+#define EXTENT_BYTES_MAX 4096u
 
 /* A reply's head ends where the slot's buffer begins. */
 static uint8_t *reply_head(struct slot *slot, uint32_t len)
@@ -19,76 +20,88 @@ static uint8_t *reply_head(struct slot *slot, uint32_t len)
 	return slot->head;
 }
 
-static uint8_t *reply_chunk(uint8_t *p, const struct slot *slot, uint16_t type, uint32_t len)
+/* The head of the one chunk a reply has: `fixed` bytes, to be filled in at what is returned, and
+ * `len` more behind them. */
+static uint8_t *reply_chunk(struct slot *slot, uint16_t type, uint32_t fixed, uint32_t len)
 {
-	p = be32_put(p, NBD_STRUCTURED_REPLY_MAGIC);
+	bool ext = slot->conn->extended;
+	uint32_t bytes = ext ? NBD_EXTENDED_CHUNK_BYTES : NBD_CHUNK_BYTES;
+	uint8_t *p = reply_head(slot, bytes + fixed);
+
+	p = be32_put(p, ext ? NBD_EXTENDED_REPLY_MAGIC : NBD_STRUCTURED_REPLY_MAGIC);
 	p = be16_put(p, NBD_REPLY_FLAG_DONE);
 	p = be16_put(p, type);
 	p = be64_put(p, slot->req.cookie);
-	return be32_put(p, len);
+	if (!ext)
+		return be32_put(p, fixed + len);
+	p = be64_put(p, slot->req.off);
+	return be64_put(p, fixed + len);
 }
 
-static uint8_t *reply_simple(uint8_t *p, const struct slot *slot, uint32_t error)
+static void reply_simple(struct slot *slot, uint32_t error)
 {
+	uint8_t *p = reply_head(slot, NBD_SIMPLE_REPLY_BYTES);
+
 	p = be32_put(p, NBD_SIMPLE_REPLY_MAGIC);
 	p = be32_put(p, error);
-	return be64_put(p, slot->req.cookie);
+	be64_put(p, slot->req.cookie);
 }
 
-/* With structured replies agreed on, what could have carried data must say its errors in them. */
+/* With structured replies agreed on, what could have carried data must say its errors in them;
+ * with extended headers nothing else is said. */
 void reply_status(struct slot *slot, uint32_t error)
 {
-	bool chunk = slot->conn->structured && (slot->req.type == NBD_CMD_READ ||
-						slot->req.type == NBD_CMD_BLOCK_STATUS);
-	uint8_t *p;
+	const struct conn *conn = slot->conn;
+	bool chunk = conn->extended ||
+		     (conn->structured && (slot->req.type == NBD_CMD_READ ||
+					   slot->req.type == NBD_CMD_BLOCK_STATUS));
 
-	if (!chunk) {
-		reply_simple(reply_head(slot, NBD_SIMPLE_REPLY_BYTES), slot, error);
-		return;
-	}
-	p = reply_head(slot, NBD_CHUNK_BYTES + 6);
-	p = reply_chunk(p, slot, NBD_REPLY_TYPE_ERROR, 6);
-	p = be32_put(p, error);
-	be16_put(p, 0); /* no message */
+	if (!chunk)
+		reply_simple(slot, error);
+	else if (!error)
+		reply_chunk(slot, NBD_REPLY_TYPE_NONE, 0, 0);
+	else /* the error, and no message */
+		be16_put(be32_put(reply_chunk(slot, NBD_REPLY_TYPE_ERROR, 6, 0), error), 0);
 }
 
 void reply_data(struct slot *slot, const char *data, uint32_t len)
 {
-	uint8_t *p;
-
-	if (slot->conn->structured) {
-		p = reply_head(slot, NBD_CHUNK_BYTES + 8);
-		p = reply_chunk(p, slot, NBD_REPLY_TYPE_OFFSET_DATA, len + 8);
-		be64_put(p, slot->req.off);
-	} else {
-		reply_simple(reply_head(slot, NBD_SIMPLE_REPLY_BYTES), slot, 0);
-	}
+	if (slot->conn->structured)
+		be64_put(reply_chunk(slot, NBD_REPLY_TYPE_OFFSET_DATA, 8, len), slot->req.off);
+	else
+		reply_simple(slot, 0);
 	slot->data = data;
 	slot->data_len = len;
 }
 
-/* The extents of the request's range: as many as fit a page, one if the client wants one. */
+/* The extents of the request's range: as many as fit a page, one if the client wants one. A
+ * descriptor is length and state, of 32 bits each or, extended, of 64. */
 void reply_extents(struct slot *slot)
 {
 	const struct request *req = &slot->req;
-	uint32_t max = req->flags & NBD_CMD_FLAG_REQ_ONE ? 1 : 512;
+	bool ext = slot->conn->extended;
+	uint32_t max = req->flags & NBD_CMD_FLAG_REQ_ONE ? 1 : EXTENT_BYTES_MAX / (ext ? 16 : 8);
 	uint8_t *end = (uint8_t *)slot->buf;
 	uint64_t off = req->off, left = req->len;
+	uint32_t count, bytes;
 	uint8_t *p;
 
-	for (uint32_t i = 0; i < max && left; i++) {
+	for (count = 0; count < max && left; count++) {
 		uint64_t len = left;
 		uint32_t state = export_status(slot->conn->ex, off, &len);
 
-		end = be32_put(end, (uint32_t)len);
-		end = be32_put(end, state);
+		end = ext ? be64_put(be64_put(end, len), state)
+			  : be32_put(be32_put(end, (uint32_t)len), state);
 		off += len;
 		left -= len;
 	}
-	p = reply_head(slot, NBD_CHUNK_BYTES + 4);
-	slot->data_len = (uint32_t)(end - (uint8_t *)slot->buf);
-	p = reply_chunk(p, slot, NBD_REPLY_TYPE_BLOCK_STATUS, 4 + slot->data_len);
-	be32_put(p, 1); /* base:allocation's number */
+	bytes = (uint32_t)(end - (uint8_t *)slot->buf);
+	p = ext ? reply_chunk(slot, NBD_REPLY_TYPE_BLOCK_STATUS_EXT, 8, bytes)
+		: reply_chunk(slot, NBD_REPLY_TYPE_BLOCK_STATUS, 4, bytes);
+	p = be32_put(p, 1); /* base:allocation's number */
+	if (ext)
+		be32_put(p, count);
+	slot->data_len = bytes;
 }
 
 /* ---- sending ---- */

@@ -36,11 +36,12 @@ static void work_read(struct slot *slot)
 	int err = slot_reserve(slot) ? 0 : -ENOMEM;
 
 	if (!err)
-		err = export_read(slot->conn->ex, slot_buf(slot), req->off, req->len, &data);
+		err = export_read(slot->conn->ex, slot_buf(slot), req->off, (uint32_t)req->len,
+				  &data);
 	if (err)
 		reply_status(slot, serve_error(err));
 	else
-		reply_data(slot, data, req->len);
+		reply_data(slot, data, (uint32_t)req->len);
 }
 
 static int work_other(struct slot *slot)
@@ -51,7 +52,7 @@ static int work_other(struct slot *slot)
 
 	switch (req->type) {
 	case NBD_CMD_WRITE:
-		return export_write_end(ex, slot_buf(slot), req->off, req->len, fua);
+		return export_write_end(ex, slot_buf(slot), req->off, (uint32_t)req->len, fua);
 	case NBD_CMD_FLUSH:
 		return export_flush(ex);
 	case NBD_CMD_TRIM:
@@ -80,9 +81,17 @@ static int64_t work(void *arg)
 
 /* ---- checks ---- */
 
-static uint32_t serve_flags_known(uint16_t type)
+/* Do `len` bytes follow the request? */
+static bool serve_has_payload(const struct conn *conn, const struct request *req)
+{
+	return conn->extended ? req->flags & NBD_CMD_FLAG_PAYLOAD_LEN : req->type == NBD_CMD_WRITE;
+}
+
+static uint32_t serve_flags_known(const struct conn *conn, uint16_t type)
 {
 	switch (type) {
+	case NBD_CMD_WRITE:
+		return NBD_CMD_FLAG_FUA | (conn->extended ? NBD_CMD_FLAG_PAYLOAD_LEN : 0);
 	case NBD_CMD_READ:
 		return NBD_CMD_FLAG_FUA | NBD_CMD_FLAG_DF;
 	case NBD_CMD_WRITE_ZEROES:
@@ -105,7 +114,9 @@ static uint32_t serve_check(const struct conn *conn, const struct request *req)
 	bool payload = req->type == NBD_CMD_READ || req->type == NBD_CMD_WRITE;
 
 	if (req->type > NBD_CMD_BLOCK_STATUS || req->type == 5 ||
-	    req->flags & ~serve_flags_known(req->type))
+	    req->flags & ~serve_flags_known(conn, req->type))
+		return NBD_EINVAL;
+	if (req->type == NBD_CMD_WRITE && !serve_has_payload(conn, req))
 		return NBD_EINVAL;
 	if (req->flags & NBD_CMD_FLAG_DF && !conn->structured)
 		return NBD_EINVAL;
@@ -126,16 +137,20 @@ static uint32_t serve_check(const struct conn *conn, const struct request *req)
 
 /* ---- the reader ---- */
 
-/* A write's payload: received, or skipped when the request is refused. */
+/* What follows a request: a write's data, or skipped when it is refused. Extended, its length has
+ * 64 bits, and one past all measure is not waited for. */
 static int serve_payload(struct conn *conn, struct slot *slot)
 {
 	const struct request *req = &slot->req;
 
+	if (conn->extended && req->len > NBD_PAYLOAD_MAX)
+		return -EMSGSIZE;
 	if (!slot->status && !slot_reserve(slot))
 		slot->status = NBD_ENOMEM;
 	if (slot->status)
 		return conn_skip(conn, req->len);
-	return conn_recv(conn, export_write_begin(conn->ex, slot_buf(slot), req->off, req->len),
+	return conn_recv(conn,
+			 export_write_begin(conn->ex, slot_buf(slot), req->off, (uint32_t)req->len),
 			 req->len);
 }
 
@@ -143,23 +158,24 @@ static int serve_payload(struct conn *conn, struct slot *slot)
 static int serve_one(struct conn *conn, struct slot *slot)
 {
 	struct request *req = &slot->req;
-	uint8_t wire[NBD_REQUEST_BYTES];
-	int err = conn_recv(conn, wire, sizeof(wire));
+	bool ext = conn->extended;
+	uint8_t wire[NBD_EXTENDED_REQUEST_BYTES];
+	int err = conn_recv(conn, wire, ext ? NBD_EXTENDED_REQUEST_BYTES : NBD_REQUEST_BYTES);
 
-	if (!err && be32_get(wire) != NBD_REQUEST_MAGIC)
+	if (!err && be32_get(wire) != (ext ? NBD_EXTENDED_REQUEST_MAGIC : NBD_REQUEST_MAGIC))
 		err = -EPROTO;
 	if (!err) {
 		req->flags = be16_get(wire + 4);
 		req->type = be16_get(wire + 6);
 		req->cookie = be64_get(wire + 8);
 		req->off = be64_get(wire + 16);
-		req->len = be32_get(wire + 24);
+		req->len = ext ? be64_get(wire + 24) : be32_get(wire + 24);
 		if (req->type == NBD_CMD_DISC)
 			err = -ESHUTDOWN;
 	}
 	if (!err) {
 		slot->status = serve_check(conn, req);
-		if (req->type == NBD_CMD_WRITE)
+		if (serve_has_payload(conn, req))
 			err = serve_payload(conn, slot);
 	}
 	if (err) {

@@ -4,6 +4,7 @@ wrote find what they expect, and broken ones the protocol's errors?
 
 Numbers: doc/proto.md of the NBD project.
 """
+import os
 import random
 import shutil
 import struct
@@ -81,7 +82,9 @@ def verify(vm):
 
 OPT_MAGIC, OPT_REPLY = 0x49484156454F5054, 0x3E889045565A9
 REQUEST, SIMPLE, CHUNK = 0x25609513, 0x67446698, 0x668E33EF
+EXT_REQUEST, EXT_CHUNK = 0x21E41C71, 0x6E8A278C
 ACK, UNSUP, INVALID, UNKNOWN, TOO_BIG = 1, 0x80000001, 0x80000003, 0x80000006, 0x80000009
+EXT_REQD, PAYLOAD = 0x8000000A, 1 << 5
 READ, WRITE, DISC, FLUSH, TRIM, ZEROES, STATUS = 0, 1, 2, 3, 4, 6, 7
 EINVAL, ENOSPC = 22, 28
 
@@ -187,6 +190,96 @@ def options(vm):
     with Client(vm) as client:
         client.send_option(1, b"nope")
         expect(client.ended(), "EXPORT_NAME of an unknown export")
+
+
+def extended(client, kind, off=0, length=0, flags=0, data=b"", magic=EXT_REQUEST):
+    """Sends an extended request; type and payload of the one chunk that answers it."""
+    client.wire.sendall(struct.pack(">IHHQQQ", magic, flags, kind, 7, off, length) + data)
+    head = receive(client.wire, 32)
+    expect(len(head) == 32, f"no answer to command {kind}")
+    magic, done, kind, cookie, echoed, length = struct.unpack(">IHHQQQ", head)
+    expect((magic, done, cookie, echoed) == (EXT_CHUNK, 1, 7, off), f"not an extended reply: {head!r}")
+    return kind, receive(client.wire, length)
+
+
+def extended_client(vm, export):
+    client = Client(vm)
+    expect(client.option(11, b"x") == [INVALID], "EXTENDED_HEADERS with data is accepted")
+    expect(client.option(11) == [ACK], "EXTENDED_HEADERS is refused")
+    expect(client.option(8) == [EXT_REQD], "STRUCTURED_REPLY after it is not refused")
+    query = b"base:allocation"
+    client.option(10, struct.pack(">I", len(export)) + export
+                  + struct.pack(">II", 1, len(query)) + query)
+    return client.go(export)
+
+
+def extended_headers(vm):
+    """64-bit lengths in requests, replies and extents; every reply is a chunk."""
+    with extended_client(vm, b"ram") as client:
+        expect(extended(client, WRITE, 4096, 5, PAYLOAD, b"hello") == (0, b""), "no write")
+        expect(extended(client, READ, 4096, 5) == (1, struct.pack(">Q", 4096) + b"hello"),
+               "what is read back differs")
+        expect(extended(client, FLUSH) == (0, b""), "no flush")
+        expect(extended(client, ZEROES, 0, 1 << 20) == (0, b""), "no zeroes")
+        kind, payload = extended(client, STATUS, 0, RAM)
+        extents = struct.unpack(f">II{(len(payload) - 8) // 8}Q", payload)
+        expect(kind == 6 and extents[:2] == (1, (len(extents) - 2) // 2)
+               and extents[3] == 2 and sum(extents[2::2]) <= RAM, f"a status that is none: {extents}")
+        refused = (
+            ("a trim of 4 GiB and a block", ENOSPC, (TRIM, 0, (1 << 32) + 4096)),
+            ("zeroes of 4 GiB and a block", ENOSPC, (ZEROES, 0, (1 << 32) + 4096)),
+            ("a read of 4 GiB and a block", EINVAL, (READ, 0, (1 << 32) + 4096)),
+            ("a length that wraps", ENOSPC, (TRIM, 4096, 2 ** 64 - 4096)),
+            ("a write that does not say it brings data", EINVAL, (WRITE, 0, 16)),
+            ("a read that brings data", EINVAL, (READ, 0, 16, PAYLOAD, b"x" * 16)),
+            ("a flush that brings data", EINVAL, (FLUSH, 0, 16, PAYLOAD, b"x" * 16)),
+        )
+        for what, error, request in refused:
+            expect(extended(client, *request) == (32769, struct.pack(">IH", error, 0)),
+                   f"{what} is not refused with {error}")
+        client.wire.sendall(struct.pack(">IHHQQQ", EXT_REQUEST, PAYLOAD, WRITE, 7, 0, 1 << 40))
+        expect(client.ended(), "a payload of 1 TiB is waited for")
+    with extended_client(vm, b"ram") as client:
+        client.request(READ, 0, 16, data=b"\0" * 4)
+        expect(client.ended(), "a compact request after extended headers is survived")
+    with Client(vm) as client:
+        client.option(11)
+        client.send_option(1, b"ram")
+        expect(client.ended(), "EXPORT_NAME after extended headers is answered")
+
+
+def long_lengths(vm):
+    """A disk of 6 GiB: what one request of more than 4 GiB asks of it."""
+    with extended_client(vm, b"disk") as client:
+        expect(extended(client, TRIM, 0, 5 << 30) == (0, b""), "no trim of 5 GiB")
+        expect(extended(client, STATUS, 0, 6 << 30) == (6, struct.pack(">IIQQ", 1, 1, 6 << 30, 0)),
+               "6 GiB are not one extent")
+        expect(extended(client, WRITE, 5 << 30, 512, PAYLOAD, b"5" * 512) == (0, b""), "no write")
+        expect(extended(client, READ, 5 << 30, 512)[1][8:] == b"5" * 512, "no read at 5 GiB")
+
+
+def tls(vm):
+    """Refused by name; a client that insists says so, and one that does not goes on."""
+    with Client(vm) as client:
+        client.send_option(5)
+        head = receive(client.wire, 20)
+        _, _, kind, length = struct.unpack(">QIII", head)
+        said = receive(client.wire, length)
+        expect((kind, b"TLS" in said) == (UNSUP, True), f"STARTTLS is answered by {head + said!r}")
+        client.go()
+    insists = subprocess.run(["nbdinfo", f"nbds://127.0.0.1:{vm.ports[NBD]}/ram"], check=False,
+                             env=dict(os.environ, LIBNBD_DEBUG="1"), stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, timeout=servers.STEP)
+    expect(insists.returncode and b"does not speak TLS" in insists.stdout, f"{insists.stdout!r}")
+
+
+def checked_image(vm):
+    """A qcow2 image on the export, made, written and judged by its own tools."""
+    tool("qemu-img", "create", "-f", "qcow2", uri(vm, "disk"), "16M")
+    tool("qemu-io", "-f", "qcow2", "-c", "write -P 9 3M 1M", "-c", "write -P 8 9M 64k",
+         "-c", "read -P 9 3M 1M", uri(vm, "disk"))
+    said = tool("qemu-img", "check", "-f", "qcow2", uri(vm, "disk"))
+    expect("No errors were found" in said, f"qemu-img check: {said!r}")
 
 
 def requests(vm):
@@ -300,8 +393,12 @@ if __name__ == "__main__":
         "options": options,
         "requests": requests,
         "structured replies": structured,
+        "extended headers": extended_headers,
+        "TLS": tls,
+        "qemu-img check": checked_image,
         "16 connections": many_connections,
         "nbdinfo again": info,
     }, disk=servers.scratch("nbd.img", size=DISK))
-    servers.run({"a disk with errors": broken_disk}, places=servers.PLACES[1:2],
-                drive=blkdebug(servers.scratch("broken.img", size=DISK)))
+    servers.run({"a disk with errors": broken_disk, "lengths of more than 32 bits": long_lengths},
+                places=servers.PLACES[1:2],
+                drive=blkdebug(servers.scratch("broken.img", size=6 << 30)))
