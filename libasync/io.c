@@ -173,7 +173,7 @@ int async_listen_tcp(uint16_t port, int backlog)
 
 int64_t async_wall_ns(void)
 {
-	struct __kernel_timespec ts;
+	struct __kernel_timespec ts = { 0 };
 	int64_t err = async_syscall(SYS_clock_gettime, CLOCK_REALTIME, io_addr(&ts), 0, 0, 0, 0);
 
 	return err ? err : ts.tv_sec * (int64_t)ASYNC_S + ts.tv_nsec;

@@ -12,7 +12,7 @@
 
 static uint64_t timer_ticks(void)
 {
-	struct __kernel_timespec ts;
+	struct __kernel_timespec ts = { 0 };
 
 	if (ring_likely(ring_start_info->time_hz != 0))
 		return async_ticks_read();

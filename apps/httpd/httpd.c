@@ -51,7 +51,9 @@ static int conn_answer(struct conn *conn)
 			request_parse(&conn->req, conn->in + at, conn->scan.begin, (uint32_t)len);
 			at += (uint32_t)len;
 		} else {
-			conn->req = (struct request){ .status = (uint16_t)-len, .close = true };
+			conn->req.status = (uint16_t)-len;
+			conn->req.close = true;
+			conn->req.head = false;
 		}
 		memset(&conn->scan, 0, sizeof(conn->scan));
 		err = reply_add(&conn->out, &conn->req);

@@ -76,7 +76,7 @@ enum nbd_opt {
 #define NBD_SIMPLE_REPLY_BYTES 16u
 /* chunk: magic u32, flags u16, type u16, cookie u64, length u32 */
 #define NBD_CHUNK_BYTES 20u
-/* extended chunk: magic u32, flags u16, type u16, cookie u64, the request's offset u64, length u64 */
+/* extended: magic u32, flags u16, type u16, cookie u64, the request's offset u64, length u64 */
 #define NBD_EXTENDED_CHUNK_BYTES 32u
 
 enum nbd_cmd {

@@ -150,7 +150,7 @@ static int reply_send_iov(int fd, struct iovec *iov, unsigned count)
 			msg.msg_iov++;
 			msg.msg_iovlen--;
 		}
-		if (n) {
+		if (msg.msg_iovlen) {
 			msg.msg_iov->iov_base = (char *)msg.msg_iov->iov_base + n;
 			msg.msg_iov->iov_len -= (uint64_t)n;
 		}

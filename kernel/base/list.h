@@ -64,6 +64,15 @@ static inline struct list *list_pop_front(struct list *head)
 	return n;
 }
 
+/* Oldest node, unlinked, of a list that the caller knows not to be empty. */
+static inline struct list *list_take_front(struct list *head)
+{
+	struct list *n = head->next;
+
+	list_remove(n);
+	return n;
+}
+
 /* Moves every node of `from` behind those of `to`; `from` is empty afterwards. */
 static inline void list_append_all(struct list *to, struct list *from)
 {

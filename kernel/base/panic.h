@@ -35,4 +35,12 @@ noreturn_fn void panic_stop(const char *file, int line, const char *fmt, ...) pr
 			kassert(cond);                                                             \
 	} while (0)
 
+/* What must hold here: said to reader and analyzers, free, and checked where audits are. */
+#define known(cond)                                                                                \
+	do {                                                                                       \
+		audit(cond);                                                                       \
+		if (!(cond))                                                                       \
+			__builtin_unreachable();                                                   \
+	} while (0)
+
 #endif

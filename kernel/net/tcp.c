@@ -269,7 +269,7 @@ int sock_accept(struct sock *s, int type_flags, struct file **out)
 		return -EINVAL;
 	if (list_is_empty(&s->accepted))
 		return -EAGAIN;
-	child = list_item(list_pop_front(&s->accepted), struct sock, sibling);
+	child = list_item(list_take_front(&s->accepted), struct sock, sibling);
 	child->listener = NULL;
 	if (child->tcp)
 		tcp_backlog_accepted(child->tcp);
@@ -328,7 +328,7 @@ static err_t close_again(void *arg, struct tcp_pcb *pcb)
 static void close_listener(struct sock *s)
 {
 	while (!list_is_empty(&s->accepted)) {
-		struct sock *child = list_item(list_pop_front(&s->accepted), struct sock, sibling);
+		struct sock *child = list_item(list_take_front(&s->accepted), struct sock, sibling);
 
 		child->listener = NULL;
 		/* nobody will ever read it: reset */

@@ -168,7 +168,7 @@ int64_t udp_sock_send(struct sock *s, struct sock_io *io)
 	uint32_t done = 0;
 	struct pbuf *p;
 	ip_addr_t ip;
-	uint16_t port;
+	uint16_t port = 0;
 	int64_t err = can_send(s, io->name, &ip, &port);
 
 	if (err)

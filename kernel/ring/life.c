@@ -286,7 +286,7 @@ static int ring_create_native(struct process *p, struct sluice_start *start)
 			 IORING_SETUP_SUBMIT_ALL | (mixed ? 0 : IORING_SETUP_SQPOLL);
 	struct ring *r = ring_make(p, SLUICE_RING_SQ_ENTRIES, SLUICE_RING_CQ_ENTRIES, setup,
 				   mixed ? RING_ENTER : RING_POLLED);
-	uaddr_t ring_at, sqes_at;
+	uaddr_t ring_at = 0, sqes_at = 0;
 	int err;
 
 	if (!r)

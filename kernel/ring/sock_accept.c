@@ -60,6 +60,7 @@ static int accept_install(struct op *op, struct accept_op *ac, struct file *f)
 	struct sock_name peer;
 	int res = 0;
 
+	known(child);
 	if (ac->name) {
 		/* The peer may be gone already; its address is then of length 0, as on Linux. */
 		if (sock_name_peer(child, &peer))

@@ -362,6 +362,7 @@ static enum step msg_step(struct op *op)
 			err = -EOPNOTSUPP;
 		return err ? msg_finish(op, m, err) : op_goto(op, MSG_MOVE);
 	case MSG_MOVE:
+		known(s); /* MSG_HEAD has looked */
 		return op->opcode == IORING_OP_SENDMSG ? sendmsg_move(op, s, m)
 						       : recvmsg_move(op, s, m);
 	}

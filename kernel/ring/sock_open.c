@@ -200,6 +200,7 @@ static enum step connect_step(struct op *op)
 	case CONNECT_BEGIN:
 		return connect_begin(op);
 	case CONNECT_WAIT:
+		known(s); /* connect_begin has looked */
 		if ((op->flags & OP_CANCELLED) || s->file.closed)
 			return op_finish(op, -ECANCELED);
 		err = sock_connect_result(s);

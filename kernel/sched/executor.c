@@ -59,7 +59,7 @@ static struct op *executor_next(struct core *c, struct executor *ex)
 		if ((c->ops_ready & 1u << p) && ++ex->passed_over[p] >= AGEING_TURNS)
 			prio = p;
 	ex->passed_over[prio] = 0;
-	op = list_item(list_pop_front(&ex->queue[prio]), struct op, link);
+	op = list_item(list_take_front(&ex->queue[prio]), struct op, link);
 	if (list_is_empty(&ex->queue[prio]))
 		c->ops_ready &= ~(1u << prio);
 	return op;

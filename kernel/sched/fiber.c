@@ -109,7 +109,7 @@ void fiber_start(struct op *op)
 		op->life = OP_PARKED;
 		return;
 	}
-	f = list_item(list_pop_front(&fs->free), struct fiber, link);
+	f = list_item(list_take_front(&fs->free), struct fiber, link);
 	f->op = op;
 	f->finished = false;
 	op->flags |= OP_ON_FIBER;
