@@ -256,11 +256,11 @@ class Bench:
     @contextlib.contextmanager
     def guest(self, smp=None, run=None, plugin=False, icount=False, profile=None, machine="riscv64",
               stay=False, disk=False, drive=None, prefix=(), extra=(), serial=None,
-              **values):
+              ports=None, **values):
         """A started guest with the map of configs/ for `smp` harts; `run` replaces its programs, and
         then it powers off when these ended, unless it is to stay, and has a disk only if that is
-        said (`drive`: QEMU's words for another one). guest.plugin is the counter, when there is
-        one."""
+        said (`drive`: QEMU's words for another one), and a network only if `ports` of it are to be
+        forwarded. guest.plugin is the counter, when there is one."""
         config = conf.choose(smp)
         for key, value in values.items():
             config.set(key, str(value))
@@ -268,11 +268,13 @@ class Bench:
             config.set("run", run)
             if not stay:
                 config.set("exit", "power")
-            config.set("net", "off")
+            if not ports:
+                config.set("net", "off")
         config.check()
         counter = Plugin(symbol("trap_entry"), profile) if plugin or profile else None
         machine = vm.VM(config, machine, disk=self.disk() if disk or not run else None, drive=drive,
-                        prefix=prefix, extra=list(extra), serial=serial, ports={} if run else None)
+                        prefix=prefix, extra=list(extra), serial=serial,
+                        ports=ports or ({} if run else None))
         with self.running(machine, counter, icount) as guest:
             yield guest
 
