@@ -124,10 +124,10 @@ static inline uint32_t ring_sqes(struct ring *ring, uint32_t want, struct io_uri
 
 typedef uint64_t __attribute__((may_alias)) ring_word;
 
-/* Who fills an SQE has one: tells the compilers' analyzers what ring_space told the caller. */
-#define ring_given(sqe)                                                                            \
+/* What must hold here: said to reader and analyzers, free, and not checked. */
+#define ring_known(cond)                                                                           \
 	do {                                                                                       \
-		if (!(sqe))                                                                        \
+		if (!(cond))                                                                       \
 			__builtin_unreachable();                                                   \
 	} while (0)
 
@@ -137,7 +137,7 @@ static inline void ring_fill(struct io_uring_sqe *sqe, uint8_t opcode, int32_t f
 {
 	ring_word *w = (ring_word *)sqe;
 
-	ring_given(sqe);
+	ring_known(sqe);
 	w[0] = opcode | (uint64_t)(uint32_t)fd << 32;
 	w[1] = off;
 	w[2] = addr;
@@ -163,7 +163,7 @@ static inline void ring_fill_syscall(struct io_uring_sqe *sqe, uint16_t nr, uint
 {
 	ring_word *w = (ring_word *)sqe;
 
-	ring_given(sqe);
+	ring_known(sqe);
 	if (ASYNC_ON_LINUX) {
 		async_linux_fill(sqe, async_linux_call(nr, a0, a1, a2, a3, a4, a5), user_data);
 		return;

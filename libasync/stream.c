@@ -270,6 +270,7 @@ out_ring:
 
 void async_bufs_put(struct async_bufs *bufs, void *buf)
 {
+	ring_known(bufs);
 	bufs_offer(bufs, (uint32_t)((size_t)((char *)buf - bufs->data) / bufs->size));
 	bufs_publish(bufs);
 	bufs->held--;

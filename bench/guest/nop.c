@@ -4,8 +4,8 @@
  *
  *	enter	DEPTH entries are filled, submitted with one enter and awaited by it; AMOUNT
  *		operations in all
- *	polled	the same (or for AMOUNT milliseconds, as "300ms") on a ring that a kernel core polls: DEPTH entries are shown at once, and the
- *		answers are spun for
+ *	polled	the same (or for AMOUNT milliseconds, as "300ms") on a ring that a kernel core polls:
+ *		DEPTH entries are shown at once, and the answers are spun for
  *	pipe	a polled ring is kept full: DEPTH entries per store of the tail, at most 256 under way,
  *		AMOUNT milliseconds
  *

@@ -1,13 +1,13 @@
 /*
- * b_read HOW DISK BYTES AMOUNT DEPTH...: what does a read of 4 KiB from the disk cost, by how many are
- * submitted at once? Each DEPTH is measured, one after the other.
+ * b_read HOW DISK BYTES AMOUNT DEPTH...: what does a read of 4 KiB from the disk cost, by how many
+ * are submitted at once? Each DEPTH is measured, one after the other.
  *
  *	enter	DEPTH reads are submitted with one enter and awaited by it
  *	polled	the same on a ring that a kernel core polls: DEPTH reads are shown at once, and the
  *		answers are spun for
  *
- * Blocks are read in the order of bench/depth.h, all within BYTES, AMOUNT of them per depth: operations, or
- * milliseconds ("300ms"). Every answer's length is looked at. Nothing caches them.
+ * Blocks are read in the order of bench/depth.h, all within BYTES, AMOUNT of them per depth:
+ * operations, or milliseconds ("300ms"). Every answer's length is looked at. Nothing caches them.
  */
 #include "bench/depth.h"
 #include "lib/guest.h"

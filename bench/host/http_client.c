@@ -103,8 +103,9 @@ int main(int argc, char **argv)
 	if (poll < 0 || !body_bytes)
 		die("cannot read %s", argv[6]);
 	for (uint64_t i = 0; i < depth; i++)
-		request_bytes = (size_t)snprintf(request + i * request_bytes, 256,
-						 "GET /%s HTTP/1.1\r\nHost: guest\r\n\r\n", argv[5]);
+		request_bytes =
+			(size_t)snprintf(request + i * request_bytes, 256,
+					 "GET /%s HTTP/1.1\r\nHost: guest\r\n\r\n", argv[5]);
 	for (unsigned i = 0; i < count; i++) {
 		struct epoll_event event = { .events = EPOLLIN, .data.u32 = i };
 

@@ -1,6 +1,6 @@
 /*
- * uart_client SOCKET BYTES WINDOW: the far end of a serial port that a guest loops back. Sends bytes
- * that count up, at most WINDOW ahead of what came back, and checks each one that does.
+ * uart_client SOCKET BYTES WINDOW: the far end of a serial port that a guest loops back. Sends
+ * bytes that count up, at most WINDOW ahead of what came back, and checks each one that does.
  *
  * Says "steady" when a first window has come back, waits for a line, exchanges BYTES bytes, says
  * "done", waits for a line, and ends. Between "steady" and "done" nothing else is on its way. A

@@ -1,9 +1,9 @@
 /*
- * uring: Linux' io_uring by raw system calls, for the opponents of our own ring: no library is between
- * a program and the ring. One thread uses a ring.
+ * uring: Linux' io_uring by raw system calls, for the opponents of our own ring: no library is
+ * between a program and the ring. One thread uses a ring.
  *
- * Every entry has its number as user_data; at the end the sums of those asked and those answered must
- * agree.
+ * Every entry has its number as user_data; at the end the sums of those asked and those answered
+ * must agree.
  */
 #ifndef BENCH_URING_H
 #define BENCH_URING_H
@@ -38,7 +38,8 @@ static inline void *uring_map(int fd, size_t size, uint64_t offset)
 	return at;
 }
 
-/* A ring of `entries`; SQ_AFF puts the polling thread on cpu 1. `registered`: its descriptor, too. */
+/* A ring of `entries`; SQ_AFF puts the polling thread on cpu 1. `registered`: its descriptor,
+ * too. */
 static inline void uring_open(struct uring *u, unsigned entries, unsigned flags, bool registered)
 {
 	struct io_uring_params p = { .flags = flags, .sq_thread_cpu = 1, .sq_thread_idle = 2000 };
@@ -73,7 +74,8 @@ static inline void uring_open(struct uring *u, unsigned entries, unsigned flags,
 	u->enter_flags |= IORING_ENTER_REGISTERED_RING;
 }
 
-/* The next entry, cleared and numbered; shown by uring_publish. The caller knows that there is room. */
+/* The next entry, cleared and numbered; shown by uring_publish. The caller knows that there is
+ * room. */
 static inline struct io_uring_sqe *uring_sqe(struct uring *u)
 {
 	struct io_uring_sqe *sqe = &u->sqes[u->tail & u->sq_mask];

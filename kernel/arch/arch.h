@@ -171,7 +171,7 @@ void arch_user_fini(struct arch_user *user);
 /* Hosted machine: address a program calls instead of trapping; 0 where it traps by instruction. */
 uaddr_t arch_user_enter_fn(void);
 
-/* ---- mailboxes of user interrupts -------------------------------------------------------------- */
+/* ---- mailboxes of user interrupts ------------------------------------------------------------ */
 
 /*
  * A thread of the kind uintr receives identities 1 to ARCH_INBOX_IDS - 1 through a mailbox that its

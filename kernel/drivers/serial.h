@@ -41,7 +41,8 @@ struct serial_port {
 
 	/* owner core only */
 	struct serial_ring in, out;
-	uint64_t lost; /* bytes that found no room in `in`, or that the device reported as overrun */
+	/* bytes that found no room in `in`, or that the device reported as overrun */
+	uint64_t lost;
 };
 
 #define SERIAL_CLAIMED UINT32_MAX /* a program drives the device itself */
@@ -61,7 +62,8 @@ static inline uint32_t serial_room(const struct serial_ring *r)
 {
 	return SERIAL_RING_BYTES - serial_count(r);
 }
-/* The longest run of bytes (of room) that lies in one piece; its length through *len. Owner core. */
+/* The longest run of bytes (of room) that lies in one piece; its length through *len. Owner
+ * core. */
 const char *serial_bytes(const struct serial_ring *r, uint32_t *len);
 char *serial_space(const struct serial_ring *r, uint32_t *len);
 

@@ -9,7 +9,8 @@
  *
  * Frames mapped by a leaf hold one reference each (managed frames only). Leaves: V R W X U A D as
  * in the Privileged Architecture, section 4.4.1. Of the bits left to software, 8 marks
- * copy-on-write, and 9 a frame of the allocator's: a device's page has none, so that no pin takes it.
+ * copy-on-write, and 9 a frame of the allocator's: a device's page has none, so that no pin takes
+ * it.
  */
 #ifndef MM_ASPACE_H
 #define MM_ASPACE_H

@@ -1,7 +1,7 @@
 /*
  * What if a program executes instructions that are none of its business, turns on a page table of
- * its own, or spoils what of the hart it can reach? Whatever its kind, it alone suffers: the neighbour
- * on the same hart goes on reading its clock.
+ * its own, or spoils what of the hart it can reach? Whatever its kind, it alone suffers: the
+ * neighbour on the same hart goes on reading its clock.
  *
  * also: SLUICE_UINTR=1 hstatus
  * ends: killed by signal 4

@@ -280,6 +280,7 @@ def checked_image(vm):
          "-c", "read -P 9 3M 1M", uri(vm, "disk"))
     said = tool("qemu-img", "check", "-f", "qcow2", uri(vm, "disk"))
     expect("No errors were found" in said, f"qemu-img check: {said!r}")
+    tool("qemu-io", "-f", "raw", "-c", "write -z 0 64k", uri(vm, "disk"))  # a raw disk again
 
 
 def requests(vm):

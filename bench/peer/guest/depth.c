@@ -1,6 +1,7 @@
 /*
- * depth HOW FILE BYTES AMOUNT DEPTH...: what does an operation cost, by how many are submitted at once? The
- * peer's side of bench/guest/nop.c and bench/guest/read.c; each DEPTH is measured, one after the other.
+ * depth HOW FILE BYTES AMOUNT DEPTH...: what does an operation cost, by how many are submitted at
+ * once? The peer's side of bench/guest/nop.c and bench/guest/read.c; each DEPTH is measured, one
+ * after the other.
  *
  *	sync	a system call for each: getppid, or pread
  *	enter	DEPTH entries are filled, submitted with one io_uring_enter and awaited by it
@@ -8,8 +9,8 @@
  *	sqpoll	a kernel thread on cpu 1 polls; this one, on cpu 0, shows DEPTH entries at once and spins
  *		for the answers
  *
- * FILE: "nop" for an operation that does nothing, or what 4 KiB are read from, uncached, in an order that
- * is the same on both systems, within BYTES. AMOUNT of them per
+ * FILE: "nop" for an operation that does nothing, or what 4 KiB are read from, uncached, in an
+ * order that is the same on both systems, within BYTES. AMOUNT of them per
  * depth: operations, or milliseconds ("300ms"). Every answer is looked at.
  */
 #include <fcntl.h>

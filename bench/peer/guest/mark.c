@@ -1,7 +1,7 @@
 /*
- * mark NUMBER: executes a mark, begin or end of a window or a stage of boot, for the counting plugin.
- * mark window COMMAND...: a window around a whole command, its exec and its end included. The status is
- * the command's.
+ * mark NUMBER: executes a mark, begin or end of a window or a stage of boot, for the counting
+ * plugin. mark window COMMAND...: a window around a whole command, its exec and its end included.
+ * The status is the command's.
  */
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,6 +1,7 @@
 /*
- * peer: what the peer's own programs share besides bench/host/host.h: marks for the counting plugin.
- * Ordinary Linux programs, linked statically. They are built for this host, too, where a mark is nothing.
+ * peer: what the peer's own programs share besides bench/host/host.h: marks for the counting
+ * plugin. Ordinary Linux programs, linked statically. They are built for this host, too, where a
+ * mark is nothing.
  *
  * A result is one line, `bench: KEY=value ...`, as on Sluice (bench/guest/lib/guest.h).
  */

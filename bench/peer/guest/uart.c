@@ -1,6 +1,6 @@
 /*
- * uart COUNT [hash]: what apps/uartd does by the kernel's driver, on Linux: sends back what comes in
- * on /dev/ttyS0, a block per read and per write, and checks that the bytes count up.
+ * uart COUNT [hash]: what apps/uartd does by the kernel's driver, on Linux: sends back what comes
+ * in on /dev/ttyS0, a block per read and per write, and checks that the bytes count up.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /*
- * guest: processes in VS-mode. vsatp is bare, so that the G-stage table is the address space; the VS
- * CSRs are the program's own interrupt registers.
+ * guest: processes in VS-mode. vsatp is bare, so that the G-stage table is the address space; the
+ * VS CSRs are the program's own interrupt registers.
  *
  * The CSRs of the last VS-mode thread stay in the hart until another one comes (h->guest): threads
  * of plain processes in between cost nothing. A thread's saved state is that in user->guest while
