@@ -3,8 +3,8 @@
  * (bench/guest/switch.c, bench/peer/guest/switch.c): a token goes round a ring of members, and each
  * that gets it adds up a buffer of its own. In the manner of lmbench's lat_ctx, which it is not.
  *
- * What the same work costs without any switch, one member handing the token through all links itself
- * and adding up all buffers, is measured apart ("overhead").
+ * What the same work costs without any switch, one member handing the token through all links
+ * itself and adding up all buffers, is measured apart ("overhead").
  */
 #ifndef BENCH_SWITCH_H
 #define BENCH_SWITCH_H

@@ -129,7 +129,8 @@ int main(int argc, char **argv)
 	bool alone, went;
 
 	if (argc != 5 || digits(argv[2]) < 2 || digits(argv[2]) > SWITCH_MEMBERS_MAX) {
-		async_printf("usage: b_switch channel|channel-alone|pipe|pipe-alone MEMBERS KIB ROUNDS\n");
+		async_printf("usage: b_switch channel|channel-alone|pipe|pipe-alone MEMBERS KIB "
+			     "ROUNDS\n");
 		return 2;
 	}
 	piped = argv[1][0] == 'p';
@@ -146,7 +147,8 @@ int main(int argc, char **argv)
 	ns = guest_ns() - from;
 	if (!went)
 		return 1;
-	if (!alone && (!token_send(1, SWITCH_STOP) || !token_take(0, &token) || token != SWITCH_STOP))
+	if (!alone &&
+	    (!token_send(1, SWITCH_STOP) || !token_take(0, &token) || token != SWITCH_STOP))
 		return 1;
 	for (unsigned i = 1; i < members && !alone; i++) {
 		int64_t result;

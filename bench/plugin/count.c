@@ -19,8 +19,8 @@
  *
  * Traps are counted per hart: into S (or HS) mode as executions of the first instruction of the
  * kernel's vector (strap=ADDRESS), into M mode as executions of mret, since every trap into
- * firmware ends with one. (A hart's start ends with one, too.) Whatever the kernel, "leaves" counts how
- * often a hart went from user code to something else.
+ * firmware ends with one. (A hart's start ends with one, too.) Whatever the kernel, "leaves" counts
+ * how often a hart went from user code to something else.
  *
  * Counting is per run of straight-line code, when it is entered. A run left early by a fault counts
  * whole.
@@ -145,7 +145,8 @@ static void write_totals(FILE *out)
 				kind_names[k], h->count[k], kind_names[k], h->idle[k]);
 		fprintf(out,
 			"\"idle_turns\": %" PRIu64 ", \"spins\": %" PRIu64 ", \"traps_s\": %" PRIu64
-			", \"traps_m\": %" PRIu64 ", \"parks\": %" PRIu64 ", \"leaves\": %" PRIu64 "}",
+			", \"traps_m\": %" PRIu64 ", \"parks\": %" PRIu64 ", \"leaves\": %" PRIu64
+			"}",
 			h->idle_turns, h->spins, h->traps_s, h->traps_m, h->parks, h->leaves);
 	}
 	fprintf(out, "], \"first_user\": %" PRIu64, first_user);

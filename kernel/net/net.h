@@ -23,10 +23,10 @@ must_use int net_init(void);
 uint32_t net_core_index(void);
 
 /*
- * The machine goes down: no frame is taken any more, connections that closed sockets left behind are
- * reset, what waits for an address or for its other fragments is dropped, leases are given back.
- * Returns what is in use even so, of sockets, lwIP's pools and lent frames together: 0, unless
- * something leaks or a socket is still open. Net core only; may be called again.
+ * The machine goes down: no frame is taken any more, connections that closed sockets left behind
+ * are reset, what waits for an address or for its other fragments is dropped, leases are given
+ * back. Returns what is in use even so, of sockets, lwIP's pools and lent frames together: 0,
+ * unless something leaks or a socket is still open. Net core only; may be called again.
  */
 must_use uint32_t net_stop(void);
 

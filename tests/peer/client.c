@@ -230,8 +230,10 @@ void clients_begin(const struct profile *p, unsigned count)
 static void look(struct client *c, uint64_t now)
 {
 	if (now - c->began > PATIENCE_MS)
-		peer_fail("connection %u stalls: %s, port %u, state %d, %u of %u sent, %u came back", c->number,
-			  c->by_v6 ? "IPv6" : "IPv4", c->pcb->local_port, c->pcb->state, c->sent, c->total, c->got);
+		peer_fail(
+			"connection %u stalls: %s, port %u, state %d, %u of %u sent, %u came back",
+			c->number, c->by_v6 ? "IPv6" : "IPv4", c->pcb->local_port, c->pcb->state,
+			c->sent, c->total, c->got);
 	if (c->slow_until && now >= c->slow_until) {
 		c->slow_until = 0;
 		while (c->unread) {
@@ -264,7 +266,8 @@ bool clients_done(void)
 
 void clients_report(void)
 {
-	printf("# %s: %u connections: %u whole, %u reset by us, %u by the guest; %llu bytes echoed\n",
+	printf("# %s: %u connections: %u whole, %u reset by us, %u by the guest; %llu bytes "
+	       "echoed\n",
 	       plan->name, begun, whole, reset_by_us, reset_by_guest, echoed);
 	if (whole < (begun - reset_by_us) * 9 / 10)
 		peer_fail("the guest reset %u of %u connections", reset_by_guest, begun);

@@ -1,9 +1,9 @@
 /*
- * forge: frames that no honest stack sends: resets beside the mark, SYNs of hosts that do not exist,
- * packets in pieces that overlap or are never whole, and the answers of those hosts.
+ * forge: frames that no honest stack sends: resets beside the mark, SYNs of hosts that do not
+ * exist, packets in pieces that overlap or are never whole, and the answers of those hosts.
  *
- * None of it may end an honest connection: a reset must carry the very next number (RFC 5961, section
- * 3.2), and a packet that was split is said again if its pieces do not fit.
+ * None of it may end an honest connection: a reset must carry the very next number (RFC 5961,
+ * section 3.2), and a packet that was split is said again if its pieces do not fit.
  */
 #include <string.h>
 
@@ -52,16 +52,16 @@ static void reset_beside(const struct tcp_pcb *pcb)
 	uint32_t off = peer_chance(500) ? 1 + peer_below(4000) : 0x20000000u + peer_below(1u << 30);
 
 	if (IP_IS_V4_VAL(pcb->remote_ip))
-		segment_send(2, (uint32_t)pcb->local_port << 16 | pcb->remote_port, pcb->snd_nxt + off,
-			     pcb->rcv_nxt, peer_chance(500) ? RST : RST | ACK);
+		segment_send(2, (uint32_t)pcb->local_port << 16 | pcb->remote_port,
+			     pcb->snd_nxt + off, pcb->rcv_nxt, peer_chance(500) ? RST : RST | ACK);
 }
 
 /* A SYN in the middle of a connection asks for a challenge, too (RFC 5961, section 4.2). */
 static void syn_beside(const struct tcp_pcb *pcb)
 {
 	if (IP_IS_V4_VAL(pcb->remote_ip))
-		segment_send(2, (uint32_t)pcb->local_port << 16 | pcb->remote_port, peer_random(), 0,
-			     SYN);
+		segment_send(2, (uint32_t)pcb->local_port << 16 | pcb->remote_port, peer_random(),
+			     0, SYN);
 }
 
 static void flood(void)

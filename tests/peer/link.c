@@ -5,8 +5,8 @@
  *   lwIP --output--> lose? repeat? delay? damage? split? --> stream --> guest
  *   lwIP <--input--- lose? repeat? delay? damage? <--------- stream <-- guest
  *
- * Damage is one bit of an IP packet: what the Internet checksum always finds. Ethernet's own checksum
- * would find it elsewhere, and ARP has nothing else.
+ * Damage is one bit of an IP packet: what the Internet checksum always finds. Ethernet's own
+ * checksum would find it elsewhere, and ARP has nothing else.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +24,8 @@
 
 #define DELAYED_MAX 256u
 #define DELAY_MS 30u
-#define OUT_BYTES (8u << 20) /* what the guest's machine has not taken yet; beyond, frames are lost */
+#define OUT_BYTES                                                                                  \
+	(8u << 20) /* what the guest's machine has not taken yet; beyond, frames are lost */
 
 enum { TO_US, TO_GUEST };
 
@@ -215,7 +216,8 @@ static err_t if_setup(struct netif *n)
 	n->mtu = 1500;
 	n->hwaddr_len = sizeof(mac);
 	memcpy(n->hwaddr, mac, sizeof(mac));
-	n->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_LINK_UP;
+	n->flags =
+		NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_LINK_UP;
 	return ERR_OK;
 }
 

@@ -1,5 +1,6 @@
 /*
- * peer: what the files of the storm's peer share. One thread; everything is driven by main.c's loop.
+ * peer: what the files of the storm's peer share. One thread; everything is driven by main.c's
+ * loop.
  */
 #ifndef TESTS_PEER_H
 #define TESTS_PEER_H

@@ -565,7 +565,8 @@ static void test_starvation(void **state)
 
 /*
  * A peer that takes a port again while our side still waits (we closed first): a SYN beyond what
- * was received begins anew (RFC 1122, section 4.2.2.13), an old duplicate or a damaged one does not.
+ * was received begins anew (RFC 1122, section 4.2.2.13), an old duplicate or a damaged one does
+ * not.
  */
 static void test_port_again(void **state)
 {
@@ -746,11 +747,11 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_echo),	   cmocka_unit_test(test_unsound),
+		cmocka_unit_test(test_echo),       cmocka_unit_test(test_unsound),
 		cmocka_unit_test(test_disorder),   cmocka_unit_test(test_retransmission),
-		cmocka_unit_test(test_window),	   cmocka_unit_test(test_nagle),
-		cmocka_unit_test(test_starvation), cmocka_unit_test(test_port_again),   cmocka_unit_test(test_half_open),
-		cmocka_unit_test(test_hostile_wire),
+		cmocka_unit_test(test_window),     cmocka_unit_test(test_nagle),
+		cmocka_unit_test(test_starvation), cmocka_unit_test(test_port_again),
+		cmocka_unit_test(test_half_open),  cmocka_unit_test(test_hostile_wire),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

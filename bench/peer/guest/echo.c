@@ -1,6 +1,6 @@
 /*
- * echo epoll|defer|sqpoll PORT: sends back what it receives, over TCP, as servers on Linux do it; the
- * opponents of apps/echod. One thread.
+ * echo epoll|defer|sqpoll PORT: sends back what it receives, over TCP, as servers on Linux do it;
+ * the opponents of apps/echod. One thread.
  *
  *	epoll	readiness, level-triggered: one read and one write for each event
  *	defer	io_uring, SINGLE_ISSUER | DEFER_TASKRUN: a multishot accept, receive, send, receive ...;
@@ -90,7 +90,9 @@ static void uring_ask(struct uring *u, enum what what, int fd, uint32_t len)
 {
 	struct io_uring_sqe *sqe = uring_sqe(u);
 
-	sqe->opcode = what == ACCEPT ? IORING_OP_ACCEPT : what == SEND ? IORING_OP_SEND : IORING_OP_RECV;
+	sqe->opcode = what == ACCEPT ? IORING_OP_ACCEPT
+		      : what == SEND ? IORING_OP_SEND
+				     : IORING_OP_RECV;
 	sqe->fd = fd;
 	if (what == ACCEPT) {
 		sqe->ioprio = IORING_ACCEPT_MULTISHOT;

@@ -38,8 +38,8 @@ static int32_t token_take(unsigned link)
 
 static uint64_t *buffer_make(void)
 {
-	uint64_t *words = mmap(NULL, bytes + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			       -1, 0);
+	uint64_t *words = mmap(NULL, bytes + 4096, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (words == MAP_FAILED)
 		die("mmap: %s", strerror(errno));
@@ -131,8 +131,9 @@ int main(int argc, char **argv)
 			break;
 	}
 	PEER_MARK(PEER_MARK_END);
-	printf("bench: how=%s members=%u kib=%zu hops=%llu ns=%llu\n", argv[1], members, bytes / 1024,
-	       (unsigned long long)(rounds * members), (unsigned long long)(now_ns() - from));
+	printf("bench: how=%s members=%u kib=%zu hops=%llu ns=%llu\n", argv[1], members,
+	       bytes / 1024, (unsigned long long)(rounds * members),
+	       (unsigned long long)(now_ns() - from));
 	if (!alone) {
 		token_send(1, SWITCH_STOP);
 		token_take(0);

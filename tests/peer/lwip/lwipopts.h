@@ -1,7 +1,7 @@
 /*
- * lwipopts: lwIP as the storm's peer uses it, on the other end of the guest's network cable: the raw
- * API, memory from malloc so that a sanitizer sees each buffer, and a fast clock, since what is lost
- * on purpose shall be said again soon.
+ * lwipopts: lwIP as the storm's peer uses it, on the other end of the guest's network cable: the
+ * raw API, memory from malloc so that a sanitizer sees each buffer, and a fast clock, since what is
+ * lost on purpose shall be said again soon.
  */
 #ifndef PEER_LWIPOPTS_H
 #define PEER_LWIPOPTS_H
