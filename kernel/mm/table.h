@@ -28,7 +28,7 @@ static inline uint64_t leaf_bits(uint32_t prot)
 	uint64_t bits = PTE_V | PTE_U | PTE_A | PTE_D | PTE_RAM;
 
 	if (!prot)
-		return 0;
+		return PTE_RAM; /* it keeps its frame, and is nobody's to use */
 	if (prot & (ACCESS_READ | ACCESS_WRITE))
 		bits |= PTE_R;
 	if (prot & ACCESS_WRITE)
