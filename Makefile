@@ -66,6 +66,7 @@ help:
 	@echo '  make test       all tests; the last line is "N passed, N failed"'
 	@echo '  make unit | sim | abi | boot | model   one kind of test; ONLY=part-of-a-name picks some'
 	@echo '  make sim SEED=n | SEEDS=n | TEST=part-of-a-name   one seed again; the first n; some of it'
+	@echo '  make mutants    does the simulator campaign find mistakes put into the kernel?'
 	@echo '  make soak       the simulator campaign with SEEDS=10000, JOBS= at a time; "N passed, N failed"'
 	@echo '  make coverage   lines of kernel/ that unit, sim and the hosted abi tests reach, per folder'
 	@echo '  make tsan       the threaded unit tests and an echo load under ThreadSanitizer'
@@ -433,7 +434,7 @@ debug:
 	$(Q)$(again) MACHINE=riscv64 SAN= all
 	$(Q)exec scripts/run --machine riscv64 --build $(O) --debug
 
-.PHONY: test unit sim abi boot model soak test-setup
+.PHONY: test unit sim abi boot model mutants soak test-setup
 export SEED SEEDS TEST
 test-setup:
 	$(Q)scripts/packages.sh test
@@ -453,9 +454,11 @@ test: test-setup
 	$(Q)status=0; for kind in unit sim abi boot model; do $(MAKE) $$kind || status=1; done; \
 		scripts/test.py sum || status=1; exit $$status
 
-# Without sanitizers: more seeds in the same time.
-soak: test-setup
+# Does the campaign find a kernel's mistakes? Then: many seeds, without sanitizers, which is faster.
+mutants: test-setup
 	$(Q)$(again) MACHINE=hosted SAN= build/hosted/tests/sim/campaign
+	$(Q)tests/sim/mutants.py $(ONLY)
+soak: mutants
 	$(Q)SOAK=1 CANCELS=1 JOBS=$(JOBS) SEEDS=$(or $(SEEDS),10000) nice -n 19 build/hosted/tests/sim/campaign
 
 # Line coverage: a build of its own, counted afresh. A failed test is said, and fails the verb.

@@ -6,6 +6,15 @@
  * Registration runs on the ring's core. Taking a provided buffer may happen on any serving core:
  * the group's head is claimed by compare-and-swap; its tail is the program's and never trusted
  * further than the ring's size.
+ *
+ * What is registered may go while another core looks at it. Such a core counts itself in before it
+ * looks and out when it is done, which takes no wait; the ring's core first makes the thing
+ * unreachable, then waits until nobody looks, then frees it:
+ *
+ *   other core:   lookers++ ; load ... use ; lookers--
+ *   ring's core:  unlink ; load lookers until 0 ; free
+ *
+ * Both sides store first and load second, sequentially consistent: one of them sees the other.
  */
 #include "ring/bufs.h"
 
@@ -26,12 +35,34 @@ struct fixed_buf {
 };
 
 struct buf_group {
-	struct list link; /* ring->groups */
+	struct buf_group *_Atomic next; /* ring->groups */
 	_Atomic uint32_t head;
 	uint32_t mask;
 	uint16_t id;
 	struct pin pins[GROUP_PINS]; /* of the program's array, page-aligned, 64 KiB each */
 };
+
+/* ---- looking from another core --------------------------------------------------------------- */
+
+static void look_begin(struct ring *r)
+{
+	if (r->core != this_core()->index)
+		atomic_fetch_add(&r->lookers, 1);
+}
+
+static void look_end(struct ring *r)
+{
+	if (r->core != this_core()->index)
+		/* pairs with the loads of looks_wait */
+		atomic_fetch_sub_explicit(&r->lookers, 1, memory_order_release);
+}
+
+/* What was unlinked, sequentially consistent, before this call is seen by nobody after it. */
+static void looks_wait(struct ring *r)
+{
+	while (atomic_load(&r->lookers))
+		arch_relax();
+}
 
 /* ---- registered buffers ---------------------------------------------------------------------- */
 
@@ -95,18 +126,27 @@ static int fixed_add(struct aspace *as, struct fixed_buf *b, uaddr_t addr, uint6
 	return 0;
 }
 
+static void bufs_free(struct ring *r, struct fixed_buf *bufs, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		fixed_drop(r->as, &bufs[i]);
+	frame_put(arch_direct_paddr(bufs));
+}
+
 void ring_bufs_drop(struct ring *r)
 {
-	for (uint32_t i = 0; i < r->buf_count; i++)
-		fixed_drop(r->as, &r->bufs[i]);
-	if (r->bufs)
-		frame_put(arch_direct_paddr(r->bufs));
-	r->bufs = NULL;
+	struct fixed_buf *bufs = atomic_exchange(&r->bufs, NULL);
+
+	if (!bufs)
+		return;
+	looks_wait(r);
+	bufs_free(r, bufs, r->buf_count);
 	r->buf_count = 0;
 }
 
 int ring_bufs_register(struct ring *r, uaddr_t vec, uint32_t count)
 {
+	struct fixed_buf *bufs;
 	paddr_t block;
 	int err = 0;
 
@@ -117,32 +157,35 @@ int ring_bufs_register(struct ring *r, uaddr_t vec, uint32_t count)
 	block = frame_alloc(order_for(count * sizeof(struct fixed_buf)));
 	if (!block)
 		return -ENOMEM;
-	r->bufs = arch_direct(block);
-	memset(r->bufs, 0, count * sizeof(struct fixed_buf));
-	r->buf_count = count;
+	bufs = arch_direct(block);
+	memset(bufs, 0, count * sizeof(struct fixed_buf));
 	for (uint32_t i = 0; i < count && !err; i++) {
 		struct iovec iov;
 
 		err = user_read(r->as, vec + i * sizeof(iov), &iov, sizeof(iov));
 		if (!err && (iov.iov_base || iov.iov_len))
-			err = fixed_add(r->as, &r->bufs[i], (uaddr_t)(uintptr_t)iov.iov_base,
+			err = fixed_add(r->as, &bufs[i], (uaddr_t)(uintptr_t)iov.iov_base,
 					iov.iov_len);
 	}
-	if (err)
-		ring_bufs_drop(r);
-	return err;
+	if (err) {
+		bufs_free(r, bufs, count);
+		return err;
+	}
+	r->buf_count = count;
+	atomic_store(&r->bufs, bufs); /* whole: another core may look from now on */
+	return 0;
 }
 
-int64_t op_pin_fixed(struct op *op, uint16_t index, uaddr_t addr, uint64_t len, struct pin *pin)
+static int64_t fixed_pin(struct ring *r, uint16_t index, uaddr_t addr, uint64_t len,
+			 struct pin *pin)
 {
-	const struct ring *r = op->ring;
-	const struct fixed_buf *b;
+	const struct fixed_buf *bufs = atomic_load(&r->bufs), *b;
 	uint64_t off;
 	uint32_t first, n;
 
-	if (index >= r->buf_count)
+	if (!bufs || index >= r->buf_count)
 		return -EFAULT;
-	b = &r->bufs[index];
+	b = &bufs[index];
 	if (addr < b->addr || addr - b->addr > b->len || len > b->len - (addr - b->addr))
 		return -EFAULT;
 	off = (b->addr & (PAGE_SIZE - 1)) + (addr - b->addr);
@@ -160,17 +203,25 @@ int64_t op_pin_fixed(struct op *op, uint16_t index, uaddr_t addr, uint64_t len, 
 	return pin->len;
 }
 
+int64_t op_pin_fixed(struct op *op, uint16_t index, uaddr_t addr, uint64_t len, struct pin *pin)
+{
+	int64_t n;
+
+	look_begin(op->ring);
+	n = fixed_pin(op->ring, index, addr, len, pin);
+	look_end(op->ring);
+	return n;
+}
+
 /* ---- provided-buffer rings ------------------------------------------------------------------- */
 
-static struct buf_group *group_find(const struct ring *r, uint16_t id)
+static struct buf_group *group_find(struct ring *r, uint16_t id)
 {
-	list_for_each(pos, &r->groups) {
-		struct buf_group *g = list_item(pos, struct buf_group, link);
+	struct buf_group *g = atomic_load(&r->groups);
 
-		if (g->id == id)
-			return g;
-	}
-	return NULL;
+	while (g && g->id != id)
+		g = atomic_load(&g->next);
+	return g;
 }
 
 static struct io_uring_buf *group_entry(struct buf_group *g, uint32_t index)
@@ -185,20 +236,34 @@ static uint64_t group_charge(uint32_t entries)
 	return 1 + align_up((uint64_t)entries * sizeof(struct io_uring_buf), PAGE_SIZE) / PAGE_SIZE;
 }
 
-static void group_drop(struct ring *r, struct buf_group *g)
+/* Not reachable, or nobody looks any more. */
+static void group_free(struct ring *r, struct buf_group *g)
 {
 	aspace_uncharge(r->as, group_charge(g->mask + 1));
-	list_remove(&g->link);
 	for (unsigned i = 0; i < GROUP_PINS; i++)
 		if (g->pins[i].pages)
 			pin_release(&g->pins[i]);
 	frame_put(arch_direct_paddr(g));
 }
 
+static void group_unlink(struct ring *r, struct buf_group *g)
+{
+	struct buf_group *_Atomic *at = &r->groups;
+
+	while (atomic_load(at) != g)
+		at = &atomic_load(at)->next;
+	atomic_store(at, atomic_load(&g->next)); /* who stands on it goes on to the next */
+	looks_wait(r);
+}
+
 void ring_groups_drop(struct ring *r)
 {
-	while (!list_is_empty(&r->groups))
-		group_drop(r, list_item(r->groups.next, struct buf_group, link));
+	struct buf_group *g;
+
+	while ((g = atomic_load(&r->groups))) {
+		group_unlink(r, g);
+		group_free(r, g);
+	}
 }
 
 int ring_group_register(struct ring *r, const struct io_uring_buf_reg *reg)
@@ -228,19 +293,19 @@ int ring_group_register(struct ring *r, const struct io_uring_buf_reg *reg)
 	g = arch_direct(block);
 	g->mask = n - 1;
 	g->id = reg->bgid;
-	list_init(&g->link);
 	for (unsigned i = 0; done < bytes; i++) {
 		uint64_t want = min_of(bytes - done, (uint64_t)PIN_BYTES_MAX);
 		int64_t got = pin_user(r->as, reg->ring_addr + done, want,
 				       ACCESS_READ | ACCESS_WRITE, &g->pins[i]);
 
 		if (got < 0 || (uint64_t)got != want) {
-			group_drop(r, g);
+			group_free(r, g);
 			return got < 0 ? (int)got : -EFAULT;
 		}
 		done += want;
 	}
-	list_push_back(&r->groups, &g->link);
+	atomic_store(&g->next, atomic_load(&r->groups));
+	atomic_store(&r->groups, g);
 	return 0;
 }
 
@@ -250,7 +315,8 @@ int ring_group_unregister(struct ring *r, uint16_t id)
 
 	if (!g)
 		return -EINVAL;
-	group_drop(r, g);
+	group_unlink(r, g);
+	group_free(r, g);
 	return 0;
 }
 
@@ -264,9 +330,8 @@ int ring_group_head(struct ring *r, uint16_t id, uint32_t *head)
 	return 0;
 }
 
-int op_buf_select(struct op *op, uint16_t group, uaddr_t *addr, uint32_t *len, uint32_t *cqe_flags)
+static int group_take(struct buf_group *g, uaddr_t *addr, uint32_t *len, uint32_t *cqe_flags)
 {
-	struct buf_group *g = group_find(op->ring, group);
 	uint32_t head;
 	struct io_uring_buf buf;
 
@@ -290,18 +355,36 @@ int op_buf_select(struct op *op, uint16_t group, uaddr_t *addr, uint32_t *len, u
 	return 0;
 }
 
+int op_buf_select(struct op *op, uint16_t group, uaddr_t *addr, uint32_t *len, uint32_t *cqe_flags)
+{
+	int err;
+
+	look_begin(op->ring);
+	err = group_take(group_find(op->ring, group), addr, len, cqe_flags);
+	look_end(op->ring);
+	return err;
+}
+
 /* Only the newest one taken can go back; otherwise the program gets it with its CQE and provides it
  * again itself. */
+static bool group_untake(struct buf_group *g, uint32_t bid)
+{
+	uint32_t head;
+
+	if (!g)
+		return false;
+	head = atomic_load_explicit(&g->head, memory_order_relaxed);
+	return group_entry(g, head - 1)->bid == bid &&
+	       atomic_compare_exchange_strong_explicit(&g->head, &head, head - 1,
+						       memory_order_acq_rel, memory_order_relaxed);
+}
+
 void op_buf_return(struct op *op, uint16_t group)
 {
-	struct buf_group *g = group_find(op->ring, group);
-	uint32_t head, bid = op->cqe_flags >> IORING_CQE_BUFFER_SHIFT;
-
-	if (!g || !(op->cqe_flags & IORING_CQE_F_BUFFER))
+	if (!(op->cqe_flags & IORING_CQE_F_BUFFER))
 		return;
-	head = atomic_load_explicit(&g->head, memory_order_relaxed);
-	if (group_entry(g, head - 1)->bid == bid &&
-	    atomic_compare_exchange_strong_explicit(&g->head, &head, head - 1, memory_order_acq_rel,
-						    memory_order_relaxed))
+	look_begin(op->ring);
+	if (group_untake(group_find(op->ring, group), op->cqe_flags >> IORING_CQE_BUFFER_SHIFT))
 		op->cqe_flags = 0;
+	look_end(op->ring);
 }

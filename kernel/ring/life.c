@@ -44,7 +44,6 @@ void ring_init(struct ring *r, struct process *p, uint32_t core, enum ring_kind 
 	list_init(&r->overflow);
 	list_init(&r->counted);
 	list_init(&r->drained);
-	list_init(&r->groups);
 	list_init(&r->link);
 	list_init(&r->sibling);
 }

@@ -128,8 +128,10 @@ struct ring {
 	struct file **files;
 	uint32_t file_count;
 	uint32_t buf_count;
-	struct fixed_buf *bufs;
-	struct list groups;    /* struct buf_group */
+	struct fixed_buf *_Atomic bufs;
+	struct buf_group *_Atomic groups;
+	/* look-ups of bufs and groups by other cores that are under way; any core, atomic */
+	_Atomic uint32_t lookers;
 
 	/* set once */
 	struct file file;      /* the ring's own descriptor */

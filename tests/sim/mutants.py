@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Can the campaign fail? Each mutant is the kernel with one mistake in it, of the kind that is made:
+a wake lost, a completion doubled, a cancellation missed. The campaign must find every one of them
+within SEEDS seeds; a mutant that lives is a failure of the campaign.
+
+A mutant is one source file with one text replaced, compiled as the build compiles it and linked in
+front of the kernel's library. The text must be in the file exactly once, so that who changes it
+changes its mutant.
+
+usage: mutants.py [part-of-a-name]      by `make mutants` and `make soak`
+"""
+import os
+import re
+import subprocess
+import sys
+
+SEEDS = 100
+OUT = os.path.join("build", "tests", "mutants")
+
+# name, file, what is there, what is there instead
+MUTANTS = [
+    ("wakes lost but the first", "kernel/sched/executor.c",
+     "	while (!list_is_empty(&woken)) {", "	if (!list_is_empty(&woken)) {"),
+    ("a completion doubled", "kernel/ring/ring.c",
+     "	if (likely(cq_post(r, op->user_data, op->res, op->cqe_flags)))\n		return true;\n"
+     "	cq_note_overflow(c, r, op);",
+     "	if (op->opcode == IORING_OP_FSYNC)\n"
+     "		(void)cq_post(r, op->user_data, op->res, op->cqe_flags);\n"
+     "	if (likely(cq_post(r, op->user_data, op->res, op->cqe_flags)))\n		return true;\n"
+     "	cq_note_overflow(c, r, op);"),
+    ("a held-back completion lost", "kernel/ring/ring.c",
+     "		cq_write(r, op->user_data, op->res, op->cqe_flags);\n		list_remove(&op->link);",
+     "		list_remove(&op->link);"),
+    ("a cancellation that nobody wakes for", "kernel/ring/poll.c",
+     "static int poll_cancel(struct op *op)\n{\n	op_wake(op);",
+     "static int poll_cancel(struct op *op)\n{\n	(void)op;"),
+    ("a cancellation that looks in one bucket only", "kernel/ring/cancel.c",
+     "	if (cn->flags & IORING_ASYNC_CANCEL_USERDATA)\n		n =",
+     "	if (1)\n		n ="),
+    ("a chain that goes on behind an error", "kernel/ring/chain.c",
+     "	if ((broken && !hard) ||", "	if ("),
+    ("a hard link that breaks", "kernel/ring/chain.c",
+     "	if ((broken && !hard) ||", "	if (broken ||"),
+    ("a broken chain that forgets its last member", "kernel/ring/chain.c",
+     "	while (op) {\n		struct op *next = op->chain;\n\n		op->chain = NULL;\n		ring_complete",
+     "	while (op && (op->chain || op->life == OP_DONE)) {\n		struct op *next = op->chain;\n\n"
+     "		op->chain = NULL;\n		ring_complete"),
+    ("a drain that does not see what has not begun", "kernel/ring/chain.c",
+     "	return r->inflight_count | r->unbegun_count;", "	return r->inflight_count;"),
+    ("a timeout that is early", "kernel/ring/timeout.c",
+     "		return now + ns;", "		return now + ns - ns / 2;"),
+    ("a timeout removed that ends as if it were not", "kernel/ring/timeout.c",
+     "		if (op->flags & OP_CANCELLED)\n			return timeout_end(op, to, -ECANCELED);\n", ""),
+    ("a link timeout that fires for nobody", "kernel/ring/timeout.c",
+     "	to->fired = err == 0 || err == -EINPROGRESS;", "	to->fired = 0;"),
+    ("a byte less than asked for", "kernel/fs/blkslow.c",
+     "		pin_copy_in(&j->t->pin, j->done, bounce + r.skip, r.len);",
+     "		pin_copy_in(&j->t->pin, j->done, bounce + r.skip, r.len - 1);"),
+    ("two writers of one block", "kernel/fs/blkslow.c",
+     "	if (exclusive && disk_is_taken(", "	if (0 && disk_is_taken("),
+    ("bytes received twice", "kernel/ring/sock_data.c",
+     "		d->done += (uint32_t)n;\n		if (d->done < d->len)\n			return op_goto(op, DATA_MOVE);\n	}\n	return recv_end",
+     "		d->done += (uint32_t)n - (n > 7);\n		if (d->done < d->len)\n			return op_goto(op, DATA_MOVE);\n	}\n	return recv_end"),
+    ("a provided buffer lost with its error", "kernel/ring/bufs.c",
+     "	if (group_untake(", "	if (group_untake(NULL, 0) || 1 || group_untake("),
+    ("an op that is not given back", "kernel/ring/ring.c",
+     "	posted = op_post(c, r, op);\n	if (unlikely(op->chain))",
+     "	posted = op_post(c, r, op) && op->opcode != IORING_OP_ACCEPT;\n	if (unlikely(op->chain))"),
+    ("a pin that is not released", "kernel/ring/rw.c",
+     "	if ((op->flags & OP_CANCELLED) && !rw->t.started) {\n		pin_release(&rw->t.pin);",
+     "	if ((op->flags & OP_CANCELLED) && !rw->t.started) {"),
+    ("a multishot without a bound", "kernel/ring/ring.c",
+     "	if (here ? !ring_may_take(c, r) : ops_free_count(c) < ops_total_count(c) / 2)\n"
+     "		return NULL;\n	if (!more_credit_take(r))\n		return NULL;\n", ""),
+]
+
+
+def build_folder():
+    for name in ("hosted", "hosted-asan"):
+        folder = os.path.join("build", name)
+        if os.path.exists(os.path.join(folder, "tests/sim/campaign.c.o")):
+            return folder
+    sys.exit("the campaign is not built: make sim")
+
+
+def mutate(path, old, new):
+    with open(path, encoding="utf-8") as text:
+        source = text.read()
+    if source.count(old) != 1:
+        return None
+    return source.replace(old, new)
+
+
+def objects(folder):
+    found = []
+    for where in ("tests/sim/campaign.c.o", "tests/sim/campaign_parts", "tests/sim/lib"):
+        path = os.path.join(folder, where)
+        found += [path] if path.endswith(".o") else \
+            [os.path.join(path, n) for n in sorted(os.listdir(path)) if n.endswith(".o")]
+    return found
+
+
+def build(folder, flags, number, path, source):
+    """The campaign with the changed file; None and why, or its path."""
+    base = os.path.join(OUT, str(number))
+    with open(base + ".c", "w", encoding="utf-8") as out:
+        out.write(source)
+    # as the file where it was: its own folder's headers are named from the roots
+    steps = [f"{flags} -w -O1 -g0 {'-isystem kernel/net/lwip ' if '/net/' in path else ''}"
+             f"-c {base}.c -o {base}.o",
+             f"{flags.split()[0]} {' '.join(f for f in flags.split() if f.startswith('-fsan'))} "
+             f"-pthread -Wl,--wrap=trace_event,--wrap=op_cancel {' '.join(objects(folder))} "
+             f"{base}.o {folder}/libkernel.a -lcmocka "
+             f"$(pkg-config --libs slirp glib-2.0) -o {base}"]
+    for step in steps:
+        done = subprocess.run(["/bin/sh", "-c", step], capture_output=True, text=True)
+        if done.returncode:
+            return None, (done.stderr.strip().splitlines() or ["?"])[0]
+    return base, None
+
+
+def main():
+    only = sys.argv[1] if len(sys.argv) > 1 else ""
+    folder = build_folder()
+    with open(os.path.join(folder, "kernel.flags"), encoding="utf-8") as text:
+        flags = text.read().strip()
+    os.makedirs(OUT, exist_ok=True)
+    environment = dict(os.environ, SEEDS=str(SEEDS), SEED="", TEST="", JOBS="1",
+                       ASAN_OPTIONS="detect_stack_use_after_return=0")
+    bad = 0
+    for number, (name, path, old, new) in enumerate(MUTANTS):
+        if only not in name:
+            continue
+        source = mutate(path, old, new)
+        if not source:
+            print(f"FAIL {name}: its text is not in {path} once", flush=True)
+            bad = 1
+            continue
+        program, why = build(folder, flags, number, path, source)
+        if not program:
+            print(f"FAIL {name}: does not build: {why}", flush=True)
+            bad = 1
+            continue
+        run = subprocess.run([program], capture_output=True, text=True, env=environment)
+        found = re.search(r"^FAIL campaign: (.*)$", run.stdout, re.M)
+        if found:
+            seed = re.search(r"\(seed (\d+)", found[1])
+            print(f"ok {name}, found by seed {seed[1] if seed else '?'}", flush=True)
+            print(f"  {found[1][:160]}", flush=True)
+        else:
+            print(f"FAIL {name}: {SEEDS} seeds did not find it", flush=True)
+            bad = 1
+        os.unlink(program)
+    sys.exit(bad)
+
+
+if __name__ == "__main__":
+    main()
