@@ -5,6 +5,8 @@
  *	channel-alone	one coroutine sends and receives on all channels itself
  *	pipe		members are coroutines, linked by the kernel's pipes
  *	pipe-alone	one coroutine writes and reads all pipes itself
+ *	process		members are processes, linked by the kernel's pipes
+ *	member		what such a process runs: takes from descriptor 0, sends to 1
  */
 #include "libasync/async.h"
 
@@ -66,6 +68,36 @@ static int64_t member_run(void *arg)
 	return 0;
 }
 
+/* The other members as processes on this core; this one keeps link 0's and link 1's ends alone. */
+static bool processes_start(const char *kib)
+{
+	const char *argv[] = { "/bin/b_switch", "member", "2", kib, "1", NULL };
+
+	for (unsigned i = 1; i < members; i++) {
+		int32_t fds[] = { links[i].fds[0], links[(i + 1) % members].fds[1], 2 };
+		struct sluice_spawn ask = {
+			.size = sizeof(ask),
+			.fd_count = 3,
+			.path = (uint64_t)(uintptr_t)argv[0],
+			.argv = (uint64_t)(uintptr_t)argv,
+			.fds = (uint64_t)(uintptr_t)fds,
+			.user_core = ring_start_info->core,
+			.home = SLUICE_ANY_CORE,
+		};
+
+		if (async_op(IORING_OP_SPAWN, 0, 0, &ask, sizeof(ask), 0) < 0)
+			return false;
+	}
+	return true;
+}
+
+static int process_member(void)
+{
+	links[0].fds[0] = 0;
+	links[1].fds[1] = 1;
+	return (int)member_run(NULL);
+}
+
 static bool rounds_ring(uint64_t count, const uint64_t *words)
 {
 	int32_t token;
@@ -96,7 +128,7 @@ static bool rounds_go(uint64_t count, uint64_t *const *words, bool alone)
 	return alone ? rounds_alone(count, words) : rounds_ring(count, words[0]);
 }
 
-static bool ring_make(uint64_t **words, struct async_co **cos, bool alone)
+static bool ring_make(uint64_t **words, bool processes, const char *kib)
 {
 	for (unsigned i = 0; i < members; i++) {
 		words[i] = buffer_make();
@@ -104,7 +136,12 @@ static bool ring_make(uint64_t **words, struct async_co **cos, bool alone)
 		if (!words[i] || (piped && async_pipe(links[i].fds, 0)))
 			return false;
 	}
-	for (unsigned i = 1; i < members && !alone; i++) {
+	return !processes || processes_start(kib);
+}
+
+static bool coroutines_start(struct async_co **cos)
+{
+	for (unsigned i = 1; i < members; i++) {
 		cos[i] = async_spawn(member_run, (void *)(uintptr_t)i);
 		if (!cos[i])
 			return false;
@@ -126,19 +163,24 @@ int main(int argc, char **argv)
 	uint64_t rounds, from, ns, *words[SWITCH_MEMBERS_MAX];
 	struct async_co *cos[SWITCH_MEMBERS_MAX];
 	int32_t token = 0;
-	bool alone, went;
+	bool alone, processes, coroutines, went;
 
 	if (argc != 5 || digits(argv[2]) < 2 || digits(argv[2]) > SWITCH_MEMBERS_MAX) {
-		async_printf("usage: b_switch channel|channel-alone|pipe|pipe-alone MEMBERS KIB "
+		async_printf("usage: b_switch channel|channel-alone|pipe|pipe-alone|process MEMBERS KIB "
 			     "ROUNDS\n");
 		return 2;
 	}
-	piped = argv[1][0] == 'p';
-	alone = strlen(argv[1]) > strlen("channel") || !strcmp(argv[1], "pipe-alone");
+	processes = !strcmp(argv[1], "process");
+	piped = argv[1][0] != 'c';
+	alone = !strcmp(argv[1], "channel-alone") || !strcmp(argv[1], "pipe-alone");
+	coroutines = !alone && !processes;
 	members = digits(argv[2]);
 	bytes = digits(argv[3]) * (size_t)1024;
 	rounds = digits(argv[4]);
-	if (!ring_make(words, cos, alone) || !rounds_go(SWITCH_WARM, words, alone))
+	if (!strcmp(argv[1], "member"))
+		return process_member();
+	if (!ring_make(words, processes, argv[3]) || (coroutines && !coroutines_start(cos)) ||
+	    !rounds_go(SWITCH_WARM, words, alone))
 		return 1;
 	from = guest_ns();
 	ASYNC_MARK(GUEST_MARK_BEGIN);
@@ -150,7 +192,7 @@ int main(int argc, char **argv)
 	if (!alone &&
 	    (!token_send(1, SWITCH_STOP) || !token_take(0, &token) || token != SWITCH_STOP))
 		return 1;
-	for (unsigned i = 1; i < members && !alone; i++) {
+	for (unsigned i = 1; i < members && coroutines; i++) {
 		int64_t result;
 
 		if (async_join(cos[i], &result) || result)
