@@ -68,6 +68,7 @@ help:
 	@echo '  make sim SEED=n | SEEDS=n | TEST=part-of-a-name   one seed again; the first n; some of it'
 	@echo '  make mutants    does the simulator campaign find mistakes put into the kernel?'
 	@echo '  make soak       the simulator campaign with SEEDS=10000, JOBS= at a time; "N passed, N failed"'
+	@echo '  make soak-net   its network part alone: SEEDS=10000 of mutated frames, 100,000 connections and storms'
 	@echo '  make coverage   lines of kernel/ that unit, sim and the hosted abi tests reach, per folder'
 	@echo '  make tsan       the threaded unit tests and an echo load under ThreadSanitizer'
 	@echo '  make bench      measure afresh into build/bench.csv'
@@ -460,6 +461,16 @@ mutants: test-setup
 	$(Q)tests/sim/mutants.py $(ONLY)
 soak: mutants
 	$(Q)SOAK=1 CANCELS=1 JOBS=$(JOBS) SEEDS=$(or $(SEEDS),10000) nice -n 19 build/hosted/tests/sim/campaign
+	$(Q)$(MAKE) soak-net
+
+# The network's: mutated frames by seed, and the long storms through the peer. tests/README.md
+.PHONY: soak-net
+soak-net: test-setup
+	$(Q)$(again) MACHINE=riscv64 SAN= all
+	$(Q)$(again) build/tests/peer/peer
+	$(Q)$(again) MACHINE=hosted SAN=address,undefined build/hosted-asan/tests/unit/net_fuzz
+	$(Q)SEEDS=$(or $(SEEDS),10000) build/hosted-asan/tests/unit/net_fuzz 2>build/tests/net_fuzz.log
+	$(Q)scripts/test.py soak
 
 # Line coverage: a build of its own, counted afresh. A failed test is said, and fails the verb.
 .PHONY: coverage

@@ -6,6 +6,7 @@ usage: test.py begin                forget earlier counts
        test.py abi                  programs of the guest: tests/abi, on both machines; those on
                                     libasync also on this host's Linux
        test.py boot                 host-side scripts tests/boot/test_*.py
+       test.py soak                 the long ones: tests/boot/soak_*.py; not counted by sum
        test.py model                tests/model: searches of the lock-free protocols' states
        test.py sum                  print "N passed, N failed" of what ran since begin
 
@@ -33,6 +34,7 @@ COUNTS = os.path.join("build", "tests", "counts")
 LOGS = os.path.join("build", "tests", "log")
 # Seconds. A test that takes longer hangs; two other builds may share the machine.
 LIMIT = {"unit": 120, "sim": 300, "abi": 90, "boot": 900, "model": 900}
+SOAK_LIMIT = 7200
 ABI_BUILD = os.environ.get("ABI_BUILD")
 ABI_MACHINES = ("hosted",) if ABI_BUILD else ("riscv64", "hosted")
 SAYS = re.compile(r"^(ok|FAIL|not ok)\b\s*(?:(\d+)\s*-?\s+)?(.*)$")
@@ -148,14 +150,14 @@ def run_host(counts, kind, programs):
             run_program(counts, name, [os.path.abspath(program)], LIMIT[kind])
 
 
-def run_boot(counts):
-    for script in sorted(glob.glob("tests/boot/test_*.py")):
-        name = "boot/" + os.path.basename(script)[len("test_"):-len(".py")]
+def run_boot(counts, head="test_"):
+    for script in sorted(glob.glob(f"tests/boot/{head}*.py")):
+        name = f"{counts.kind}/" + os.path.basename(script)[len(head):-len(".py")]
         if picked([name]):
             environment_path = os.pathsep.join(["scripts", os.path.join("tests", "boot"),
                                                 os.environ.get("PYTHONPATH", "")])
             os.environ["PYTHONPATH"] = environment_path
-            run_program(counts, name, [sys.executable, "-u", script], LIMIT["boot"])
+            run_program(counts, name, [sys.executable, "-u", script], LIMIT.get(counts.kind, SOAK_LIMIT))
 
 
 # ---- abi: programs of the guest -----------------------------------------------------------------
@@ -324,7 +326,7 @@ def sum_up():
 
 
 def main():
-    if len(sys.argv) < 2 or sys.argv[1] not in ("begin", "sum", *LIMIT):
+    if len(sys.argv) < 2 or sys.argv[1] not in ("begin", "sum", "soak", *LIMIT):
         sys.exit(__doc__)
     kind = sys.argv[1]
     if kind == "begin":
@@ -338,6 +340,8 @@ def main():
             run_abi(counts)
         elif kind == "boot":
             run_boot(counts)
+        elif kind == "soak":
+            run_boot(counts, "soak_")
         elif kind == "model":  # it picks by ONLY itself
             run_program(counts, kind, [sys.executable, "-u", "tests/model/run.py"], LIMIT[kind])
         else:

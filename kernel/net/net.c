@@ -249,8 +249,9 @@ static void stop_if(struct net_if *n)
 
 uint32_t net_stop(void)
 {
-	netif_poll_all();
 	stop_connections();
+	while (loop_is_waiting()) /* resets to ourselves, which nothing answers */
+		netif_poll_all();
 	if (!net.stopped) {
 		net.stopped = true;
 		for (unsigned i = 0; i < net.count; i++)

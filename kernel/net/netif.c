@@ -74,6 +74,14 @@ static struct pbuf *rx_lend(struct nic *nic, void *buf, uint8_t *from, uint32_t 
 				   (uint16_t)len);
 }
 
+/* IPv4 from or to 127/8, which no wire carries (RFC 1122, section 3.2.1.3): our answer would go to
+ * ourselves. */
+static bool is_martian(const uint8_t *frame, uint32_t len)
+{
+	return len >= 34 && frame[12] == 0x08 && frame[13] == 0x00 &&
+	       (frame[26] == 127 || frame[30] == 127);
+}
+
 static bool rx(struct nic *nic, void *buf, uint8_t *frame, uint32_t len)
 {
 	struct net_if *n = nic->net;
@@ -88,6 +96,8 @@ static bool rx(struct nic *nic, void *buf, uint8_t *frame, uint32_t len)
 		flow_ack(&seg);
 		return false;
 	}
+	if (unlikely(!known && is_martian(frame, len)))
+		goto out_drop;
 	if (unlikely(!known))
 		seg = (struct flow_segment){ .at = 0, .len = len };
 	if (unlikely(nic->ops->rx_free(nic) <= n->rx_low)) {

@@ -58,6 +58,11 @@ must_use int sock_name_parse_peer(const struct sock *s, const struct sock_name *
 void sock_name_make(const struct sock *s, const ip_addr_t *ip, uint16_t port,
 		    struct sock_name *name);
 
+/* ---- ip6_in.c ---- */
+
+/* Where lwIP's IPv6 calls ip6_reass; as that. */
+struct pbuf *net_ip6_reass(struct pbuf *p);
+
 /* ---- tcp_in.c ---- */
 
 /* Where lwIP's IP layers call tcp_input; as that. */

@@ -114,6 +114,12 @@ void tcp_timer_needed(void)
 
 /* kernel/net/lwip/unity.c leads lwIP's IP layers here. */
 void net_tcp_input(struct pbuf *p, struct netif *n);
+struct pbuf *net_ip6_reass(struct pbuf *p);
+struct pbuf *net_ip6_reass(struct pbuf *p)
+{
+	return ip6_reass(p);
+}
+
 void net_tcp_input(struct pbuf *p, struct netif *n)
 {
 	tcp_input(p, n);

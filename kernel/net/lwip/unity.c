@@ -9,8 +9,10 @@
 #pragma GCC optimize("O3") /* at O2 it leaves most of the small functions apart */
 #endif
 
+#include "lwip/ip6_frag.h"
 #include "lwip/priv/tcp_priv.h"
 void net_tcp_input(struct pbuf *p, struct netif *n);
+struct pbuf *net_ip6_reass(struct pbuf *p);
 
 #include "../core/altcp.c"
 #include "../core/altcp_alloc.c"
@@ -46,8 +48,10 @@ void net_tcp_input(struct pbuf *p, struct netif *n);
 #include "../core/ipv6/icmp6.c"
 #include "../core/ipv6/inet6.c"
 #define tcp_input net_tcp_input
+#define ip6_reass net_ip6_reass /* net/ip6_in.c */
 #include "../core/ipv6/ip6.c"
 #undef tcp_input
+#undef ip6_reass
 #include "../core/ipv6/ip6_addr.c"
 #define reassdatagrams reassdatagrams6 /* a file-local name that ip4_frag.c has too */
 #include "../core/ipv6/ip6_frag.c"
