@@ -299,8 +299,6 @@ static void write_judge(struct side *s, struct rec *r, const struct io_uring_cqe
 	model_check(s, r, cqe, moved < 0 || moved == (int32_t)r->len || world.disk_fails ||
 		    r->torn || r->stops || r->guarded);
 	bytes_write_end(s, r, moved > 0 && !r->torn ? (uint32_t)moved : 0);
-	for (uint64_t i = r->off; r->torn && i < r->off + r->len; i++)
-		s->cells[i].any = true;
 	if (r->after && moved > 0 && !r->torn) {
 		r->after->behind.begun = r->serial;
 		r->after->behind.off = r->off;
@@ -556,6 +554,9 @@ static void aside_memory(struct side *s)
 		return;
 	r->torn = true;
 	s->apart[i] = true;
+	/* what it writes is not known any more, and its answer may never be seen */
+	for (uint64_t b = r->off; r->stamp && b < r->off + r->len; b++)
+		s->cells[b].any = true;
 	if (sim_chance(2)) {
 		sim_check(door(s, SYS_munmap, at, REC_BYTES, 0, 0) == 0);
 		for (uint64_t n = sim_below(10); n; n--)
