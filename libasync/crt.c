@@ -38,6 +38,7 @@ void async_crt_start(uint64_t *sp)
 	ring_init(&ring_native, start->ring_fd, &start->params, (void *)(uintptr_t)start->sq_ring,
 		  (void *)(uintptr_t)start->cq_ring, (void *)(uintptr_t)start->sqes,
 		  start->enter_fn);
+	ring_native.watch = (uint32_t *)(uintptr_t)start->watch;
 	ring_exit(&ring_native, ring_main(&ring_native, argc, argv));
 }
 

@@ -51,6 +51,7 @@ struct ring {
 	uint32_t setup; /* IORING_SETUP_* the ring was made with */
 	int32_t fd;
 	uint64_t door; /* hosted machine: address of the doorbell; elsewhere 0 */
+	uint32_t *watch; /* SLUICE_SQ_WATCHED: the word that the poller watches */
 
 	/* this thread only; free-running counts like the shared ones */
 	uint32_t sq_next;      /* SQEs taken */
@@ -216,14 +217,19 @@ static inline uint32_t ring_unsubmitted(struct ring *ring)
  * NEED_WAKEUP and its last look at the tail. */
 static inline uint32_t ring_wake_flags(struct ring *ring)
 {
+	uint32_t flags;
+
 	if (!ring_is_polled(ring))
 		return 0;
 	/* model: wake-fence */
 	async_fence_full();
 	/* model: wake-look */
-	if (__atomic_load_n(ring->sq_flags, __ATOMIC_RELAXED) & IORING_SQ_NEED_WAKEUP)
-		return IORING_ENTER_SQ_WAKEUP;
-	return 0;
+	flags = __atomic_load_n(ring->sq_flags, __ATOMIC_RELAXED);
+	if (ring_likely(!(flags & (IORING_SQ_NEED_WAKEUP | SLUICE_SQ_WATCHED))))
+		return 0;
+	if (flags & SLUICE_SQ_WATCHED && ring->watch)
+		__atomic_fetch_add(ring->watch, 1, __ATOMIC_RELAXED);
+	return flags & IORING_SQ_NEED_WAKEUP ? IORING_ENTER_SQ_WAKEUP : 0;
 }
 
 /* Makes sure that the kernel works on what was published: submits it, or wakes a sleeping poller.

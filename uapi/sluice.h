@@ -137,9 +137,20 @@ struct sluice_start {
 	uint32_t core;     /* index of the core this thread started on */
 	uint32_t kernel_core; /* index of the core that polls this ring */
 	uint32_t spin_us;     /* suggested user spin before parking, 0 = park at once */
-	uint32_t reserved[5];
+	uint32_t reserved0;
+	uint64_t watch; /* address of the doorbell word, 0: there is none; SLUICE_SQ_WATCHED */
+	uint32_t reserved[2];
 };
 
+/*
+ * A bit of *sq.flags that Linux does not have: the ring's poller waits, while it is idle and awake,
+ * until somebody stores near the word at sluice_start.watch. A program that has published adds 1 to
+ * it (atomically; the value means nothing; many programs share it) where it looks at NEED_WAKEUP.
+ * One that does not is served a little later. Never changes.
+ */
+#define SLUICE_SQ_WATCHED (1u << 31)
+
+_Static_assert(offsetof(struct sluice_start, watch) == 192, "sluice_start layout");
 _Static_assert(sizeof(struct sluice_start) == 208, "sluice_start is 208 bytes");
 _Static_assert(offsetof(struct sluice_start, sq_ring) == 16, "sluice_start layout");
 _Static_assert(offsetof(struct sluice_start, params) == 40, "sluice_start layout");

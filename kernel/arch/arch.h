@@ -94,6 +94,11 @@ void arch_doorbell(unsigned index);
 void arch_user_deadline(nsec_t deadline);
 
 /* [inline] void arch_relax(void): a pause inside a spin loop. */
+/* [inline] bool arch_can_watch(void): arch_relax_on waits here. Known before any core is made. */
+/* [inline] bool arch_relax_on(_Atomic uint32_t *word, uint32_t seen): a pause that lasts until
+ * somebody stores to the word's line, but not if the word no longer holds `seen`, and never longer
+ * than the hart's own short limit: the caller looks at everything again, not at this word only. May
+ * end early for any reason. True: it was begun. Only where arch_can_watch. */
 
 /* ---- interrupts of devices ------------------------------------------------------------------- */
 

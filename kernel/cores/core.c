@@ -103,7 +103,15 @@ void core_sleep(struct core *c)
 /* A turn found nothing and the budget lasts. */
 static void core_spin(struct core *c)
 {
-	arch_relax();
+	if (unlikely(c->watch)) {
+		/* Nobody has added to it since before the turn: else that was for something which
+		 * the turn may have missed. The acquire pairs with the adding after the posting. */
+		if (arch_relax_on(c->watch, c->watch_seen))
+			c->count->waits++;
+		c->watch_seen = atomic_load_explicit(c->watch, memory_order_acquire);
+	} else {
+		arch_relax();
+	}
 	c->count->spin_ns += arch_time_ns() - c->now;
 }
 

@@ -89,9 +89,15 @@ struct core {
 	uint32_t index;
 	uint32_t roles;
 	nsec_t spin_ns; /* idle spin budget */
+	/* The doorbell line: a page of its own, mapped by the programs whose rings this core polls.
+	 * Who gives this core work while it is awake adds 1; an idle core waits on it
+	 * (arch_relax_on). Only a hint: what it holds means nothing, and a core that was not told
+	 * looks soon by itself. NULL: the machine cannot wait like that. */
+	_Atomic uint32_t *watch;
 
 	/* owner core only */
 	nsec_t busy_until; /* last time a turn did something */
+	uint32_t watch_seen; /* what *watch held before the last turn that found nothing */
 	/* read by whoever watches (fs/report.c) */
 	nsec_t started;
 	nsec_t asleep_since; /* 0: it is awake */

@@ -30,6 +30,8 @@ void mailbox_post(unsigned index, struct mail *m)
 		trace_hot(TRACE_DOORBELL, index, 0, 0);
 		this_core()->count->doorbells++;
 		arch_doorbell(index);
+	} else if (unlikely(to->watch)) {
+		atomic_fetch_add_explicit(to->watch, 1, memory_order_release);
 	}
 }
 

@@ -146,6 +146,8 @@ static struct core *core_create(unsigned index, uint32_t roles, nsec_t spin_ns)
 	c->roles = roles;
 	c->spin_ns = spin_ns;
 	c->count = frames_boot_alloc(sizeof(*c->count));
+	if (arch_can_watch())
+		c->watch = frames_boot_alloc(PAGE_SIZE);
 	counters_of_core[index] = c->count;
 	return c;
 }

@@ -285,7 +285,7 @@ static int ring_create_native(struct process *p, struct sluice_start *start)
 			 IORING_SETUP_SUBMIT_ALL | (mixed ? 0 : IORING_SETUP_SQPOLL);
 	struct ring *r = ring_make(p, SLUICE_RING_SQ_ENTRIES, SLUICE_RING_CQ_ENTRIES, setup,
 				   mixed ? RING_ENTER : RING_POLLED);
-	uaddr_t ring_at = 0, sqes_at = 0;
+	uaddr_t ring_at = 0, sqes_at = 0, watch_at = 0;
 	int err;
 
 	if (!r)
@@ -297,6 +297,12 @@ static int ring_create_native(struct process *p, struct sluice_start *start)
 	if (!err)
 		err = aspace_map_frames(p->as, 0, r->block_sqes, r->sqes_bytes,
 					ACCESS_READ | ACCESS_WRITE, ASPACE_POPULATE, &sqes_at);
+	if (!err && !mixed && c->watch) {
+		err = aspace_map_frames(p->as, 0, arch_direct_paddr((void *)c->watch), PAGE_SIZE,
+					ACCESS_READ | ACCESS_WRITE, ASPACE_POPULATE, &watch_at);
+		atomic_fetch_or_explicit(&r->shared->sq_flags, SLUICE_SQ_WATCHED,
+					 memory_order_relaxed);
+	}
 	if (!err)
 		err = fd_install(p, &r->file, 3, false);
 	file_put(&r->file); /* the descriptor holds it; without one this frees it */
@@ -316,6 +322,7 @@ static int ring_create_native(struct process *p, struct sluice_start *start)
 	start->enter_fn = arch_user_enter_fn();
 	start->time_hz = arch_user_time_hz();
 	start->kernel_core = r->core;
+	start->watch = watch_at;
 	return 0;
 }
 

@@ -3,7 +3,8 @@
  * program parks? Delays sweep over the moment in fine steps, thousands of times, and every answer
  * must come within a second without any other call that would cure a lost wake-up.
  *
- * First part: publish, look at NEED_WAKEUP as the protocol says, then only look, never enter.
+ * First part: publish, look at NEED_WAKEUP as the protocol says, then only look, never enter. Where
+ * the poller watches a doorbell word, publishing has added to it.
  * Second part: a timeout that ends about when the program parks in enter.
  */
 #include "libasync/ring.h"
@@ -38,10 +39,14 @@ static void expect_answer(struct ring *ring, uint64_t user_data, int32_t res, co
 static void publish_as_it_sleeps(struct ring *ring)
 {
 	for (uint32_t i = 0; i < ROUNDS; i++) {
+		uint32_t before = ring->watch ? __atomic_load_n(ring->watch, __ATOMIC_RELAXED) : 0;
+
 		wait_ns((uint64_t)i * STEP_NS % SWEEP_NS);
 		ring_fill(ring_sqe(ring), IORING_OP_NOP, -1, 0, 0, 0, 0, i);
 		if (ring_submit(ring))
 			ring_die(ring, "FAIL ring_wakeup: the doorbell failed\n");
+		if (ring->watch && __atomic_load_n(ring->watch, __ATOMIC_RELAXED) == before)
+			ring_die(ring, "FAIL ring_wakeup: the watched word was not told\n");
 		expect_answer(ring, i, 0, "FAIL ring_wakeup: the poller slept through an entry\n");
 	}
 }

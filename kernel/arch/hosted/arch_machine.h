@@ -85,6 +85,19 @@ static inline void arch_relax(void)
 	__builtin_ia32_pause();
 }
 
+/* A program of this host cannot watch a line. */
+static inline bool arch_can_watch(void)
+{
+	return false;
+}
+
+static inline bool arch_relax_on(_Atomic uint32_t *word, uint32_t seen)
+{
+	(void)word, (void)seen;
+	arch_relax();
+	return false;
+}
+
 static inline uint64_t arch_user_nr(const struct arch_user *u)
 {
 	return u->args[0];

@@ -100,6 +100,30 @@ static inline void arch_relax(void)
 			 : "memory"); /* pause: a hint, a fence that orders nothing */
 }
 
+/* Set once at boot: every hart has Zawrs (Wait-on-Reservation-Set 1.01). */
+extern bool arch_has_zawrs;
+
+static inline bool arch_can_watch(void)
+{
+	return arch_has_zawrs;
+}
+
+static inline bool arch_relax_on(_Atomic uint32_t *word, uint32_t seen)
+{
+	int64_t now, was = (int32_t)seen; /* as lr.w extends it */
+
+	/* wrs.sto: stalls while the reservation holds, for a short time at most, which the hart
+	 * chooses; an interrupt that becomes pending ends it, too. Not known to the assembler. */
+	__asm__ volatile("lr.w %0, (%1)\n\t"
+			 "bne %0, %2, 1f\n\t"
+			 ".4byte 0x01d00073\n"
+			 "1:"
+			 : "=&r"(now)
+			 : "r"(word), "r"(was)
+			 : "memory");
+	return now == was;
+}
+
 static inline uint64_t arch_user_nr(const struct arch_user *u)
 {
 	return u->x[17];

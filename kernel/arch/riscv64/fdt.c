@@ -169,6 +169,7 @@ static void scan_hart(const void *fdt, int node, uint64_t boot_hart)
 		arch_boot.cores++;
 	harts[index].id = id;
 	has_sstc &= hart_has(fdt, node, "sstc");
+	arch_has_zawrs &= hart_has(fdt, node, "zawrs");
 	has_hypervisor &= hart_has_letter(fdt, node, 'h');
 	fdt_for_each_subnode(intc, fdt, node)
 		if (fdt_getprop(fdt, intc, "interrupt-controller", NULL))
@@ -182,7 +183,7 @@ static void scan_harts(const void *fdt, uint64_t boot_hart)
 
 	ticks_hz = prop_number(fdt, cpus, "timebase-frequency", 0);
 	arch_boot.cores = 1; /* core 0 is the boot hart, wherever it stands */
-	has_sstc = has_hypervisor = true;
+	has_sstc = has_hypervisor = arch_has_zawrs = true;
 	fdt_for_each_subnode(node, fdt, cpus) {
 		type = fdt_getprop(fdt, node, "device_type", NULL);
 		if (!type || strcmp(type, "cpu"))

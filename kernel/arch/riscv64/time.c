@@ -9,6 +9,7 @@
 uint64_t arch_tick_ns;
 uint64_t ticks_hz;
 bool has_sstc;
+bool arch_has_zawrs;
 bool has_hypervisor;
 
 nsec_t arch_time_ns_slow(void)
