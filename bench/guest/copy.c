@@ -1,6 +1,6 @@
 /*
- * b_copy BYTES PIECE ROUNDS HOW...: a file in memory is copied to another, piece by piece; what does a
- * piece take, synchronously and asynchronously?
+ * b_copy BYTES PIECE ROUNDS HOW...: a file in memory is copied to another, piece by piece; what
+ * does a piece take, synchronously and asynchronously?
  *
  *	spin	synchronously: one read, waited for; one write, waited for. By the bare ring, without
  *		any coroutine, spun for: the cheapest way there is to wait for one thing
@@ -8,10 +8,10 @@
  *	DEPTH	asynchronously: as many coroutines, each of which takes the next piece, reads it and
  *		writes it
  *
- * The coroutines are made before the clock is looked at, and ended after. A ROUND takes every HOW once,
- * so that what disturbs one meets all. What is read is added up on the way; after each copy, and outside
- * the time taken, the destination is read back, compared word by word and overwritten. The clock is the
- * machine's.
+ * The coroutines are made before the clock is looked at, and ended after. A ROUND takes every HOW
+ * once, so that what disturbs one meets all. What is read is added up on the way; after each copy,
+ * and outside the time taken, the destination is read back, compared word by word and overwritten.
+ * The clock is the machine's.
  */
 #include "libasync/async.h"
 
@@ -58,7 +58,8 @@ static uint64_t word_at(uint64_t offset)
 enum { SPIN = 0, ENTER = DEPTH_MAX + 1 }; /* beside the depths */
 
 /* One operation by the bare ring: no coroutine uses it meanwhile. */
-static int64_t sync_op(bool spin, uint8_t opcode, int fd, uint64_t offset, char *data, uint32_t size)
+static int64_t sync_op(bool spin, uint8_t opcode, int fd, uint64_t offset, char *data,
+		       uint32_t size)
 {
 	struct ring *ring = &async_exec.ring;
 	int64_t result;
@@ -82,10 +83,12 @@ static int64_t sync_op(bool spin, uint8_t opcode, int fd, uint64_t offset, char 
 static void copy_sync(bool spin)
 {
 	for (uint64_t at = 0; at < copy.bytes && !copy.error; at += copy.piece) {
-		if (sync_op(spin, IORING_OP_READ, copy.from, at, piece_alone, copy.piece) != copy.piece)
+		if (sync_op(spin, IORING_OP_READ, copy.from, at, piece_alone, copy.piece) !=
+		    copy.piece)
 			copy.error = 1;
 		copy.sum += sum_of(piece_alone, copy.piece);
-		if (sync_op(spin, IORING_OP_WRITE, copy.to, at, piece_alone, copy.piece) != copy.piece)
+		if (sync_op(spin, IORING_OP_WRITE, copy.to, at, piece_alone, copy.piece) !=
+		    copy.piece)
 			copy.error = 1;
 	}
 }
@@ -208,13 +211,15 @@ static bool copy_measure(const char *how, uint64_t wanted)
 	ns = guest_ns() - from;
 	if (!sync && async_group_wait(&group))
 		copy.error = 1;
-	if (copy.error || copy.sum != wanted || !file_is_right(copy.to) || !file_fill(copy.to, true)) {
+	if (copy.error || copy.sum != wanted || !file_is_right(copy.to) ||
+	    !file_fill(copy.to, true)) {
 		async_printf("b_copy: the copy by %s is not the file\n", how);
 		return false;
 	}
 	async_printf("bench: how=%s ops=%llu bytes=%llu ns=%llu sum=%llx\n", how,
-		     (unsigned long long)(2 * copy.bytes / copy.piece), (unsigned long long)copy.bytes,
-		     (unsigned long long)ns, (unsigned long long)copy.sum);
+		     (unsigned long long)(2 * copy.bytes / copy.piece),
+		     (unsigned long long)copy.bytes, (unsigned long long)ns,
+		     (unsigned long long)copy.sum);
 	return true;
 }
 
@@ -226,13 +231,16 @@ int main(int argc, char **argv)
 	copy.bytes = argc < 5 ? 0 : number_in(argv[1], 1u << 30);
 	copy.piece = argc < 5 ? 0 : number_in(argv[2], PIECE_MAX);
 	rounds = argc < 5 ? 0 : number_in(argv[3], 1000);
-	if (!copy.bytes || copy.bytes % BLOCK || copy.piece < 8 || BLOCK % copy.piece || rounds > 1000) {
-		async_printf("usage: b_copy BYTES PIECE ROUNDS spin|enter|DEPTH...: bytes are whole 64 KiB, pieces "
+	if (!copy.bytes || copy.bytes % BLOCK || copy.piece < 8 || BLOCK % copy.piece ||
+	    rounds > 1000) {
+		async_printf("usage: b_copy BYTES PIECE ROUNDS spin|enter|DEPTH...: bytes are "
+			     "whole 64 KiB, pieces "
 			     "8 to 4096\n");
 		return 2;
 	}
 	async_config.stack_bytes = STACK;
-	copy.from = (int)async_syscall(SYS_memfd_create, (uint64_t)(uintptr_t)"from", 0, 0, 0, 0, 0);
+	copy.from =
+		(int)async_syscall(SYS_memfd_create, (uint64_t)(uintptr_t) "from", 0, 0, 0, 0, 0);
 	copy.to = (int)async_syscall(SYS_memfd_create, (uint64_t)(uintptr_t)"to", 0, 0, 0, 0, 0);
 	if (copy.from < 0 || copy.to < 0 || async_prepare(DEPTH_MAX, STACK - 4096) ||
 	    !file_fill(copy.from, false) || !file_fill(copy.to, true)) {

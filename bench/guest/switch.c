@@ -166,8 +166,9 @@ int main(int argc, char **argv)
 	bool alone, processes, coroutines, went;
 
 	if (argc != 5 || digits(argv[2]) < 2 || digits(argv[2]) > SWITCH_MEMBERS_MAX) {
-		async_printf("usage: b_switch channel|channel-alone|pipe|pipe-alone|process MEMBERS KIB "
-			     "ROUNDS\n");
+		async_printf(
+			"usage: b_switch channel|channel-alone|pipe|pipe-alone|process MEMBERS KIB "
+			"ROUNDS\n");
 		return 2;
 	}
 	processes = !strcmp(argv[1], "process");

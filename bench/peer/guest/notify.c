@@ -1,6 +1,6 @@
 /*
- * notify HOW CPU ROUNDS: what does it cost to tell another thread, which sleeps until it is told, and which
- * tells back? The other one is on CPU, this one on cpu 0.
+ * notify HOW CPU ROUNDS: what does it cost to tell another thread, which sleeps until it is told,
+ * and which tells back? The other one is on CPU, this one on cpu 0.
  *
  *	eventfd		a counter each way
  *	futex		a word each way
