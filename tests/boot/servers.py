@@ -95,3 +95,15 @@ def run(tests, places=PLACES, **options):
                 print(f"FAIL {place}, {name}: not tried", flush=True)
             for line in getattr(error, "tail", "").splitlines()[-12:]:
                 print("# " + line)
+
+
+def each(tests, where=""):
+    """tests: {name: function that starts what it needs}. One line per test."""
+    for name, test in tests.items():
+        try:
+            test()
+            print(f"ok {where}{name}", flush=True)
+        except (vm.VMError, Wrong, OSError) as error:
+            print(f"FAIL {where}{name}: {error}", flush=True)
+            for line in getattr(error, "tail", "").splitlines()[-8:]:
+                print("# " + line)

@@ -103,16 +103,5 @@ TESTS = {
 }
 
 
-def main():
-    for name, test in TESTS.items():
-        try:
-            test()
-            print(f"ok {name}")
-        except vm.VMError as error:
-            print(f"FAIL {name}: {error}")
-            for line in error.tail.splitlines()[-8:]:
-                print("# " + line)
-
-
 if __name__ == "__main__":
-    main()
+    servers.each(TESTS)

@@ -6,6 +6,7 @@ their end, with nothing leaked; what is refused is refused with a sentence and a
 import re
 
 import conf
+import servers
 import vm
 
 SECONDS = 60
@@ -87,17 +88,5 @@ TESTS = {
 }
 
 
-def main(where=""):
-    for name, test in TESTS.items():
-        name = where + name
-        try:
-            test()
-            print(f"ok {name}")
-        except vm.VMError as error:
-            print(f"FAIL {name}: {error}")
-            for line in error.tail.splitlines()[-8:]:
-                print("# " + line)
-
-
 if __name__ == "__main__":
-    main()
+    servers.each(TESTS)

@@ -58,7 +58,7 @@ def main():
         print(f"ok QEMU {version}, idle cores wait on their doorbell line")
     except (servers.Wrong, vm.VMError) as error:
         print(f"FAIL QEMU {version}, idle cores wait on their doorbell line: {error}")
-    test_machine.main(f"QEMU {version}, ")
+    servers.each(test_machine.TESTS, f"QEMU {version}, ")
     servers.run({**test_echo.TESTS, **test_plic.NBD},
                 places=[(f"QEMU {version}, {place}", *rest) for place, *rest in servers.PLACES[:2]],
                 disk=servers.scratch("newqemu.img", size=test_plic.test_nbd.DISK))
