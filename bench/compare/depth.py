@@ -113,13 +113,15 @@ def linux_ns(run, section):
 
 
 def crossings(_run, section):
-    for what in WORK:
+    """From which depth on who takes fewer instructions than whom, in one sentence for each kind of work."""
+    for what, words_ in WORK.items():
+        found = []
         for mine, theirs in ((SLUICE, "sync"), (SLUICE, "enter"), (SLUICE, "defer"), ("enter", "sync"),
                              ("defer", "sync")):
             mine, theirs = WAYS.get(mine, mine), WAYS[theirs]
             at = section.crossover(f"{what}_insn", mine, theirs)
-            said = f"from depth {at} on" if at else "at no depth measured"
-            section.remark(f"Crossover, {WORK[what]}: {mine} takes fewer instructions than {theirs} {said}.")
+            found.append(f"{mine} below {theirs} " + (f"from depth {at} on" if at else "at no depth"))
+        section.remark(f"Crossover points, {words_}: " + "; ".join(found) + ".")
 
 
 def steps(run):

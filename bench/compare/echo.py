@@ -40,7 +40,7 @@ def connections(run):
 
 
 def messages(run, count):
-    return max(1000 if run.quick else 2000, 4 * count)
+    return max(1000, 2 * count)
 
 
 def exchange(guest, port, count, amount):
@@ -102,7 +102,7 @@ def linux_all(run, section, plugin):
 
 
 def steps(run):
-    each = len(connections(run)) * run.clock_rounds * (0.7 if run.quick else 1.2)
+    each = len(connections(run)) * run.clock_rounds * (0.7 if run.quick else 0.9)
     return [Step("Sluice, instructions", 3 + each, lambda run, section: sluice(run, section, True)),
             Step("Linux, instructions", 24 + 4 * each, lambda run, section: linux_all(run, section, True), peer=True),
             Step("Sluice, seconds", 3 + each, lambda run, section: sluice(run, section, False)),

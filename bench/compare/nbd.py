@@ -58,7 +58,7 @@ def measure_server(run, section, guest, system, flags):
     for export in dict.fromkeys(export for export, _ in plan(run)):
         run_host("nbd_client", port, export, "fill", BYTES, 1)
         for name, (work, depth) in ((n, JOBS[n]) for e, n in plan(run) if e == export):
-            amount, values = (400 if run.quick else 3000) * (1 if depth == 1 else 3), []
+            amount, values = (400 if run.quick else 1500) * (1 if depth == 1 else 3), []
             for _ in range(run.clock_rounds):
                 before = guest.plugin.totals() if counting else None
                 rate = fio(port, export, work, depth, amount)
@@ -85,7 +85,7 @@ def linux(run, section, plugin):
 
 
 def steps(run):
-    each = len(plan(run)) * run.clock_rounds * (0.8 if run.quick else 2.0)
+    each = len(plan(run)) * run.clock_rounds * (0.8 if run.quick else 1.6)
     return [Step("Sluice, instructions", 5 + each, lambda run, section: sluice(run, section, True)),
             Step("Linux, instructions", 14 + 1.5 * each, lambda run, section: linux(run, section, True), peer=True),
             Step("Sluice, seconds", 5 + each, lambda run, section: sluice(run, section, False)),

@@ -47,18 +47,24 @@ def linux(run, section):
         keep(section, f"Linux, {how}", PLACES[cpu], values, 2)
 
 
+def sluice(run, section, name, where, smp, run_line):
+    found = []
+    for _ in range(run.clock_rounds):
+        (line,), (window,) = run.bench.results(smp=smp, plugin=True, prefix=AHEAD, run=run_line)
+        count = int(line["hops"])
+        found.append((worked(window) / count, int(line["ns"]) / count))
+    keep(section, name, where, found, smp)
+
+
 def sluice_here(run, section):
     for how, name in (("channel", "Sluice, channel of coroutines"), ("process", "Sluice, pipe of processes")):
-        found = []
-        for _ in range(run.clock_rounds):
-            (line,), (window,) = run.bench.results(smp=1, plugin=True, prefix=AHEAD,
-                                                   run=f"/bin/b_switch {how} 2 0 {SLUICE_HOPS // 2}")
-            count = int(line["hops"])
-            found.append((worked(window) / count, int(line["ns"]) / count))
-        keep(section, name, PLACES[0], found, 1)
+        sluice(run, section, name, PLACES[0], 1, f"/bin/b_switch {how} 2 0 {SLUICE_HOPS // 2}")
 
 
 def sluice_across(run, section):
+    """The kernel has a hart of its own, and each program one."""
+    sluice(run, section, "Sluice, pipe of processes", PLACES[1], 3,
+           f"@1 /bin/b_switch across 2 0 {SLUICE_HOPS // 2}")
     if not os.path.exists(PINGPONG):
         section.remark("User interrupts between programs are left out: apps/notice_pingpong is not there yet.")
         return

@@ -113,8 +113,19 @@ def summary(sections):
     return "\n".join(lines) + "</table>"
 
 
+def repeatability(sections):
+    """How far the rounds of a row lie apart, at most, where nothing but the guest is in the figure."""
+    rows = [(row.spread, figure.key, row) for section in sections for figure in section.figures.values()
+            for row in figure.rows if "-icount" in row.how and len(row.values) > 1]
+    if not rows:
+        return "no row of this run is under -icount with two rounds"
+    spread, key, row = max(rows, key=lambda found: found[0])
+    return (f"{len(rows)} instruction rows under -icount: rounds at most {spread:.2%} apart "
+            f"({key}, {row.system}, {row.param})")
+
+
 def write_page(path, run, sections):
-    facts = "".join(f'<tr><td>{esc(key)}</td><td class="words">{esc(value)}</td></tr>' for key, value in run.facts())
+    facts = "".join(f'<tr><td>{esc(key)}</td><td class="words">{esc(value)}</td></tr>' for key, value in run.facts() + [("repeats", repeatability(sections))])
     absent = "".join(f"<li><b>{esc(name)}</b>: {esc(why)}</li>" for name, why in run.absent)
     text = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">

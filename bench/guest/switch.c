@@ -5,7 +5,8 @@
  *	channel-alone	one coroutine sends and receives on all channels itself
  *	pipe		members are coroutines, linked by the kernel's pipes
  *	pipe-alone	one coroutine writes and reads all pipes itself
- *	process		members are processes, linked by the kernel's pipes
+ *	process		members are processes on one core, linked by the kernel's pipes
+ *	across		the same, each on the core behind the one before it
  *	member		what such a process runs: takes from descriptor 0, sends to 1
  */
 #include "libasync/async.h"
@@ -68,8 +69,8 @@ static int64_t member_run(void *arg)
 	return 0;
 }
 
-/* The other members as processes on this core; this one keeps link 0's and link 1's ends alone. */
-static bool processes_start(const char *kib)
+/* The other members as processes, on this core or each on the next. */
+static bool processes_start(const char *kib, bool across)
 {
 	const char *argv[] = { "/bin/b_switch", "member", "2", kib, "1", NULL };
 
@@ -81,7 +82,7 @@ static bool processes_start(const char *kib)
 			.path = (uint64_t)(uintptr_t)argv[0],
 			.argv = (uint64_t)(uintptr_t)argv,
 			.fds = (uint64_t)(uintptr_t)fds,
-			.user_core = ring_start_info->core,
+			.user_core = ring_start_info->core + (across ? i : 0),
 			.home = SLUICE_ANY_CORE,
 		};
 
@@ -128,7 +129,7 @@ static bool rounds_go(uint64_t count, uint64_t *const *words, bool alone)
 	return alone ? rounds_alone(count, words) : rounds_ring(count, words[0]);
 }
 
-static bool ring_make(uint64_t **words, bool processes, const char *kib)
+static bool ring_make(uint64_t **words, bool processes, bool across, const char *kib)
 {
 	for (unsigned i = 0; i < members; i++) {
 		words[i] = buffer_make();
@@ -136,7 +137,7 @@ static bool ring_make(uint64_t **words, bool processes, const char *kib)
 		if (!words[i] || (piped && async_pipe(links[i].fds, 0)))
 			return false;
 	}
-	return !processes || processes_start(kib);
+	return !processes || processes_start(kib, across);
 }
 
 static bool coroutines_start(struct async_co **cos)
@@ -163,16 +164,17 @@ int main(int argc, char **argv)
 	uint64_t rounds, from, ns, *words[SWITCH_MEMBERS_MAX];
 	struct async_co *cos[SWITCH_MEMBERS_MAX];
 	int32_t token = 0;
-	bool alone, processes, coroutines, went;
+	bool alone, processes, across, coroutines, went;
 
 	if (argc != 5 || digits(argv[2]) < 2 || digits(argv[2]) > SWITCH_MEMBERS_MAX) {
 		async_printf(
-			"usage: b_switch channel|channel-alone|pipe|pipe-alone|process MEMBERS KIB "
+			"usage: b_switch channel|channel-alone|pipe|pipe-alone|process|across MEMBERS "
 			"ROUNDS\n");
 		return 2;
 	}
-	processes = !strcmp(argv[1], "process");
-	piped = argv[1][0] != 'c';
+	across = !strcmp(argv[1], "across");
+	processes = across || !strcmp(argv[1], "process");
+	piped = argv[1][0] != 'c'; /* channels, or pipes */
 	alone = !strcmp(argv[1], "channel-alone") || !strcmp(argv[1], "pipe-alone");
 	coroutines = !alone && !processes;
 	members = digits(argv[2]);
@@ -180,7 +182,7 @@ int main(int argc, char **argv)
 	rounds = digits(argv[4]);
 	if (!strcmp(argv[1], "member"))
 		return process_member();
-	if (!ring_make(words, processes, argv[3]) || (coroutines && !coroutines_start(cos)) ||
+	if (!ring_make(words, processes, across, argv[3]) || (coroutines && !coroutines_start(cos)) ||
 	    !rounds_go(SWITCH_WARM, words, alone))
 		return 1;
 	from = guest_ns();
