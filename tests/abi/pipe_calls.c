@@ -122,7 +122,7 @@ static void ends(void)
 {
 	int64_t result[3];
 	int fd[2];
-	char byte;
+	char byte = 0;
 
 	make(fd, 0);
 	op(IORING_OP_WRITE, fd[1], "ab", 2);

@@ -74,7 +74,8 @@ def verify(vm):
     for export, size in (("disk", DISK), ("ram", RAM)):
         text = tool("fio", "--name=verify", "--ioengine=nbd", f"--uri={uri(vm, export)}",
                     "--rw=randwrite", "--bs=4k", "--iodepth=32", f"--size={size // 4}",
-                    "--verify=crc32c", "--verify_state_save=0", "--do_verify=1")
+                    "--verify=crc32c", "--verify_state_save=0", "--do_verify=1",
+                    f"--aux-path={servers.SERVERS}")
         expect("err= 0" in text, f"fio: {text[-300:]!r}")
 
 

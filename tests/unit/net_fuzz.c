@@ -207,7 +207,8 @@ static void packet_icmp(struct packet *p)
 /* Neighbour and router messages of RFC 4861 with their options. */
 static void packet_nd(struct packet *p)
 {
-	static const uint8_t bodies[] = { 4, 12, 20, 20, 36 }; /* types 133 to 137, without options */
+	/* types 133 to 137, without options */
+	static const uint8_t bodies[] = { 4, 12, 20, 20, 36 };
 	uint32_t type = below(5), n = 4 + bodies[type];
 	uint8_t *t;
 
@@ -305,7 +306,8 @@ static void mutate(struct packet *p)
 			put16(p->f + at, edges[below(sizeof(edges) / sizeof(edges[0]))]);
 		return;
 	case 5: /* a length field */
-		put16(p->f + (is_v6(p) ? 18 : 16), below(2) ? below(65536) : p->len - 14 + below(9) - 4);
+		put16(p->f + (is_v6(p) ? 18 : 16),
+		      below(2) ? below(65536) : p->len - 14 + below(9) - 4);
 		return;
 	case 6:
 		insert_header(p);
@@ -484,7 +486,8 @@ static void hear_one(const uint8_t *f, uint32_t len)
 	if (proto == 1)
 		check(sum_of(f + head, n, 0) == 0xffff);
 	else
-		check(transport_sum(f, head, n, proto, v6) == 0xffff || (proto == 17 && !get16(f + head + 6)));
+		check(transport_sum(f, head, n, proto, v6) == 0xffff ||
+		      (proto == 17 && !get16(f + head + 6)));
 	if (proto == 6)
 		hear_tcp(f + head);
 	else if (proto == 58 && f[54] == 135 && below(8))

@@ -1,7 +1,7 @@
 /*
  * netcard: a machine whose time the test makes, with a made-up network card: what arrives is the
- * test's, what the stack sends is kept in `sent`. One core, the calling thread. A test includes this
- * once.
+ * test's, what the stack sends is kept in `sent`. One core, the calling thread. A test includes
+ * this once.
  */
 #ifndef UNIT_LIB_NETCARD_H
 #define UNIT_LIB_NETCARD_H
