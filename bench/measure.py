@@ -256,7 +256,7 @@ class Bench:
     @contextlib.contextmanager
     def guest(self, smp=None, run=None, plugin=False, icount=False, profile=None, machine="riscv64",
               stay=False, disk=False, drive=None, prefix=(), extra=(), serial=None,
-              ports=None, **values):
+              ports=None, servers=None, **values):
         """A started guest with the map of configs/ for `smp` harts; `run` replaces its programs, and
         then it powers off when these ended, unless it is to stay, and has a disk only if that is
         said (`drive`: QEMU's words for another one), and a network only if `ports` of it are to be
@@ -264,6 +264,8 @@ class Bench:
         config = conf.choose(smp)
         for key, value in values.items():
             config.set(key, str(value))
+        if servers:  # other words for the programs that the map names
+            config.set("run", servers)
         if run:
             config.set("run", run)
             if not stay:

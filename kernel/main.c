@@ -22,6 +22,7 @@
 #include "proc/process.h"
 #include "ring/ring.h"
 #include "sched/fiber.h"
+#include "sched/inbox.h"
 #include "sched/op.h"
 #include "sched/thread.h"
 #include "sched/timer.h"
@@ -126,6 +127,7 @@ static void main_core(struct core *c, uint32_t ops)
 {
 	trace_init_core(c->index, frames_boot_alloc(trace_ring_size(trace_slots)), trace_slots);
 	timers_init(c);
+	inboxes_init(c);
 	if (c->roles & ROLE_SERVES) {
 		executor_init(c, ops);
 		fibers_init(c);

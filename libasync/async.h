@@ -295,6 +295,19 @@ int async_prepare(unsigned count, uint32_t depth);
 /* Always: ends the process with `status`. Returning from main does the same. */
 _Noreturn void async_exit(int status);
 
+/*
+ * Completions by user interrupt (docs/uintr.md). async_notices: once, from main before anything was
+ * started. 1: from now on the program sleeps in its own mode, and wakes the kernel core by a store:
+ * no traps. 0: this program has no user interrupts, or its ring no poller; everything goes on as
+ * before. Or -errno.
+ *
+ * async_compute: fn(arg) as a computation that takes long: while it runs, completions and timers
+ * interrupt it, and the coroutines that waited for them run first. fn calls nothing of this
+ * library. Without notices it is a plain call.
+ */
+int async_notices(void);
+int64_t async_compute(int64_t (*fn)(void *arg), void *arg);
+
 /* Counts since start, for tests and benches. */
 /* const struct async_stats *async_stats(void); in async_core.h */
 

@@ -169,6 +169,8 @@ struct async_stats {
 	uint64_t turns;	  /* visits of the slow path */
 	uint64_t spawned;
 	uint64_t cancels; /* ASYNC_CANCEL entries submitted */
+	uint64_t dozes;	  /* waits in the program's own mode (async_notices) */
+	uint64_t preempts; /* computing coroutines that made way for others */
 };
 
 /* The executor: what one thread runs coroutines with. */
@@ -181,6 +183,9 @@ struct async_exec {
 	uint32_t answers_extra; /* CQEs beyond one per SQE; silent SQEs count negative */
 	struct async_io *cancels, **cancels_tail;
 	struct async_waitq room; /* coroutines that found the submission queue full */
+	volatile uint32_t *waker; /* a store there wakes the poller; NULL: the doorbell does */
+	uint32_t waker_id;
+	bool notices; /* completions come by user interrupt: notices.c */
 	struct async_timer *timers;
 	struct async_co *free_stacks;
 	struct async_stats stats;

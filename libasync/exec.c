@@ -11,6 +11,7 @@
  *                signal (doorbell if the poller sleeps) -> spin a while -> park in enter
  */
 #include "internal.h"
+#include "notice.h"
 
 ASYNC_PER_THREAD struct async_exec async_exec;
 
@@ -78,8 +79,9 @@ static void exec_complete(struct async_exec *x, const struct io_uring_cqe *cqe)
 }
 
 /* Takes every completion that is there. */
-static void exec_reap(struct async_exec *x)
+void async_reap(void)
 {
+	struct async_exec *x = &async_exec;
 	struct ring *r = &x->ring;
 	uint32_t ready;
 
@@ -100,7 +102,7 @@ static void exec_flush(struct async_exec *x)
 			  (IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN))))
 		return;
 	ring_enter(r, ring_unsubmitted(r), 0, IORING_ENTER_GETEVENTS, NULL, 0);
-	exec_reap(x);
+	async_reap();
 }
 
 /* ---- the doorbell ---- */
@@ -114,8 +116,9 @@ static void exec_check(struct async_exec *x, int64_t answer)
 }
 
 /* Makes sure that the kernel works on what was published. */
-static void exec_signal(struct async_exec *x)
+void async_signal(void)
 {
+	struct async_exec *x = &async_exec;
 	struct ring *r = &x->ring;
 	uint32_t flags = ring_wake_flags(r);
 	uint32_t count = ring_unsubmitted(r);
@@ -124,6 +127,10 @@ static void exec_signal(struct async_exec *x)
 	if (!flags && !count)
 		return;
 	x->stats.signals++;
+	if (flags && x->waker) {
+		notice_store(x->waker, x->waker_id);
+		return;
+	}
 	exec_check(x, ring_enter(r, count, 0, flags, NULL, 0));
 }
 
@@ -218,7 +225,7 @@ static bool exec_wait_room(struct async_io *io, uint32_t count)
 
 	while (ring_space(r) < count) {
 		ring_publish(r);
-		exec_signal(x);
+		async_signal();
 		if (ring_space(r) >= count)
 			break;
 		waitq_add(&x->room, &w);
@@ -307,7 +314,7 @@ static void exec_idle_room(struct async_exec *x)
 					 0));
 		return;
 	}
-	exec_signal(x);
+	async_signal();
 	if (!ring_space(r))
 		exec_park(x);
 }
@@ -321,8 +328,13 @@ static void exec_idle(struct async_exec *x)
 
 	if (exec_outstanding(x) == 0 && !x->timers)
 		ring_die(r, "async: every coroutine waits for another one\n");
+	if (x->notices) {
+		async_signal();
+		async_doze();
+		return;
+	}
 	if (ring_is_polled(r) && spin) {
-		exec_signal(x);
+		async_signal();
 		wait = async_timer_wait_ns();
 		x->stats.spins++;
 		if (ring_spin(r, 1, async_ns_to_ticks(spin < wait ? spin : wait)))
@@ -343,7 +355,7 @@ struct async_co *async_pick(void)
 
 	x->stats.turns++;
 	x->turns_left = ASYNC_TURNS_MAX;
-	exec_reap(x);
+	async_reap();
 	if (late)
 		exec_flush(x);
 	for (;;) {
@@ -364,10 +376,10 @@ struct async_co *async_pick(void)
 			exec_idle(x);
 		else
 			exec_idle_room(x);
-		exec_reap(x);
+		async_reap();
 	}
 	if (r->sq_shown - r->sq_signalled >= (late ? 1 : ASYNC_UNSIGNALLED_MAX))
-		exec_signal(x);
+		async_signal();
 	next = x->run_head;
 	x->run_head = next->next;
 	if (!x->run_head)

@@ -10,6 +10,12 @@
 
 /* exec.c: once, before anything else: who calls becomes the first coroutine, on `ring`. */
 void async_start(const struct ring *ring);
+/* exec.c: takes every completion that is there. */
+void async_reap(void);
+/* exec.c: makes sure that the kernel works on what was published. */
+void async_signal(void);
+/* notices.c: nobody is runnable: sleeps until a completion, another notice, or the first timer. */
+void async_doze(void);
 /* exec.c: `co` leaves whatever it waits in; the caller has checked that it does wait. */
 void async_ready(struct async_co *co);
 /* exec.c: asks the kernel to end `io` early, now or when an SQE is free. Idempotent. */

@@ -98,6 +98,7 @@ int main(int argc, char **argv)
 		async_printf("echod: usage: echod PORT\n");
 		return 2;
 	}
+	(void)async_notices(); /* with user interrupts, if we were started with them */
 	listener = async_listen_tcp(port, ECHO_BACKLOG);
 	if (listener < 0) {
 		async_printf("echod: cannot listen on port %u: error %d\n", port, -listener);

@@ -115,6 +115,9 @@ enum arch_exit_kind {
 	ARCH_EXIT_SYSCALL,
 	ARCH_EXIT_FAULT,   /* page fault: addr, access */
 	ARCH_EXIT_IRQ,	   /* doorbell, device, deadline: nothing to do for the thread */
+	/* it waits for an interrupt of its own, and was told to share (arch_user_share); pc already
+	 * behind it */
+	ARCH_EXIT_WAIT,
 	ARCH_EXIT_BAD,	   /* illegal instruction, misaligned jump, breakpoint, ...: cause */
 };
 
@@ -198,6 +201,8 @@ void arch_inbox_post(unsigned core, unsigned slot, unsigned id);
  * slot empty: nothing of it is ever seen by the next owner. */
 void arch_inbox_load(unsigned slot, const struct arch_inbox *from);
 void arch_inbox_save(unsigned slot, struct arch_inbox *to);
+/* Forgets everything that is pending there. */
+void arch_inbox_drop(unsigned slot);
 /* While its owner does not run: an identity that is pending and enabled ends arch_idle_wait or user
  * mode, and shows in arch_inbox_ready. */
 void arch_inbox_watch(unsigned slot, bool on);
@@ -205,6 +210,18 @@ void arch_inbox_watch(unsigned slot, bool on);
 uint64_t arch_inbox_ready(void);
 /* From now on `user`, which runs on this core, receives through `slot` (0: through none). */
 void arch_user_inbox(struct arch_user *user, unsigned slot);
+/* Would it be interrupted by what is pending now? Just after arch_user_run of it. */
+bool arch_user_listens(const struct arch_user *user);
+/* Others want this core: a wait of a thread for its own interrupts ends in ARCH_EXIT_WAIT from now
+ * on; or no more. */
+void arch_user_share(bool on);
+/* When the thread's own timer rings, NSEC_NEVER: not. Just after arch_user_run of it. */
+nsec_t arch_user_alarm(const struct arch_user *user);
+/* Its notices arrive at `handler` from now on. */
+void arch_user_vector(struct arch_user *user, uaddr_t handler);
+/* `code` is what stands at the pc of `user`, which faulted there. If that is a 32-bit store: its
+ * value through *value, and the thread goes on behind it. Else false. */
+bool arch_user_skip_store(struct arch_user *user, uint32_t code, uint32_t *value);
 
 /* ---- address translation --------------------------------------------------------------------- */
 

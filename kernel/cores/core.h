@@ -57,6 +57,7 @@ struct timers;	 /* sched/ */
 struct placement; /* sched/: user threads of this core */
 struct ring_core; /* ring/ */
 struct net_core;  /* net/ */
+struct inbox_slots; /* sched/inbox.c */
 struct op;
 
 struct core {
@@ -95,7 +96,10 @@ struct core {
 	 * looks soon by itself. NULL: the machine cannot wait like that. */
 	_Atomic uint32_t *watch;
 
+	struct inbox_slots *inboxes;
+
 	/* owner core only */
+	uint32_t inboxes_used; /* slots that somebody is in */
 	nsec_t busy_until; /* last time a turn did something */
 	uint32_t watch_seen; /* what *watch held before the last turn that found nothing */
 	/* read by whoever watches (fs/report.c) */

@@ -14,6 +14,7 @@
 #include "base/print.h"
 #include "base/trace.h"
 #include "proc/internal.h"
+#include "sched/inbox.h"
 
 enum death_stage { DEATH_NONE, DEATH_STOPPING, DEATH_BARRIER };
 
@@ -36,6 +37,7 @@ static void death_finish(struct process *p)
 	fds_close_all(p);
 	process_hooks.rings_free(p);
 	fds_free(p);
+	wires_drop(p->as);
 	aspace_put(p->as);
 	trace_event(TRACE_PROC, 1, p->pid, (uint32_t)status);
 	if (p->parent_home == PROCESS_ANY_CORE)

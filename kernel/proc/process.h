@@ -23,6 +23,7 @@
 struct process;
 struct ring;
 struct sluice_start;
+struct receiver;
 
 enum process_state { PROCESS_LOADING, PROCESS_ALIVE, PROCESS_DYING };
 
@@ -91,6 +92,7 @@ struct user_thread {
 	struct ring *slot;
 	/* waiting in enter: owned by ring/ */
 	void *enter;
+	struct receiver *receiver; /* of notices, owned by ring/; home core */
 	uint64_t door[8]; /* number and arguments of the trap being served, owned by ring/ */
 };
 

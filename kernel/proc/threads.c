@@ -15,6 +15,7 @@
 #include "base/trace.h"
 #include "mm/frames.h"
 #include "proc/internal.h"
+#include "sched/inbox.h"
 #include "uapi/errno.h"
 
 #define THREADS_MAX 256u
@@ -67,6 +68,26 @@ static const char *access_name(uint32_t access)
 	return access & ACCESS_WRITE ? "write" : "read";
 }
 
+/* A doorbell whose receiver is in no slot: what was to be stored there is posted
+ * (sched/inbox.h). */
+static bool trap_doorbell(struct user_thread *ut, const struct arch_exit *exit)
+{
+	struct wire *w = exit->access == ACCESS_WRITE ? wire_find(ut->thread.as, exit->addr) : NULL;
+	uint16_t half[2] = { 0 };
+	uint32_t value;
+
+	if (!w || user_read(ut->thread.as, exit->pc, &half[0], 2))
+		return false;
+	if ((half[0] & 3) == 3 && user_read(ut->thread.as, exit->pc + 2, &half[1], 2))
+		return false;
+	if (!arch_user_skip_store(&ut->thread.user, half[0] | (uint32_t)half[1] << 16, &value))
+		return false;
+	this_core()->count->wire_faults++;
+	if (exit->addr == w->at)
+		wire_post(w, value);
+	return true;
+}
+
 static bool trap_fault(struct user_thread *ut, const struct arch_exit *exit)
 {
 	int err;
@@ -74,7 +95,7 @@ static bool trap_fault(struct user_thread *ut, const struct arch_exit *exit)
 	this_core()->count->page_faults++;
 	trace_event(TRACE_FAULT, exit->access, exit->pc, exit->addr);
 	err = aspace_fault(ut->thread.as, exit->addr, exit->access);
-	if (!err)
+	if (!err || (err == -EFAULT && trap_doorbell(ut, exit)))
 		return true;
 	if (err == -ENOMEM)
 		process_kill_because(ut->proc, SIGNAL_KILL, "out of memory: no frame for 0x%llx",
@@ -104,6 +125,10 @@ static bool thread_trap(struct thread *t, enum arch_exit_kind kind, const struct
 		process_kill_because(ut->proc, signal_of(exit->cause), "trap %u at pc 0x%llx",
 				     exit->cause, (unsigned long long)exit->pc);
 		break;
+	case ARCH_EXIT_WAIT: /* one that receives nothing waits in vain, and on its own time */
+		if (t->inbox)
+			inbox_wait(t->inbox);
+		return t->state == THREAD_RUNNING;
 	case ARCH_EXIT_IRQ:
 		return true;
 	}
@@ -126,6 +151,8 @@ static void thread_dead(struct thread *t)
 {
 	struct user_thread *ut = container_of(t, struct user_thread, thread);
 
+	if (t->inbox)
+		inbox_close(t->inbox);
 	ut->mail.deliver = death_arrives;
 	mailbox_post(ut->proc->home, &ut->mail);
 }
@@ -200,6 +227,7 @@ int thread_create(struct process *p, uint32_t core, uaddr_t pc, uaddr_t sp, uint
 	memset(ut->door, 0, sizeof(ut->door));
 	ut->slot = NULL;
 	ut->enter = NULL;
+	ut->receiver = NULL;
 	ut->proc = p;
 	ut->thread.as = p->as;
 	ut->thread.core = core;

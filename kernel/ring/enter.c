@@ -14,6 +14,7 @@
 #include "base/panic.h"
 #include "mm/frames.h"
 #include "mm/pool.h"
+#include "ring/notice.h"
 #include "uapi/errno.h"
 #include "uapi/syscall.h"
 
@@ -92,6 +93,14 @@ void enter_forget(struct core *c, struct ring *r)
 		w->ring = NULL;
 		file_put(&r->file);
 	}
+}
+
+void enter_interrupt(struct user_thread *t)
+{
+	struct enter_wait *w = t->enter;
+
+	if (w && w->ring && w->ring->core == this_core()->index && list_is_linked(&w->link))
+		enter_finish(w, w->result ? w->result : -EINTR);
 }
 
 /* The submitting half. Returns true when that was all, with the call's result through *result. */
@@ -353,6 +362,7 @@ void door_fini(struct user_thread *t)
 {
 	struct door *d = container_of(t->slot, struct door, slot);
 
+	notice_thread_gone(t);
 	t->slot = NULL;
 	t->enter = NULL;
 	pool_free(&door_pool, d);

@@ -14,6 +14,7 @@
 #include "base/trace.h"
 #include "mm/frames.h"
 #include "mm/pool.h"
+#include "ring/notice.h"
 #include "uapi/errno.h"
 #include "uapi/fs.h"
 #include "uapi/mman.h"
@@ -455,6 +456,7 @@ void rings_init(void)
 		list_init(&c->rings->ready);
 		pool_init(&ring_pools[i], "rings", sizeof(struct ring), RINGS_PER_CORE);
 		c->rings->door_ops = min_of(DOOR_OPS_MAX, ops_total_count(c) / 4);
+		notices_init(i);
 		ring_core_attach(c);
 	}
 	table_check();

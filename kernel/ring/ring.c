@@ -10,6 +10,7 @@
 #include "ring/internal.h"
 
 #include "base/trace.h"
+#include "ring/notice.h"
 #include "uapi/errno.h"
 #include "uapi/syscall.h"
 
@@ -103,6 +104,8 @@ static __attribute__((noinline)) bool op_post(struct core *c, struct ring *r, st
 
 void ring_tell(struct core *c, struct ring *r)
 {
+	if (r->watchers & RING_NOTICE)
+		notice_completions(c, r);
 	timeouts_count(c, r);
 	enter_wake(c, r);
 	file_poll_wake(&r->file);

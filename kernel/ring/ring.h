@@ -38,7 +38,8 @@ struct ring_shared {
 	_Atomic uint32_t sq_tail;
 	_Atomic uint32_t cq_head;
 	_Atomic uint32_t cq_flags;
-	uint32_t pad1[13];
+	_Atomic uint32_t notify; /* uapi/notice.h, SLUICE_NOTICE_RING */
+	uint32_t pad1[12];
 	/* set once */
 	uint32_t sq_mask, cq_mask, sq_entries, cq_entries;
 	uint32_t pad2[12];
@@ -67,6 +68,8 @@ enum ring_kind {
 
 /* somebody has polled the ring's descriptor: its pollers are to be told, from then on */
 #define RING_POLLED_FD (1u << 31)
+/* its program wants to be told of completions by notice */
+#define RING_NOTICE (1ull << 32)
 
 struct ring {
 	/* ring's core only: the hot lines */
@@ -92,8 +95,8 @@ struct ring {
 	uint8_t result64;      /* opted in to 64-bit results in 16-byte CQEs */
 	/* ops of this core's pool that left the hand for this ring and are not back: its share */
 	uint32_t ops_held;
-	/* entries on waiters, counted and overflow together, and RING_POLLED_FD: 0 is the quick
-	 * answer */
+	/* entries on waiters, counted and overflow together, RING_POLLED_FD and RING_NOTICE: 0 is
+	 * the quick answer */
 	uint64_t watchers;
 	/* an entry of this batch was refused: without SUBMIT_ALL the batch ends behind it */
 	uint8_t batch_failed;
@@ -123,6 +126,9 @@ struct ring {
 	uint32_t unbegun_count;
 	uint8_t chain_failed;
 	uint8_t orphan;	       /* enum ring_orphan, life.c: how far the end of its file has come */
+
+	struct inbox *notice;  /* with RING_NOTICE: who is told, by which identity */
+	uint32_t notice_id;
 
 	/* registered resources */
 	struct file **files;
@@ -207,7 +213,7 @@ extern const struct op_row row_nop, row_readv, row_writev, row_fsync, row_read_f
 	row_timeout_remove, row_accept, row_cancel, row_link_timeout, row_connect, row_fallocate,
 	row_openat, row_close, row_files_update, row_statx, row_read, row_write, row_send, row_recv,
 	row_shutdown, row_socket, row_uring_cmd, row_bind, row_listen, row_pipe, row_ftruncate,
-	row_spawn, row_waitid,
+	row_spawn, row_waitid, row_notice,
 	row_syscall;
 
 /* ---- the 0xE0 table: kernel/ring/sys_*.c ----------------------------------------------------- */

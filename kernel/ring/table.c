@@ -5,6 +5,7 @@
 #include "ring/internal.h"
 
 #include "base/panic.h"
+#include "uapi/notice.h"
 
 const struct op_row *const op_table[256] = {
 	[IORING_OP_NOP] = &row_nop,
@@ -42,6 +43,7 @@ const struct op_row *const op_table[256] = {
 	[IORING_OP_SPAWN] = &row_spawn,
 	[IORING_OP_PIPE] = &row_pipe,
 	[IORING_OP_SYSCALL] = &row_syscall,
+	[IORING_OP_NOTICE] = &row_notice,
 };
 
 void table_check(void)

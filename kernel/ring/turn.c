@@ -9,6 +9,7 @@
 
 #include "fs/fs.h"
 #include "ring/internal.h"
+#include "sched/inbox.h"
 
 #define BATCH_MAX 32 /* entries between two publications */
 #define BATCHES_PER_TURN 4
@@ -78,6 +79,7 @@ static bool rings_arm(struct core *c)
 		/* A ring that holds its share waits for a completion, and that will wake us. */
 		work |= ring_has_sqes(r) && ring_may_take(c, r);
 	}
+	waker_arm(c, true);
 	return work || executor_has_work(c);
 }
 
@@ -85,6 +87,7 @@ static void rings_disarm(struct core *c)
 {
 	struct ring_core *rc = c->rings;
 
+	waker_arm(c, false);
 	list_for_each(pos, &rc->rings) {
 		struct ring *r = list_item(pos, struct ring, link);
 

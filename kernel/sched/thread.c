@@ -12,6 +12,7 @@
 #include "base/panic.h"
 #include "mm/aspace.h"
 #include "mm/frames.h"
+#include "sched/inbox.h"
 #include "sched/op.h"
 #include "sched/timer.h"
 
@@ -136,16 +137,22 @@ static void placement_deadline(struct core *c, struct placement *p, struct threa
 static unsigned placement_run(struct core *c)
 {
 	struct placement *p = c->users;
-	struct list *first = list_pop_front(&p->ready);
+	struct list *first;
 	struct thread *t;
 	bool on = true;
 
-	if (!first)
+	first = list_pop_front(&p->ready);
+	if (!first) {
+		if (unlikely(c->inboxes_used))
+			inboxes_look(c);
 		return 0;
+	}
 	p->ready_count--;
 	t = list_item(first, struct thread, link);
 	t->state = THREAD_RUNNING;
 	t->slice_end = c->now + SLICE_NS;
+	if (unlikely(t->inbox))
+		inbox_run(c, t->inbox, p->ready_count);
 	for (unsigned n = 0; n < TRAPS_PER_TURN && on && !t->kill; n++) {
 		struct arch_exit exit;
 		enum arch_exit_kind kind;
@@ -159,6 +166,8 @@ static unsigned placement_run(struct core *c)
 		c->count->user_traps++;
 		if (kind == ARCH_EXIT_IRQ) {
 			c->count->user_irqs++;
+			if (unlikely(c->inboxes_used))
+				inboxes_look(c);
 			/* the tick may be what brought us here: set it anew */
 			c->user_deadline = 0;
 			break;
@@ -166,6 +175,8 @@ static unsigned placement_run(struct core *c)
 		on = t->trap(t, kind, &exit);
 		on = on && !executor_has_work(c);
 	}
+	if (unlikely(t->inbox))
+		inbox_rest(t->inbox);
 	if (t->kill && t->state != THREAD_DEAD) {
 		t->state = THREAD_DEAD;
 		arch_user_fini(&t->user);

@@ -15,6 +15,8 @@
 
 enum thread_state { THREAD_NEW, THREAD_READY, THREAD_RUNNING, THREAD_PARKED, THREAD_DEAD };
 
+struct inbox;
+
 struct thread {
 	struct arch_user user;
 
@@ -24,6 +26,7 @@ struct thread {
 	uint8_t kill;	   /* set on its own core: dies at the next chance instead of running */
 	uint8_t woken;	   /* a wake came while it was not parked; the next park answers false */
 	nsec_t slice_end;
+	struct inbox *inbox; /* NULL: it receives no notices */
 
 	/* set once */
 	struct aspace *as;

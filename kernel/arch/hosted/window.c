@@ -113,6 +113,42 @@ void arch_inbox_save(unsigned slot, struct arch_inbox *to)
 	no_inbox();
 }
 
+void arch_inbox_drop(unsigned slot)
+{
+	(void)slot;
+	no_inbox();
+}
+
+bool arch_user_listens(const struct arch_user *user)
+{
+	(void)user;
+	no_inbox();
+}
+
+void arch_user_share(bool on)
+{
+	(void)on;
+	no_inbox();
+}
+
+nsec_t arch_user_alarm(const struct arch_user *user)
+{
+	(void)user;
+	no_inbox();
+}
+
+void arch_user_vector(struct arch_user *user, uaddr_t handler)
+{
+	(void)user, (void)handler;
+	no_inbox();
+}
+
+bool arch_user_skip_store(struct arch_user *user, uint32_t code, uint32_t *value)
+{
+	(void)user, (void)code, (void)value;
+	no_inbox();
+}
+
 void arch_inbox_watch(unsigned slot, bool on)
 {
 	(void)slot, (void)on;

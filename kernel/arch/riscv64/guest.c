@@ -125,7 +125,7 @@ void guest_load(struct arch_hart *h, struct arch_user *user)
 	}
 	csr_write(CSR_VSATP, 0);
 	csr_write(CSR_HSTATUS, HSTATUS_VSXL64 | HSTATUS_VTVM | HSTATUS_SPVP | HSTATUS_SPV |
-				       HSTATUS_VGEIN(user->inbox));
+				       HSTATUS_VGEIN(user->inbox) | h->guest_share);
 	csr_set(sstatus, SSTATUS_SPP);
 	csr_set(sip, INT_SOFT);
 	h->guest_loaded = true;

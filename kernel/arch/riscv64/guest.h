@@ -39,6 +39,7 @@
 #define HSTATUS_SPVP (1ul << 8)
 #define HSTATUS_VGEIN(file) ((uint64_t)(file) << 12)
 #define HSTATUS_VTVM (1ul << 20)
+#define HSTATUS_VTW (1ul << 21)
 #define HSTATUS_VSXL64 (2ul << 32)
 
 #define INT_GUEST (1ul << 12) /* SGEIE in hie: a guest interrupt file that hgeie watches */

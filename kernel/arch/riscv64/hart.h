@@ -25,6 +25,7 @@ struct arch_hart {
 	uint64_t armed;		     /* ticks in the timer now */
 	uint64_t user_deadline;	     /* ticks */
 	struct arch_user *guest;     /* whose VS CSRs are in the hart */
+	uint64_t guest_share;	     /* HSTATUS_VTW while other threads want this hart */
 	bool guest_loaded;	     /* `user` runs in VS-mode: hstatus and sstatus say so */
 
 	/* set once at boot */

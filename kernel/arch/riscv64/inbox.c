@@ -11,6 +11,7 @@
 #define IMSIC_EITHRESHOLD 0x72
 #define IMSIC_EIP0 0x80
 #define IMSIC_EIE0 0xc0
+#define VSSTATUS_SIE (1ul << 1)
 
 unsigned arch_inbox_slots(void)
 {
@@ -100,6 +101,15 @@ void arch_inbox_save(unsigned slot, struct arch_inbox *to)
 	csr_clear(CSR_HGEIE, 1ul << slot);
 }
 
+void arch_inbox_drop(unsigned slot)
+{
+	struct file_access a = file_begin(slot);
+
+	for (unsigned i = 0; i < imsic_words; i++)
+		file_write(IMSIC_EIP0 + 2 * i, 0);
+	file_end(a);
+}
+
 void arch_inbox_watch(unsigned slot, bool on)
 {
 	if (on)
@@ -125,4 +135,60 @@ void arch_user_inbox(struct arch_user *user, unsigned slot)
 	if (h->user == user && user->hart == h && h->guest_loaded)
 		csr_write(CSR_HSTATUS, (csr_read(CSR_HSTATUS) & ~HSTATUS_VGEIN(63)) |
 					       HSTATUS_VGEIN(slot));
+}
+
+bool arch_user_listens(const struct arch_user *user)
+{
+	return user->guest_hart == this_hart() && (csr_read(CSR_VSSTATUS) & VSSTATUS_SIE);
+}
+
+void arch_user_share(bool on)
+{
+	this_hart()->guest_share = on ? HSTATUS_VTW : 0;
+	if (!this_hart()->guest_loaded)
+		return; /* guest_load will see it */
+	if (on)
+		csr_set(CSR_HSTATUS, HSTATUS_VTW);
+	else
+		csr_clear(CSR_HSTATUS, HSTATUS_VTW);
+}
+
+nsec_t arch_user_alarm(const struct arch_user *user)
+{
+	uint64_t at;
+
+	if (!has_sstc || user->guest_hart != this_hart() || !(csr_read(CSR_VSIE) & INT_TIMER))
+		return NSEC_NEVER;
+	at = csr_read(CSR_VSTIMECMP);
+	if (at == UINT64_MAX)
+		return NSEC_NEVER;
+	return arch_tick_ns ? at * arch_tick_ns
+			    : (nsec_t)((unsigned __int128)at * 1000000000u / ticks_hz);
+}
+
+void arch_user_vector(struct arch_user *user, uaddr_t handler)
+{
+	user->guest.tvec = handler;
+	if (user->guest_hart == this_hart())
+		csr_write(CSR_VSTVEC, handler);
+}
+
+/* Unprivileged ISA 20191213: sw (table 24.2), c.sw and c.swsp (table 16.5 to 16.7). */
+bool arch_user_skip_store(struct arch_user *user, uint32_t code, uint32_t *value)
+{
+	unsigned source, bytes = 2;
+
+	if ((code & 0x707f) == 0x2023) {
+		source = code >> 20 & 31;
+		bytes = 4;
+	} else if ((code & 0xe003) == 0xc000) {
+		source = 8 + (code >> 2 & 7);
+	} else if ((code & 0xe003) == 0xc002) {
+		source = code >> 2 & 31;
+	} else {
+		return false;
+	}
+	*value = source ? (uint32_t)user->x[source] : 0;
+	user->x[0] += bytes;
+	return true;
 }

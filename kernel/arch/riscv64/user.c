@@ -39,6 +39,7 @@ static_assert(ARCH_EXIT_SYSCALL == 0, "trap.S answers it without asking");
 #define CAUSE_STORE_FAULT 15
 #define CAUSE_GUEST_FETCH_FAULT 20
 #define CAUSE_GUEST_LOAD_FAULT 21
+#define INSTRUCTION_WFI 0x10500073
 #define CAUSE_VIRTUAL 22 /* an instruction that VS-mode may not execute */
 #define CAUSE_GUEST_STORE_FAULT 23
 
@@ -145,6 +146,10 @@ int hart_user_trapped(struct arch_user *user, uint64_t cause, struct arch_exit *
 	exit->access = exit_access(cause);
 	exit->cause = (uint32_t)cause;
 	exit->pc = user->x[0];
+	if (cause == CAUSE_VIRTUAL && addr == INSTRUCTION_WFI) {
+		user->x[0] += 4;
+		return ARCH_EXIT_WAIT;
+	}
 	if (!exit->access)
 		return ARCH_EXIT_BAD;
 	/* A hart may remember that a page was absent; the same fault twice means that it did. */

@@ -1,0 +1,117 @@
+/*
+ * inbox: what a thread receives notices with: identities 1 to 63 that others post to it.
+ *
+ *   OUT --its thread is about to run--> IN a slot of its core --another thread needs the slot--> OUT
+ *
+ * In a slot (arch.h, mailboxes) a notice is a store, by a kernel core or by a program to which the
+ * slot's page is mapped (a wire), and no kernel code runs. Out of it, or on a machine without
+ * slots, the kernel keeps the pending bits: a wire then has no page, the sender's store faults, and
+ * the fault posts. Whoever moves an inbox takes the page from every wire, waits until no core has
+ * it, and then moves what is pending: nothing is lost, and nothing reaches a stranger.
+ *
+ * An inbox in a slot whose thread does not run is watched: what comes ends the core's sleep, or the
+ * program that runs there, and `told` is called on the home core; unless the thread has turned
+ * notices off, and so does not want to be woken by them. A lock guards what more than one
+ * core touches; it is held for a store, or for a move.
+ */
+#ifndef SCHED_INBOX_H
+#define SCHED_INBOX_H
+
+#include "base/list.h"
+#include "cores/core.h"
+#include "mm/aspace.h"
+#include "sched/timer.h"
+
+struct thread;
+
+struct inbox {
+	/* any core; these three, and `home`, survive the inbox: somebody may be at them until the
+	 * end, and a told that comes late is one too many and no harm */
+	_Atomic uint32_t lock;
+	_Atomic uint32_t mails; /* nonzero: `mail` is under way */
+	struct mail mail;	/* to the home core: told */
+
+	/* any core, under the lock */
+	uint32_t slot;		 /* 0: out */
+	bool open;		 /* somebody receives */
+	struct arch_inbox state; /* while it is out */
+	struct list wires;	 /* struct wire */
+
+	/* written by the thread's core: it has turned notices off, so that nothing need wake it; it
+	 * is parked until something comes, wanted or not */
+	_Atomic bool deaf, waits;
+	struct timer alarm; /* thread's core: its own timer, while it waits */
+
+	/* thread's core only */
+	uint64_t used; /* turn in which its thread ran last */
+
+	/* set once */
+	struct thread *thread;
+	uint32_t core; /* of its thread, and of the slots it can be in */
+	uint32_t home;
+	bool direct; /* its thread is of the kind uintr: it can be in a slot */
+	/* Handed down by ring/: something came while the thread did not run, or cannot know. On the
+	 * home core. */
+	void (*told)(struct inbox *ib);
+};
+
+/* A page of some program through which it posts to an inbox. The table is the machine's. */
+struct wire {
+	struct list link;   /* inbox->wires, under the inbox's lock */
+	struct inbox *inbox; /* NULL: what is stored goes nowhere */
+	const void *via;     /* set once: by what it may be revoked */
+	struct aspace *as;
+	uaddr_t at;
+	_Atomic uint32_t used; /* slot of the table: 0 free, 1 being made, 2 in use */
+};
+#define WIRES_MAX 1024u
+#define WIRES_PER_SPACE 16u
+
+/* Gives `t` the inbox `ib` (zero, or an inbox before and nothing since). Home core; the thread's
+ * core learns of it by inbox_attach there. */
+void inbox_init(struct inbox *ib, struct thread *t, uint32_t home, void (*told)(struct inbox *ib));
+/* On the thread's core, whenever the thread is not in user mode. */
+void inbox_attach(struct inbox *ib);
+/* The thread ends: out of its slot for good, wires lead nowhere. Thread's core. */
+void inbox_close(struct inbox *ib);
+
+/* Posts identity `id` (1 to 63). Any core. False: nobody is there any more. */
+bool inbox_post(struct inbox *ib, unsigned id);
+/* For an inbox that is never in a slot: takes what is pending of `mask`; sets what is told of at
+ * all. Home core. */
+uint64_t inbox_take(struct inbox *ib, uint64_t mask);
+void inbox_enable(struct inbox *ib, uint64_t mask);
+
+/* The thread is about to run (others want the core, too: share), or has run. Thread's core. */
+void inbox_run(struct core *c, struct inbox *ib, bool share);
+/* From its trap: it waits for something of its own, and leaves the core to others until then. */
+void inbox_wait(struct inbox *ib);
+void inbox_rest(struct inbox *ib);
+/* Looks at the watched slots of this core. */
+void inboxes_look(struct core *c);
+/* Boot: memory for the slots of a core that runs threads. */
+void inboxes_init(struct core *c);
+
+/* A wire of `as` to `ib`: maps one page, (*out)->at. -ENOMEM, -ENOSPC (no wire left), -EPIPE
+ * (closed). Home core of `as`. */
+must_use int wire_make(struct inbox *ib, struct aspace *as, const void *via, struct wire **out);
+/* What is stored there goes nowhere from now on: one, or all that were made `via`. Any core. */
+void wire_cut(struct wire *w);
+void wires_cut(struct inbox *ib, const void *via);
+/* `as` ends: its wires are free again. Home core of `as`, no thread runs it. */
+void wires_drop(struct aspace *as);
+/* The wire whose page is at `va`, NULL: none. Any core, while `as` is alive. */
+struct wire *wire_find(struct aspace *as, uaddr_t va);
+/* Posts through it what a store would have posted. */
+void wire_post(struct wire *w, uint32_t id);
+
+/*
+ * The waker of a serving core: an inbox that stays in its slot, so that a program's store ends the
+ * core's sleep. NULL: the machine has no slots, or this core runs programs too. Own core.
+ */
+struct inbox *waker_inbox(struct core *c);
+#define WAKER_ID 1u
+/* About to sleep, and awake again. Own core. */
+void waker_arm(struct core *c, bool on);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * notice: user interrupts, as a program sees them: it registers, gives identities (1 to 63) their
+ * handlers, hands endpoints to those who may post, and is told by them. docs/uintr.md is the manual
+ * of the whole; uapi/notice.h that of the operations below this.
+ *
+ * Where the program runs with user interrupts (notice_direct) a handler interrupts whatever runs
+ * while notices are on, without the kernel; while they are off what comes stays pending, and
+ * notice_wait serves it. Everywhere else notices are always off in this sense: notice_wait asks the
+ * kernel. So a program that calls notice_wait when it has nothing to do runs on every machine.
+ *
+ * A handler is integer code: it may not use floating point, and takes no time. What it tells by is
+ * a hint to look at shared memory, not a message: identities merge while they are pending, and
+ * whoever holds a doorbell page can post any of them.
+ *
+ * One thread per process, the first, receives. These calls use the native ring as ring_syscall
+ * does: no other entry in flight. A program with coroutines calls async_notices instead (async.h).
+ */
+#ifndef LIBASYNC_NOTICE_H
+#define LIBASYNC_NOTICE_H
+
+#include "ring.h"
+#include "uapi/notice.h"
+
+#ifdef __riscv
+#include "arch/riscv64/notice_arch.h"
+#else
+#include "arch/x86_64/notice_arch.h"
+#endif
+
+typedef void (*notice_fn)(uint32_t id);
+
+/* Handlers and how often each ran; [0] is the timer. Handlers are never NULL once registered. */
+extern notice_fn notice_handlers[SLUICE_NOTICE_IDS];
+extern uint64_t notice_counts[SLUICE_NOTICE_IDS];
+/* Called by the interrupt's handler after all others, still inside it; NULL: nothing. */
+extern void (*notice_after)(void);
+/* Identities reach us without the kernel. */
+extern bool notice_direct;
+
+/* Becomes a receiver, notices off, all identities masked. SLUICE_NOTICE_DIRECT, 0, or -errno. */
+int notice_start(struct ring *ring);
+/* `fn` serves `id` from now on, and it is not masked any more; NULL masks it: what comes stays
+ * pending. */
+void notice_handle(struct ring *ring, uint32_t id, notice_fn fn);
+/* Serves what is pending, waiting until there is something. Notices are off. */
+void notice_wait(struct ring *ring);
+
+/* A new endpoint for `id`: a descriptor, or -errno. Later: nobody can use it any more. */
+int notice_endpoint(struct ring *ring, uint32_t id);
+int notice_revoke(struct ring *ring, int fd);
+
+/* How one posts to an endpoint. */
+struct notice_sender {
+	volatile uint32_t *page; /* NULL: by the ring */
+	uint32_t id;
+	int32_t fd;
+};
+/* 0 or -errno. */
+int notice_connect(struct ring *ring, int fd, struct notice_sender *sender);
+/* Posts; earlier stores are seen by whoever is told. */
+static inline void notice_send(struct ring *ring, const struct notice_sender *sender);
+
+/* One NOTICE entry, awaited. */
+int notice_call(struct ring *ring, uint32_t command, int fd, uint64_t off, const void *addr);
+
+/* The native ring's notify word (SLUICE_NOTICE_RING). */
+static inline uint32_t *notice_word(void)
+{
+	return (uint32_t *)(uintptr_t)(ring_start_info->cq_ring +
+				       ring_start_info->params.cq_off.flags + sizeof(uint32_t));
+}
+
+static inline void notice_send(struct ring *ring, const struct notice_sender *sender)
+{
+	if (ring_likely(sender->page != NULL))
+		notice_store(sender->page, sender->id);
+	else
+		notice_call(ring, SLUICE_NOTICE_POST, sender->fd, 0, NULL);
+}
+
+#endif
