@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """hot.py: where do the instructions go? Counts them by function, polling for nothing taken out.
 
-usage: hot.py nop DEPTH | polled DEPTH | echo CONNECTIONS | disk DEPTH | ram DEPTH | boot
+usage: hot.py nop DEPTH | polled DEPTH | small-read DEPTH | small-write DEPTH | small-pipe DEPTH | echo CONNECTIONS | disk DEPTH | ram DEPTH | boot
 
 The same guests and windows as the benchmark's. One line per function that has at least a
 two-hundredth of a level's instructions: instructions per operation, share, where, name.
@@ -86,6 +86,15 @@ def profile_nop(bench, how, depth):
         show({}, guest.plugin.runs(), OPS // depth * depth, "b_nop")
 
 
+def profile_small(bench, how, depth):
+    """Transfers of 32 bytes that need not wait (bench/guest/small.c)."""
+    with bench.guest(smp=1, icount=True, profile="marks", stay=True,
+                     run=f"/bin/b_small {how} 32 {OPS} {depth}") as guest:
+        guest.wait_for("^b_small: exit status 0", 60)
+        each = depth * (2 if how == "pipe" else 1)
+        show({}, guest.plugin.runs(), -(-OPS // each) * each, "b_small")
+
+
 def main():
     if not 2 <= len(sys.argv) <= 3:
         sys.exit(__doc__)
@@ -93,6 +102,9 @@ def main():
     bench = measure.Bench()
     if what in ("nop", "polled"):
         profile_nop(bench, "enter" if what == "nop" else what, amount)
+        return
+    if what.startswith("small-"):
+        profile_small(bench, what.removeprefix("small-"), amount)
         return
     if what not in ("echo", "disk", "ram", "boot"):
         sys.exit(__doc__)

@@ -61,12 +61,14 @@ static inline struct pipe *pipe_of(struct file *f, unsigned end)
 static char *page_take(struct pipe *p)
 {
 	char *page = p->spare;
+	uint64_t held;
 	paddr_t pa = 0;
 
 	p->spare = NULL;
 	if (page)
 		return page;
-	if (atomic_fetch_add_explicit(&pages_held, 1, memory_order_relaxed) < pages_max)
+	held = atomic_fetch_add_explicit(&pages_held, 1, memory_order_relaxed) + 1;
+	if (held <= pages_max && frames_allow(held))
 		pa = frame_alloc_user();
 	if (pa)
 		return arch_direct(pa);

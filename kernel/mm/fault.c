@@ -106,8 +106,9 @@ static int fault_object(struct aspace *as, uaddr_t va, pte_slot *slot, struct si
 	int err = -EAGAIN;
 	void *page;
 
-	/* Ours, if it still is what the region shows behind the reference. */
-	if (!o || !mobj_get_live(o))
+	/* Ours, if it still is what the region shows. Held as a mapping, which it may have lost
+	 * since: a cut takes the frames away that a page is hung into. */
+	if (!o || !mobj_map_live(o))
 		return -EAGAIN;
 	if (!region_unchanged(as, s->seq))
 		goto out;
@@ -134,7 +135,7 @@ static int fault_object(struct aspace *as, uaddr_t va, pte_slot *slot, struct si
 	resident_give(as, 1);
 	err = -EAGAIN;
 out:
-	mobj_put(o);
+	mobj_unmap(o);
 	return err;
 }
 

@@ -383,6 +383,13 @@ bool frames_has_spare(uint64_t n)
 	return atomic_load_explicit(&buddy.free, memory_order_relaxed) >= frames_reserve + n;
 }
 
+bool frames_allow(uint64_t held)
+{
+	uint64_t free = atomic_load_explicit(&buddy.free, memory_order_relaxed);
+
+	return likely(free >= frames_total / 8) || held <= free;
+}
+
 /* ---- references ------------------------------------------------------------------------------ */
 
 static void frame_free(struct frame *f)

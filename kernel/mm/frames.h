@@ -26,6 +26,12 @@ must_use paddr_t frame_alloc_zeroed(void);
 must_use paddr_t frame_alloc_user(void);
 /* Would `n` more frames leave the reserve alone? A hint: others allocate too. */
 bool frames_has_spare(uint64_t n);
+/*
+ * May a program, or one of the tables that hold frames for all programs (memory files, pipes), have
+ * `held` frames in all? Once less than an eighth of the memory is free: only as many as are free,
+ * so that those who hold most run dry first, and whoever holds little is still served. A hint.
+ */
+bool frames_allow(uint64_t held);
 
 /* One more / one less reference to the block that `pa` lies in (any address inside it; the caller
  * holds a reference already). put frees at zero. */

@@ -18,11 +18,11 @@ static _Atomic uint64_t frames_held;
 
 static paddr_t frame_take(int *err)
 {
+	uint64_t held = atomic_fetch_add_explicit(&frames_held, 1, memory_order_relaxed) + 1;
 	paddr_t pa;
 
 	*err = -ENOSPC;
-	if (atomic_fetch_add_explicit(&frames_held, 1, memory_order_relaxed) <
-	    frames_total_count() / 2) {
+	if (held <= frames_total_count() / 2 && frames_allow(held)) {
 		*err = -ENOMEM;
 		pa = frame_alloc_user();
 		if (pa) {
@@ -129,6 +129,17 @@ void mobj_unmap(struct mobj *o)
 	/* Release: what was done through the mapping comes before a shrinking. */
 	atomic_fetch_sub_explicit(&o->maps, 1, memory_order_release);
 	mobj_put(o);
+}
+
+bool mobj_map_live(struct mobj *o)
+{
+	int err;
+
+	if (!mobj_get_live(o))
+		return false;
+	err = mobj_map(o);
+	mobj_put(o);
+	return !err;
 }
 
 void *mobj_find(struct mobj *o, uint64_t index)

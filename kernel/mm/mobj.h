@@ -40,11 +40,14 @@ void mobj_put(struct mobj *o);
 /* A mapping begins (takes a reference) and ends. 0, or -EAGAIN: it is shrinking. Any core. */
 must_use int mobj_map(struct mobj *o);
 void mobj_unmap(struct mobj *o);
+/* The same for an object that the caller holds no reference to. False: it is gone or shrinking. */
+must_use bool mobj_map_live(struct mobj *o);
 
 /* Kernel address of page `index`, below MOBJ_PAGES_MAX; NULL if it does not exist. Good as long as
  * nobody shrinks the object, so on its owner core, or while it is mapped. */
 void *mobj_find(struct mobj *o, uint64_t index);
-/* The same, bringing it. 0, -ENOSPC (objects hold their share of the memory), -ENOMEM. */
+/* The same, bringing it, below the object's end. 0, -ENOSPC (objects hold their share of the
+ * memory), -ENOMEM. */
 must_use int mobj_make(struct mobj *o, uint64_t index, void **page);
 
 /* Owner core. 0; -EFBIG; -EBUSY: it would shrink and is mapped. */

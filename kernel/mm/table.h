@@ -61,12 +61,13 @@ static inline void leaf_tell(struct aspace *as, uaddr_t va, uint64_t was, uint64
 /* No core translates [va, va + len) by a leaf that was removed before. */
 void shootdown(struct aspace *as, uaddr_t va, uint64_t len);
 
-/* `n` more frames on the account of `as`; false: that is its limit. */
+/* `n` more frames on the account of `as`; false: that is its limit, or more than its share while
+ * memory is short. */
 static inline bool resident_take(struct aspace *as, uint64_t n)
 {
 	uint64_t now = atomic_fetch_add_explicit(&as->resident, n, memory_order_relaxed) + n;
 
-	if (likely(!as->resident_max || now <= as->resident_max))
+	if (likely(!as->resident_max || (now <= as->resident_max && frames_allow(now))))
 		return true;
 	atomic_fetch_sub_explicit(&as->resident, n, memory_order_relaxed);
 	return false;
