@@ -11,10 +11,10 @@ from measure import Client
 from peer import linux
 
 BYTES = 20000
+TOTAL = BYTES + 2 * 256  # the client's EDGE_BYTES before and behind
 WINDOW = 64
 REPETITIONS = 3
-WAYS = ("kernel",)
-MAPS = {}
+WAYS = ("kernel", "poll", "uintr")
 SECONDS = 120
 LINUX_SECONDS = 400  # it boots for a minute under the plugin, longer beside other work
 
@@ -32,9 +32,8 @@ def exchange(guest, path):
 
 def measure_linux(bench):
     """One boot for all: the port takes one client after the other."""
-    total = BYTES + 256
     script = "".join(
-        f"uart {total}{mode}\n" for mode in ("", " hash") for _ in range(REPETITIONS))
+        f"uart {TOTAL}{mode}\n" for mode in ("", " hash") for _ in range(REPETITIONS))
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "port")
         with bench.peer(script, plugin=True, words="loglevel=0", settle=10,
@@ -45,7 +44,7 @@ def measure_linux(bench):
                 for _ in range(REPETITIONS):
                     seen = guest.wait_for("^uart: ready", LINUX_SECONDS, seen).end()
                     counted, client = exchange(guest, path)
-                    seen = guest.wait_for(f"^uart: {total} bytes, 0 out of sequence", SECONDS, seen).end()
+                    seen = guest.wait_for(f"^uart: {TOTAL} bytes, 0 out of sequence", SECONDS, seen).end()
                     work.append(counted.all() / BYTES)
                     times.append(client.value("us_p50"))
                 bench.figure("uart_insn_per_byte", "linux" + mode, work, "instructions/byte",
@@ -57,18 +56,20 @@ def measure_way(bench, way, hashed):
     for _ in range(REPETITIONS):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "port")
-            with bench.guest(smp=2, plugin=True, run=f"/bin/uartd {way} {BYTES + 256}" + (" hash" if hashed else ""),
-                             serial=f"unix:{path},server=on,wait=off", **MAPS.get(way, {})) as guest:
+            run = f"/bin/uartd {way} {TOTAL}" + (" hash" if hashed else "")
+            with bench.guest(smp=2, plugin=True, run=("SLUICE_UINTR=1 " if way == "uintr" else "") + run,
+                             serial=f"unix:{path},server=on,wait=off") as guest:
                 guest.wait_for(f"uartd: {way}: ready", SECONDS)
                 counted, client = exchange(guest, path)
                 guest.wait_end(SECONDS)
-                guest.wait_for(f"uartd: {way}: {BYTES + 256} bytes, 0 out of sequence, 0 lost", 1)
+                guest.wait_for(f"uartd: {way}: {TOTAL} bytes, 0 out of sequence, 0 lost", 1)
             work.append((counted.all() - counted.polled()) / BYTES)
             hart = counted.user_hart()
             traps.append((hart["traps_s"] + hart["traps_m"]) * 1000 / BYTES)
             times.append(client.value("us_p50"))
     name = way + (" hash" if hashed else "")
-    bench.figure("uart_insn_per_byte", name, work, "instructions/byte", f"emulated: p50 below {times[0]:.0f} us")
+    bench.figure("uart_insn_per_byte", name, work, "instructions/byte",
+                 f"emulated: p50 below {times[0]:.0f} us" + (", polling is its work" if way == "poll" else ""))
     bench.figure("uart_user_traps_per_1000", name, traps, "traps/1000 bytes")
 
 

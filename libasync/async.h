@@ -306,6 +306,10 @@ _Noreturn void async_exit(int status);
  * library. Without notices it is a plain call.
  */
 int async_notices(void);
+/* Behind async_notices() == 1: `fn` serves identity `id` (2 to 63; uapi/notice.h) from now on,
+ * inside the executor's sleep or inside async_compute. Integer code that takes no time; it may call
+ * async_event_set and async_sem_give. NULL: nobody does, and what comes stays pending. */
+void async_notice_handle(uint32_t id, void (*fn)(uint32_t id));
 int64_t async_compute(int64_t (*fn)(void *arg), void *arg);
 
 /* Counts since start, for tests and benches. */

@@ -186,6 +186,7 @@ struct async_exec {
 	volatile uint32_t *waker; /* a store there wakes the poller; NULL: the doorbell does */
 	uint32_t waker_id;
 	bool notices; /* completions come by user interrupt: notices.c */
+	uint32_t outside; /* identities that others post: somebody else may end a wait */
 	struct async_timer *timers;
 	struct async_co *free_stacks;
 	struct async_stats stats;

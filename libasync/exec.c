@@ -326,7 +326,7 @@ static void exec_idle(struct async_exec *x)
 	uint64_t spin = async_config.spin_ns;
 	uint64_t wait;
 
-	if (exec_outstanding(x) == 0 && !x->timers)
+	if (exec_outstanding(x) == 0 && !x->timers && !x->outside)
 		ring_die(r, "async: every coroutine waits for another one\n");
 	if (x->notices) {
 		async_signal();

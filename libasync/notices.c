@@ -125,6 +125,17 @@ int64_t async_compute(int64_t (*fn)(void *arg), void *arg)
 	return result;
 }
 
+void async_notice_handle(uint32_t id, void (*fn)(uint32_t id))
+{
+	static uint64_t served;
+	struct async_exec *x = &async_exec;
+
+	x->outside -= served >> id & 1;
+	served = fn ? served | 1ull << id : served & ~(1ull << id);
+	x->outside += served >> id & 1;
+	notice_handle(&x->ring, id, fn);
+}
+
 int async_notices(void)
 {
 	struct async_exec *x = &async_exec;

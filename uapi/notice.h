@@ -74,4 +74,12 @@ struct sluice_doorbell {
 #define SLUICE_NOTICE_OFFER 10u
 #define SLUICE_NOTICE_TAKE 11u
 
+/*
+ * fd: a device that is claimed (/dev/uart0), off: the identity that its interrupt posts to this
+ * receiver, by itself and on each edge; 0: none any more. It ends with the claim. -ENOTTY: no such
+ * device, or it has no interrupt. -EOPNOTSUPP: this receiver is not direct. -ENOSPC: all mailboxes
+ * but one are bound to devices.
+ */
+#define SLUICE_NOTICE_DEVICE 12u
+
 #endif

@@ -9,11 +9,13 @@
 
 #define REG_DATA 0
 #define REG_IER	 1
-#define REG_FCR	 2
+#define REG_IIR	 2 /* read */
+#define REG_FCR	 2 /* written */
 #define REG_LCR	 3
 #define REG_MCR	 4
 #define REG_LSR	 5
 
+#define IIR_NOTHING	 1u
 #define FCR_ENABLE_CLEAR 7u
 #define FCR_TRIGGER_HALF 128u /* 8 bytes of 16 */
 #define LCR_EIGHT_BITS	 3u
@@ -86,4 +88,9 @@ unsigned device_give(const uint8_t *buf, size_t len)
 void device_interrupts(uint8_t wanted)
 {
 	device_regs[REG_IER] = wanted;
+}
+
+bool device_asks(void)
+{
+	return !(device_regs[REG_IIR] & IIR_NOTHING);
 }

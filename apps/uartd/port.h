@@ -25,6 +25,7 @@ struct port {
 
 extern const struct port port_kernel; /* kernel.c: the kernel's driver, by reads and writes */
 extern const struct port port_poll;   /* poll.c: a driver of our own that looks all the time */
+extern const struct port port_uintr;  /* uintr.c: one that the device interrupts, no kernel between */
 
 /* device.c: the port as a device that this program drives: claims it and shows its registers. What
  * both drivers of our own share. 0, or -errno after a sentence. */
@@ -40,6 +41,8 @@ unsigned device_take(uint8_t *buf, unsigned max);
 unsigned device_give(const uint8_t *buf, size_t len);
 /* Which interrupts it raises: DEVICE_INPUT, DEVICE_OUTPUT_EMPTY. */
 void device_interrupts(uint8_t wanted);
+/* Does it still ask for something? Asking takes back that its FIFO is empty. */
+bool device_asks(void);
 #define DEVICE_INPUT 1u
 #define DEVICE_OUTPUT_EMPTY 2u
 

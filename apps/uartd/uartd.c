@@ -5,6 +5,7 @@
  *
  *   WAY    kernel   the kernel's driver, /dev/ttyS0
  *          poll     a driver of this program's own, which looks at the device all the time
+ *          uintr    one that the device interrupts by user interrupts; without those it polls
  *   COUNT  ends after so many bytes; 0 or nothing: never
  *   hash   each byte goes into a BLAKE3 hash before it is sent back; the end prints it
  */
@@ -18,7 +19,7 @@
 static blake3_hasher uart_hasher;
 #endif
 
-static const struct port *const uart_ways[] = { &port_kernel, &port_poll };
+static const struct port *const uart_ways[] = { &port_kernel, &port_poll, &port_uintr };
 
 static struct {
 	uint64_t count, wrong;
@@ -106,7 +107,7 @@ int main(int argc, char **argv)
 	int64_t err;
 
 	if (!port || *end || argc > 4 || (argc == 4 && strcmp(argv[3], "hash"))) {
-		async_printf("usage: uartd kernel|poll [COUNT [hash]]\n");
+		async_printf("usage: uartd kernel|poll|uintr [COUNT [hash]]\n");
 		return 2;
 	}
 	if ((argc == 4 && !uart_hash_begin()) || port->open())

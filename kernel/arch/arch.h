@@ -197,6 +197,14 @@ paddr_t arch_inbox_page(unsigned core, unsigned slot);
 /* Posts identity `id`; orders earlier stores of the caller before it. Any core. */
 void arch_inbox_post(unsigned core, unsigned slot, unsigned id);
 
+/*
+ * Device interrupt source `irq` posts identity `id` to a slot by itself, on each edge. What came
+ * while it was masked comes as one when it is routed again. arch_irq_route takes it back. Any core,
+ * one at a time per source. -EINVAL, -ENODEV (not delegated).
+ */
+must_use int arch_inbox_irq(unsigned irq, unsigned core, unsigned slot, unsigned id);
+void arch_irq_mask(unsigned irq);
+
 /* The rest on the slot's core only. Brings a mailbox into an empty slot; takes it out, leaving the
  * slot empty: nothing of it is ever seen by the next owner. */
 void arch_inbox_load(unsigned slot, const struct arch_inbox *from);

@@ -4,7 +4,7 @@
  * Opening one claims it: the kernel's driver keeps off until the last descriptor is closed, and
  * nobody else can claim it (-EBUSY), nor while it is the console or a stream (serialfile.c). mmap
  * shows the page of its registers, once; the page is taken away again with the claim, whether the
- * program still maps it or not. NOTICE routes its interrupt to the program (ring/notice.c).
+ * program still maps it or not. NOTICE lets its interrupt post to the program (ring/notice.c).
  *
  * A claim belongs to the port's core, its mapping to the home core of the process that made it.
  */
@@ -12,6 +12,7 @@
 
 #include "drivers/serial.h"
 #include "fs/internal.h"
+#include "sched/inbox.h"
 
 #define CLAIM_MAJOR 204
 /* region tags (mm/aspace.h) from here on are claims' */
@@ -24,6 +25,8 @@ static struct {
 	/* of whoever set it */
 	struct aspace *as;
 	uaddr_t at;
+
+	struct inbox_source source;
 } claims[SERIAL_PORTS_MAX];
 
 static struct serial_port *claim_port(struct file *f)
@@ -55,6 +58,12 @@ static int claim_map(struct file *f, struct aspace *as, uaddr_t *at)
 	return 0;
 }
 
+static struct inbox_source *claim_source(struct file *f, uint32_t *irq)
+{
+	*irq = claim_port(f)->irq;
+	return &claims[fs_file_of(f)->serial].source;
+}
+
 static int claim_stat(struct file *f, struct statx *st)
 {
 	fs_stat_common(st, S_IFCHR | 0600, 40 + fs_file_of(f)->serial, PAGE_SIZE);
@@ -75,13 +84,15 @@ static void claim_free(struct file *f)
 		aspace_put(claims[i].as);
 		atomic_store_explicit(&claims[i].mapped, 0, memory_order_release);
 	}
+	inbox_source_detach(&claims[i].source);
 	p->reclaim(p);
 	atomic_store_explicit(&p->use, 0, memory_order_release);
 	fs_file_release(fs_file_of(f));
 }
 
 static const struct file_ops claim_ops = {
-	.name = "claim", .map_device = claim_map, .stat = claim_stat, .free = claim_free};
+	.name = "claim", .map_device = claim_map, .source = claim_source, .stat = claim_stat,
+	.free = claim_free};
 
 int claim_open(const char *name, uint32_t oflags, struct fs_file **out)
 {

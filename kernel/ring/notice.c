@@ -86,6 +86,7 @@ static int notice_check(struct op *op, const struct io_uring_sqe *sqe)
 	case SLUICE_NOTICE_WAKER: has_addr = true; break;
 	case SLUICE_NOTICE_OFFER: has_fd = has_off = true; break;
 	case SLUICE_NOTICE_TAKE: has_fd = true; break;
+	case SLUICE_NOTICE_DEVICE: has_fd = has_off = true; break;
 	default: return -EINVAL;
 	}
 	if ((!has_fd && sqe->fd != -1) || (!has_off && sqe->off) || (!has_addr && sqe->addr))
@@ -400,6 +401,31 @@ static int notice_take(struct op *op, const struct notice_op *no)
 	return res;
 }
 
+/* ---- helpers: devices ------------------------------------------------------------------------ */
+
+static int notice_device(struct op *op, const struct notice_op *no)
+{
+	struct receiver *rc = notice_receiver(op);
+	struct file *f = fd_get(op_process(op), no->fd);
+	uint32_t irq = 0;
+	struct inbox_source *s = f && f->ops->source ? f->ops->source(f, &irq) : NULL;
+	int err = 0;
+
+	if (!irq)
+		err = f ? -ENOTTY : -EBADF;
+	else if (!rc)
+		err = -ENXIO;
+	else if (no->off >= SLUICE_NOTICE_IDS)
+		err = -EINVAL;
+	else if (no->off)
+		err = inbox_source_attach(s, &rc->inbox, irq, (uint32_t)no->off);
+	else
+		inbox_source_detach(s);
+	if (f)
+		file_put(f);
+	return err;
+}
+
 /* ---- helpers: rings -------------------------------------------------------------------------- */
 
 static int notice_ring(struct op *op, const struct notice_op *no)
@@ -486,6 +512,8 @@ static enum step notice_act(struct op *op)
 		return op_finish(op, notice_take(op, no));
 	case SLUICE_NOTICE_WAKER:
 		return op_finish(op, notice_waker(op, no));
+	case SLUICE_NOTICE_DEVICE:
+		return op_finish(op, notice_device(op, no));
 	}
 	op_corrupt(op);
 }

@@ -27,6 +27,7 @@ struct statx;
 #define FILE_ATOMIC 32u	  /* a write of at most PIPE_BUF bytes comes in one piece, vectored too */
 
 struct file;
+struct inbox_source;
 
 /*
  * A transfer as file operations see it. Embedded in the body of the ring's read/write ops; one
@@ -72,6 +73,9 @@ struct file_ops {
 	/* Shows the device's page of registers to a program: mapped for reading and writing at
 	 * *at. Home core of `as`. NULL: -ENODEV. */
 	int (*map_device)(struct file *f, struct aspace *as, uaddr_t *at);
+	/* The device's interrupt: its source number through *irq, and where it may be attached
+	 * (sched/inbox.h). NULL: it has none. */
+	struct inbox_source *(*source)(struct file *f, uint32_t *irq);
 	/* Last handle gone: no new ops; wake those that wait. On the file's core. May be NULL. */
 	void (*close)(struct file *f);
 	/* Last reference gone: release the object and the file. On the file's core. */

@@ -95,6 +95,19 @@ static void wires_lead(struct inbox *ib, paddr_t page)
 	}
 }
 
+/* An edge that comes while a source is masked is kept by the interrupt controller. */
+static void sources_lead(struct inbox *ib)
+{
+	list_for_each(pos, &ib->sources) {
+		struct inbox_source *s = list_item(pos, struct inbox_source, link);
+
+		if (ib->slot)
+			(void)!arch_inbox_irq(s->irq, ib->core, ib->slot, s->id); /* tried before */
+		else
+			arch_irq_mask(s->irq);
+	}
+}
+
 static void slot_leave(struct inbox_slots *s, struct inbox *ib)
 {
 	struct arch_inbox left;
@@ -104,6 +117,7 @@ static void slot_leave(struct inbox_slots *s, struct inbox *ib)
 	ib->state = left;
 	s->in[ib->slot] = NULL;
 	ib->slot = 0;
+	sources_lead(ib);
 	this_core()->inboxes_used--;
 }
 
@@ -116,6 +130,7 @@ static void slot_enter(struct core *c, struct inbox *ib, uint32_t slot)
 	c->inboxes->in[slot] = ib;
 	c->inboxes_used++;
 	wires_lead(ib, arch_inbox_page(c->index, slot));
+	sources_lead(ib);
 	inbox_unlock(ib);
 }
 
@@ -129,7 +144,9 @@ static uint32_t slot_make_room(struct inbox_slots *s)
 	for (slot = 1; slot <= s->count; slot++) {
 		if (!s->in[slot])
 			return slot;
-		if (!old || s->in[slot]->used < old->used)
+		/* a look without the lock: a source that comes now finds it leaving, and waits */
+		if (list_is_empty(&s->in[slot]->sources) &&
+		    (!old || s->in[slot]->used < old->used))
 			old = s->in[slot];
 	}
 	inbox_lock(old);
@@ -212,12 +229,69 @@ void inboxes_look(struct core *c)
 	}
 }
 
+/* ---- devices --------------------------------------------------------------------------------- */
+
+/* any core: sources that are attached */
+static _Atomic uint32_t source_count;
+
+/* Off its inbox's list, whose lock is held. */
+static void source_end(struct inbox_source *s)
+{
+	arch_irq_mask(s->irq);
+	atomic_store_explicit(&s->inbox, NULL, memory_order_release);
+	atomic_fetch_sub(&source_count, 1);
+}
+
+void inbox_source_detach(struct inbox_source *s)
+{
+	struct inbox *ib = atomic_load_explicit(&s->inbox, memory_order_acquire);
+
+	if (!ib)
+		return;
+	inbox_lock(ib);
+	if (atomic_load_explicit(&s->inbox, memory_order_relaxed) == ib) { /* else it ended */
+		list_remove(&s->link);
+		source_end(s);
+	}
+	inbox_unlock(ib);
+}
+
+int inbox_source_attach(struct inbox_source *s, struct inbox *ib, uint32_t irq, uint32_t id)
+{
+	int err = 0;
+
+	if (!ib->direct)
+		return -EOPNOTSUPP;
+	inbox_source_detach(s);
+	/* one slot is left for all who have no device */
+	if (atomic_fetch_add(&source_count, 1) >= arch_inbox_slots() - 1) {
+		atomic_fetch_sub(&source_count, 1);
+		return -ENOSPC;
+	}
+	inbox_lock(ib);
+	if (!ib->open)
+		err = -EPIPE;
+	else if (ib->slot)
+		err = arch_inbox_irq(irq, ib->core, ib->slot, id);
+	if (!err) {
+		s->irq = irq;
+		s->id = id;
+		list_push_back(&ib->sources, &s->link);
+		atomic_store_explicit(&s->inbox, ib, memory_order_release);
+	}
+	inbox_unlock(ib);
+	if (err)
+		atomic_fetch_sub(&source_count, 1);
+	return err;
+}
+
 /* ---- birth and end --------------------------------------------------------------------------- */
 
 void inbox_init(struct inbox *ib, struct thread *t, uint32_t home, void (*told)(struct inbox *ib))
 {
 	memset(&ib->slot, 0, sizeof(*ib) - offsetof(struct inbox, slot));
 	list_init(&ib->wires);
+	list_init(&ib->sources);
 	timer_init(&ib->alarm, inbox_alarm);
 	ib->thread = t;
 	ib->core = t->core;
@@ -241,6 +315,8 @@ void inbox_close(struct inbox *ib)
 	inbox_lock(ib);
 	if (ib->slot)
 		slot_leave(this_core()->inboxes, ib);
+	while ((pos = list_pop_front(&ib->sources)))
+		source_end(list_item(pos, struct inbox_source, link));
 	while ((pos = list_pop_front(&ib->wires)))
 		__atomic_store_n(&list_item(pos, struct wire, link)->inbox, NULL, __ATOMIC_RELEASE);
 	ib->thread->inbox = NULL;
@@ -462,6 +538,7 @@ struct inbox *waker_inbox(struct core *c)
 		return NULL;
 	if (!ib->open) {
 		list_init(&ib->wires);
+		list_init(&ib->sources);
 		ib->core = ib->home = c->index;
 		ib->direct = ib->open = true;
 		ib->state = (struct arch_inbox){ .enabled = 1u << WAKER_ID, .on = true };

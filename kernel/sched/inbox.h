@@ -36,6 +36,7 @@ struct inbox {
 	bool open;		 /* somebody receives */
 	struct arch_inbox state; /* while it is out */
 	struct list wires;	 /* struct wire */
+	struct list sources;	 /* struct inbox_source: none but an empty list leaves its slot */
 
 	/* written by the thread's core: it has turned notices off, so that nothing need wake it; it
 	 * is parked until something comes, wanted or not */
@@ -74,6 +75,23 @@ void inbox_init(struct inbox *ib, struct thread *t, uint32_t home, void (*told)(
 void inbox_attach(struct inbox *ib);
 /* The thread ends: out of its slot for good, wires lead nowhere. Thread's core. */
 void inbox_close(struct inbox *ib);
+
+/*
+ * A device's interrupt that posts to an inbox by itself. Its memory is whoever's claims the device,
+ * and outlives the inbox: `inbox` says whether it is attached.
+ */
+struct inbox_source {
+	struct list link;	     /* inbox->sources, under the inbox's lock */
+	struct inbox *_Atomic inbox; /* NULL: masked */
+	uint32_t irq, id;
+};
+/* `irq` posts `id` to `ib` from now on, wherever `ib` was attached before. -EPIPE: nobody is there
+ * any more, -EOPNOTSUPP: it is never in a slot, -ENOSPC: as many inboxes have devices as a core has
+ * slots, less one. Whoever claims the device, one at a time. */
+must_use int inbox_source_attach(struct inbox_source *s, struct inbox *ib, uint32_t irq,
+				 uint32_t id);
+/* Masks it. Any core. */
+void inbox_source_detach(struct inbox_source *s);
 
 /* Posts identity `id` (1 to 63). Any core. False: nobody is there any more. */
 bool inbox_post(struct inbox *ib, unsigned id);

@@ -59,7 +59,8 @@ def guest(run, folder, smp=2):
 def loop(way, count, burst, smp=2):
     """One run of uartd: what it says at its end."""
     with tempfile.TemporaryDirectory() as folder:
-        machine, path = guest(f"/bin/uartd {way} {count}", folder, smp)
+        ask = "SLUICE_UINTR=1 " if way == "uintr" else ""
+        machine, path = guest(f"{ask}/bin/uartd {way} {count}", folder, smp)
         with machine as vm:
             vm.wait_for(f"uartd: {way}: ready", SECONDS)
             data = counting(count)
@@ -109,6 +110,9 @@ TESTS = {
     "one hart in both roles": one_hart("kernel"),
     "bursts through a driver that polls": bursts("poll"),
     "a polling driver on one hart": one_hart("poll"),
+    "bursts by user interrupts": bursts("uintr"),
+    "single bytes by user interrupts": single("uintr"),
+    "user interrupts on one hart": one_hart("uintr"),
     "claims": claims,
     "the console is not given away": console_is_refused,
 }

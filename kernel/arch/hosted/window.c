@@ -101,6 +101,18 @@ void arch_inbox_post(unsigned core, unsigned slot, unsigned id)
 	no_inbox();
 }
 
+int arch_inbox_irq(unsigned irq, unsigned core, unsigned slot, unsigned id)
+{
+	(void)irq, (void)core, (void)slot, (void)id;
+	no_inbox();
+}
+
+void arch_irq_mask(unsigned irq)
+{
+	(void)irq;
+	no_inbox();
+}
+
 void arch_inbox_load(unsigned slot, const struct arch_inbox *from)
 {
 	(void)slot, (void)from;

@@ -28,6 +28,7 @@
 #define APLIC_CLRIENUM 0x1fdc
 #define APLIC_TARGET(irq) (0x3000u + 4u * (irq))
 #define APLIC_TARGET_HART_SHIFT 18
+#define APLIC_TARGET_GUEST_SHIFT 12
 
 #define PLIC_PRIORITY(irq) (4u * (irq))
 #define PLIC_ENABLE(context, irq) (0x2000u + 0x80u * (context) + 4u * ((irq) / 32))
@@ -121,13 +122,13 @@ void arch_doorbell(unsigned index)
 	}
 }
 
-static int route_aplic(unsigned irq, const struct arch_hart *h)
+static int route_aplic(unsigned irq, uint32_t target)
 {
 	reg_write(aplic, APLIC_CLRIENUM, irq);
 	/* Edge: a level source that its owner has not yet looked at would send message after
 	 * message. */
 	reg_write(aplic, APLIC_SOURCECFG(irq), APLIC_SOURCE_EDGE_RISE);
-	reg_write(aplic, APLIC_TARGET(irq), h->imsic_index << APLIC_TARGET_HART_SHIFT | ID_DEVICE);
+	reg_write(aplic, APLIC_TARGET(irq), target);
 	reg_write(aplic, APLIC_SETIENUM, irq);
 	/* a source that is not delegated to this domain reads as inactive */
 	return reg_read(aplic, APLIC_SOURCECFG(irq)) == APLIC_SOURCE_INACTIVE ? -ENODEV : 0;
@@ -151,5 +152,21 @@ int arch_irq_route(unsigned irq, unsigned index)
 		return -ENODEV;
 	if (!irq || irq > sources_count || index >= arch_boot.cores)
 		return -EINVAL;
-	return aplic ? route_aplic(irq, &harts[index]) : route_plic(irq, &harts[index]);
+	return aplic ? route_aplic(irq, harts[index].imsic_index << APLIC_TARGET_HART_SHIFT |
+						ID_DEVICE)
+		     : route_plic(irq, &harts[index]);
+}
+
+/* Only where there are mailboxes, and so an APLIC. */
+int arch_inbox_irq(unsigned irq, unsigned core, unsigned slot, unsigned id)
+{
+	if (!irq || irq > sources_count)
+		return -EINVAL;
+	return route_aplic(irq, harts[core].imsic_index << APLIC_TARGET_HART_SHIFT |
+					slot << APLIC_TARGET_GUEST_SHIFT | id);
+}
+
+void arch_irq_mask(unsigned irq)
+{
+	reg_write(aplic, APLIC_CLRIENUM, irq);
 }
