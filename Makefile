@@ -11,6 +11,7 @@ COMPILER ?= gcc
 SAN      ?=
 COVER    ?=
 ANALYZE  ?=
+TIMED    ?=
 DEPS     ?= .deps
 SRC      ?=
 
@@ -42,9 +43,15 @@ $(error ANALYZE= needs SAN= and COVER= empty)
 endif
 endif
 
+ifneq ($(TIMED),)
+ifneq ($(MACHINE)-$(COMPILER)-$(SAN)$(COVER)$(ANALYZE),hosted-gcc-)
+$(error TIMED= needs MACHINE=hosted COMPILER=gcc and nothing else: docs/simulator.md)
+endif
+endif
+
 comma := ,
 sanitizer := $(if $(findstring address,$(SAN)),-asan,$(if $(findstring thread,$(SAN)),-tsan,$(if $(SAN),-san)))
-O := build/$(MACHINE)$(if $(filter linux,$(MACHINE)),-$(ARCH))$(if $(filter clang,$(COMPILER)),-clang)$(sanitizer)$(if $(COVER),-cov)$(if $(ANALYZE),-analyze)
+O := build/$(MACHINE)$(if $(filter linux,$(MACHINE)),-$(ARCH))$(if $(filter clang,$(COMPILER)),-clang)$(sanitizer)$(if $(COVER),-cov)$(if $(ANALYZE),-analyze)$(if $(TIMED),-timed)
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
@@ -74,6 +81,8 @@ help:
 	@echo '  make bench      measure afresh into build/bench.csv'
 	@echo '  make bench-gate fail if instruction counts grew against bench/baseline.csv'
 	@echo '  make compare    measure beside Linux into build/report/index.html; QUICK=1, ONLY=sections'
+	@echo '  make experiment E=name   run one on simulated machines into build/experiments/; E=list; SEED=n COST=file'
+	@echo '  make cost-model measure what the simulated machines reckon with into build/cost.conf'
 	@echo '  make peer       fetch and build what the comparison with Linux runs; SRC=folder as below'
 	@echo '  make trace      record a short run into build/trace.json, for Perfetto; SMP= MAP= MACHINE='
 	@echo '  make check      format, layers, analyzers of GCC and Clang, cppcheck, stack report;'
@@ -255,6 +264,14 @@ $(O)/%.S.o: %.S $(O)/kernel.flags | $(pins)
 	$(call say,AS,$<)
 	$(call compile,$(KCC) $(kflags) $(common) $(includes),)
 
+# The timed simulator sees every load and store of the kernel, but for the machine's own: GCC calls a
+# function for each, and tests/sim/lib/lines.c has these functions instead of a race detector.
+ifneq ($(TIMED),)
+seen := $(filter-out kernel/arch/% kernel/main.c,$(kernel_srcs))
+$(seen:%=$(O)/%.o): private kflags += -fsanitize=thread -U__SANITIZE_THREAD__ -Wno-tsan \
+	--param tsan-instrument-func-entry-exit=0
+endif
+
 # Not our code: our machine flags, no opinion on its warnings.
 relaxed = $(filter-out $(warnings),$(kflags) $(common)) -w
 $(O)/libfdt/%.c.o: $(FDT)/%.c $(O)/kernel.flags
@@ -390,8 +407,9 @@ compilers:
 # ---- tests and benchmarks that run on this host -------------------------------------------------
 
 # Each .c of tests/unit and tests/sim is a program, with what is in NAME_parts/; all of a
-# kind share its lib/. The simulator watches two kernel functions from outside.
-sim_link := -Wl,--wrap=trace_event,--wrap=op_cancel
+# kind share its lib/. The simulator watches four kernel functions from outside.
+sim_link := -Wl,--wrap=trace_event,--wrap=op_cancel,--wrap=mailbox_post,--wrap=pin_user
+sim_names := $(sort $(basename $(notdir $(wildcard tests/sim/*.c))))
 host_tests :=
 define host_test
 host_tests += $(O)/tests/$(1)/$(2)
@@ -404,10 +422,11 @@ unit_tests :=
 sim_tests :=
 ifeq ($(MACHINE),hosted)
 $(foreach t,$(sort $(basename $(notdir $(wildcard tests/unit/*.c)))),$(eval $(call host_test,unit,$(t))))
-$(foreach t,$(sort $(basename $(notdir $(wildcard tests/sim/*.c)))),$(eval $(call host_test,sim,$(t))))
+$(foreach t,$(filter-out $(if $(COVER),cores),$(sim_names)),$(eval $(call host_test,sim,$(t))))
 endif
 $(O)/tests/unit/%: private extra = -iquote tests -iquote tests/unit $(lwip_includes)
 $(O)/tests/sim/%: private extra = -iquote tests -iquote tests/sim $(lwip_includes)
+$(O)/tests/sim/lib/lines.c.o: private extra += $(if $(TIMED),-DCONFIG_TIMED=1)
 $(O)/tests/sim/lib/sim.c.o: private extra += -DSIM_COMMIT='"$(revision)"'
 $(O)/tests/sim/lib/sim.c.o: $(O)/version.flags
 
@@ -435,13 +454,19 @@ debug:
 	$(Q)$(again) MACHINE=riscv64 SAN= all
 	$(Q)exec scripts/run --machine riscv64 --build $(O) --debug
 
+# The simulator with a clock per core: docs/simulator.md.
+timed := MACHINE=hosted COMPILER=gcc SAN= COVER= TIMED=1
+cores := build/hosted-timed/tests/sim/cores
+
 .PHONY: test unit sim abi boot model mutants soak test-setup
 export SEED SEEDS TEST
 test-setup:
 	$(Q)scripts/packages.sh test
 unit sim: test-setup
 	$(Q)$(again) MACHINE=hosted SAN=address,undefined $@-programs
-	$(Q)scripts/test.py $@ $(addprefix build/hosted$(if $(filter clang,$(COMPILER)),-clang)-asan/tests/$@/,$(sort $(basename $(notdir $(wildcard tests/$@/*.c))))) $(wildcard tests/$@/test_*.py)
+	$(Q)$(if $(filter sim,$@),$(again) $(timed) $(cores))
+	$(Q)scripts/test.py $@ $(addprefix build/hosted$(if $(filter clang,$(COMPILER)),-clang)-asan/tests/$@/,$(filter-out cores,$(sort $(basename $(notdir $(wildcard tests/$@/*.c)))))) \
+		$(if $(filter sim,$@),$(cores)) $(wildcard tests/$@/test_*.py)
 abi boot: test-setup
 	$(Q)$(again) MACHINE=riscv64 SAN= all
 	$(Q)$(again) MACHINE=hosted SAN= all
@@ -552,6 +577,19 @@ bench:
 	$(Q)$(again) bench-programs
 	$(Q)rm -f build/bench.csv
 	$(Q)bench/run
+
+# docs/simulator.md
+.PHONY: cost-model experiment
+export E SEED COST
+cost-model:
+	$(Q)scripts/packages.sh bench
+	$(Q)$(again) MACHINE=hosted SAN= all build/hosted/tests/sim/cores build/bench/lines
+	$(Q)$(again) $(timed) $(cores)
+	$(Q)bench/cost_model.py
+experiment:
+	$(Q)scripts/packages.sh experiment
+	$(Q)$(again) $(timed) $(cores)
+	$(Q)bench/experiment $(or $(E),list)
 
 .PHONY: bench-gate
 bench-gate:

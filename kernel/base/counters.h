@@ -24,7 +24,11 @@ struct counters {
 #undef X
 };
 
+#ifdef CONFIG_ARCH_HOSTED
+#define CORES_MAX 128 /* the simulator's machines */
+#else
 #define CORES_MAX 64
+#endif
 extern struct counters *counters_of_core[CORES_MAX]; /* set once at boot, index = core index */
 
 /* Sum over all cores. */

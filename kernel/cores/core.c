@@ -115,7 +115,7 @@ static void core_spin(struct core *c)
 	c->count->spin_ns += arch_time_ns() - c->now;
 }
 
-static noreturn_fn void core_loop(struct core *c)
+noreturn_fn void core_loop(struct core *c)
 {
 	c->started = c->busy_until = c->sample_time = arch_time_ns();
 	for (;;) {

@@ -159,7 +159,10 @@ void core_part_set(struct core *c, enum core_part slot, const struct core_part_o
  * left out. */
 noreturn_fn void cores_start(void);
 
-/* One turn; returns the work done. The simulator calls this itself; core_loop calls it for ever. */
+/* A core's life: turns, spinning, sleep. cores_start enters it; the simulator does so itself. */
+noreturn_fn void core_loop(struct core *c);
+/* One turn; returns the work done. The simulator may call this itself; core_loop calls it for
+ * ever. */
 unsigned core_turn(struct core *c);
 /* What a core does when core_turn returned 0 past its spin budget: announce, re-check, wait.
  * Returns after waking. */

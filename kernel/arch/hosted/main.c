@@ -43,7 +43,7 @@ static void parse(struct hosted_options *o, char **argv)
 			refuse(name, value, *name == '-' ? "needs a value" : "is not an option");
 		if (!strcmp(name, "-smp")) {
 			if (!number(value, 0, 1, CORES_MAX, &n, &rest))
-				refuse(name, value, "wants a number of cores from 1 to 64");
+				refuse(name, value, "wants a number of cores from 1 to 128");
 			o->cores = (unsigned)n;
 		} else if (!strcmp(name, "-m")) {
 			if (!number(value, 0, 16, 1 << 20, &n, &rest))

@@ -16,6 +16,8 @@ struct sim_core {
 	bool started, idle, bell;
 	nsec_t deadline;
 	nsec_t tick; /* as given to arch_user_deadline */
+	/* of a machine with clocks per core, picoseconds: its own, and when the bell rings */
+	uint64_t clock, bell_at;
 };
 extern struct sim_core sim_cores[];
 extern unsigned sim_here; /* index of the core that runs */
@@ -24,7 +26,23 @@ extern struct arch_fiber sim_stepper;
 /* sim.c */
 void *sim_stack_alloc(void);
 void sim_stack_free(void *stack);
-extern nsec_t sim_now;
+extern nsec_t sim_now; /* of a machine with clocks per core: the earliest one */
+/* Out of the core, into the stepper; back when the core goes on. */
+void sim_switch(void);
+bool sim_is_stepping(void);
+
+/* timed.c: used when sim_timed is set */
+void sim_timed_settle(void); /* the core's clock stands where its counters say */
+void sim_timed_sync(void);   /* the same, and nobody is earlier any more */
+nsec_t sim_timed_time(void);
+void sim_timed_bell(struct sim_core *to, bool from_core);
+bool sim_timed_heard(const struct sim_core *sc);
+/* The core whose turn it is, its clock set; -1: a device has something to do before, at `device`, or
+ * none will ever run. */
+int sim_timed_next(nsec_t device);
+
+/* lines.c: this core loads, stores or exchanges what is at `at`, for code at `pc`. */
+void sim_line_touch(const void *at, bool write, bool reads, uintptr_t pc);
 
 /* device.c: the disk and the console. */
 void sim_drivers(void);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "lib/internal.h"
+#include "lib/timed.h"
 #include "mm/aspace.h"
 #include "mm/frames.h"
 #include "sched/op.h"
@@ -69,7 +70,8 @@ void prog_pause(struct sim_prog *p)
 
 	sim_yield();
 	/* a doorbell and the tick end user mode; anything else may as well */
-	while (sc->bell || sc->tick <= sim_now || sim_chance(50)) {
+	while (sim_timed ? sim_timed_heard(sc) || sc->tick <= sim_clock() :
+			   sc->bell || sc->tick <= sim_now || sim_chance(50)) {
 		sc->bell = false;
 		leave(t, ARCH_EXIT_IRQ);
 		sc = &sim_cores[t->core];
@@ -126,7 +128,7 @@ enum arch_exit_kind sim_user_run(struct arch_user *u, struct aspace *as, struct 
 		u->frame = t;
 	}
 	sc->tick = hosted_cpu_self->deadline;
-	if (sc->bell) {
+	if (sim_timed ? sim_timed_heard(sc) : sc->bell) {
 		sc->bell = false;
 		return ARCH_EXIT_IRQ;
 	}
@@ -157,8 +159,17 @@ static void *touch(struct sim_thread *t, uaddr_t va, uint32_t access)
 	prog_pause(&t->prog);
 	for (;;) {
 		leaf = va >= t->as->low && va < t->as->top ? aspace_leaf(t->as, va) : 0;
-		if ((leaf & need) == need)
-			return (char *)arch_direct(pte_paddr(leaf)) + (va & (PAGE_SIZE - 1));
+		if ((leaf & need) == need) {
+			char *at = (char *)arch_direct(pte_paddr(leaf)) + (va & (PAGE_SIZE - 1));
+
+			if (!sim_timed)
+				return at;
+			/* others may run meanwhile, and take the page away */
+			sim_line_touch(at, access == ACCESS_WRITE, false, 0);
+			if (aspace_leaf(t->as, va) == leaf)
+				return at;
+			continue;
+		}
 		t->exit = (struct arch_exit){
 			.addr = va, .access = access, .cause = 14, .pc = t->user->pc
 		};

@@ -20,13 +20,14 @@
 #include "drivers/drivers.h"
 #include "fs/fs.h"
 #include "lib/internal.h"
+#include "lib/timed.h"
 #include "mm/frames.h"
 #include "net/net.h"
 #include "ring/ring.h"
 #include "sched/fiber.h"
 #include "sched/timer.h"
 
-#define SIM_RAM_BYTES (32ull << 20)
+#define SIM_RAM_MIB 32u
 #define SIM_OPS 256u /* few, so that the pool runs empty now and then */
 #define SEEDS_DEFAULT 12u
 
@@ -87,17 +88,30 @@ noreturn_fn void sim_fail(const char *fmt, ...)
 
 /* ---- what the kernel sees as its machine ----------------------------------------------------- */
 
+void sim_switch(void)
+{
+	arch_fiber_switch(sim_cores[sim_here].current, &sim_stepper);
+}
+
+bool sim_is_stepping(void)
+{
+	return in_stepper;
+}
+
 void sim_yield(void)
 {
-	struct arch_fiber *me = sim_cores[sim_here].current;
-
 	if (in_stepper)
 		return;
-	arch_fiber_switch(me, &sim_stepper);
+	if (sim_timed)
+		sim_timed_sync();
+	else
+		sim_switch();
 }
 
 static nsec_t machine_time(void)
 {
+	if (sim_timed && !in_stepper)
+		return sim_timed_time();
 	return sim_now++; /* time passes for those who wait for it */
 }
 
@@ -106,14 +120,18 @@ static void machine_idle(nsec_t deadline)
 	struct sim_core *sc = &sim_cores[sim_here];
 
 	sc->deadline = deadline;
+	if (sim_timed)
+		sim_timed_settle();
 	sc->idle = true;
-	sim_yield();
+	sim_switch();
 	sc->idle = false;
 	sc->bell = false;
 }
 
 static void machine_doorbell(unsigned index)
 {
+	if (sim_timed)
+		sim_timed_bell(&sim_cores[index], !in_stepper);
 	sim_cores[index].bell = true;
 }
 
@@ -164,6 +182,8 @@ static void core_main(void *arg)
 {
 	struct core *c = arg;
 
+	if (sim_timed)
+		core_loop(c);
 	for (;;) {
 		unsigned done = core_turn(c);
 
@@ -186,12 +206,41 @@ static bool can_run(const struct sim_core *sc)
 	return sc->started && (!sc->idle || sc->bell || sc->deadline <= sim_now);
 }
 
+static void resume(unsigned index)
+{
+	be_core(index);
+	in_stepper = false;
+	arch_fiber_switch(&sim_stepper, sim_cores[index].current);
+	in_stepper = true;
+}
+
+/* The core that is earliest, until it is not. */
+static bool step_timed(void)
+{
+	nsec_t device = sim_devices_step(sim_now);
+	int index = sim_timed_next(device);
+
+	if (index < 0) {
+		if (device == NSEC_NEVER)
+			return false;
+		sim_now = max_of(device, sim_now);
+		return true;
+	}
+	history = history * 0x100000001b3ull ^ ((unsigned)index + sim_cores[index].clock * 128);
+	steps++;
+	resume((unsigned)index);
+	return true;
+}
+
 /* One core, at random, one piece. False: nothing can run now or ever. */
 static bool step(void)
 {
 	unsigned ready[CORES_MAX], n = 0;
-	nsec_t next = sim_devices_step(sim_now);
+	nsec_t next;
 
+	if (sim_timed)
+		return step_timed();
+	next = sim_devices_step(sim_now);
 	if (++steps > SIM_STEPS_MAX)
 		sim_fail("no end after %u steps, %llu ms of virtual time", SIM_STEPS_MAX,
 			 (unsigned long long)(sim_now / 1000000));
@@ -214,10 +263,7 @@ static bool step(void)
 		return true;
 	}
 	sim_now += sim_below(3000);
-	be_core(ready[sim_below(n)]);
-	in_stepper = false;
-	arch_fiber_switch(&sim_stepper, sim_cores[sim_here].current);
-	in_stepper = true;
+	resume(ready[sim_below(n)]);
 	return true;
 }
 
@@ -273,7 +319,8 @@ static void boot_core(struct core *c)
 static void boot(const struct sim_test *t)
 {
 	struct hosted_options o = { .cores = t->cores,
-				    .ram_bytes = SIM_RAM_BYTES,
+				    .ram_bytes = (uint64_t)(t->ram_mib ? t->ram_mib : SIM_RAM_MIB)
+						 << 20,
 				    .cmdline = t->cmdline };
 
 	hosted_sim = &machine;
@@ -380,6 +427,18 @@ static void tell_failure(const struct sim_test *t, uint64_t seed, char *said, si
 	       (unsigned long long)seed, SIM_COMMIT,
 	       same ? "had the same history" : "had ANOTHER history");
 	fflush(stdout);
+}
+
+int sim_run_one(const struct sim_test *t, uint64_t seed, uint64_t *hash)
+{
+	char said[600];
+
+	if (run_once(t, seed, said, sizeof(said))) {
+		tell_failure(t, seed, said, sizeof(said));
+		return 1;
+	}
+	*hash = strtoull(said + 1, NULL, 16);
+	return 0;
 }
 
 /* Every jobs-th seed, beginning with the job-th. */

@@ -33,6 +33,7 @@ struct sim_test {
 	const char *cmdline; /* boot arguments; NULL: none */
 	unsigned cores;
 	unsigned disk_sectors; /* 0: no disk */
+	unsigned ram_mib;      /* 0: as much as usual */
 	unsigned ops;	       /* of each serving core; 0: few, so that the pool runs empty */
 	/* Changes the copy that a run works with, by its seed, before boot. NULL: nothing. */
 	void (*shape)(struct sim_test *t);
@@ -48,6 +49,10 @@ struct sim_test {
  * `N passed, N failed`, counting seeds. CANCELS=1: prints the states in which operations were told
  * to end. SIM_VERBOSE=1 shows the kernel's console. Returns the exit status of the program. */
 int sim_main(const struct sim_test *tests, unsigned count);
+
+/* One run of one test, and no word of it unless it fails. Its history through *hash. Returns 0, or
+ * 1. */
+int sim_run_one(const struct sim_test *t, uint64_t seed, uint64_t *hash);
 
 /* ---- for tests ------------------------------------------------------------------------------ */
 

@@ -1,0 +1,194 @@
+/*
+ * Does a machine with more cores do more, and does each entry still come back once? Do two runs of
+ * one seed agree to the byte? Do lines that travel slower cost throughput?
+ *
+ * Without arguments: the test. `cores LOAD CORES KERNEL BATCH COSTS LINES MICROSECONDS SEED` runs
+ * one machine and prints what it did, for bench/experiment: LOAD is nop or echo, KERNEL of the
+ * CORES serve, COSTS is the file of costs, LINES how many times as long a line travels. Both need
+ * TIMED=1: a build that does not see the kernel's loads and stores is blind to lines, and says so.
+ * `cores measure`, in any other build, times the kernel's code for bench/cost-model.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "cores_parts/load.h"
+
+#define COSTS "bench/cost.conf"
+#define SHOWN 12u
+
+static struct load *load; /* shared with the runs, which are processes of their own */
+static bool shows;	  /* where in the code lines travel */
+static char map[CORES_MAX * 12];
+
+static double *measured;  /* not NULL: this run times the kernel's code */
+
+static void run(void)
+{
+	if (measured)
+		load_measure(load, measured);
+	else
+		load_run(load);
+	if (shows)
+		sim_lines_print(SHOWN);
+	fflush(stdout);
+}
+
+static void shape(struct sim_test *t)
+{
+	char *at = map + sprintf(map, "map=");
+
+	for (unsigned i = 0; i < load->cores; i++)
+		at += sprintf(at, "%s%u:%s", i ? "," : "", i, i < load->kernel ? "kernel" : "user");
+	t->cmdline = map;
+	t->cores = load->cores;
+	sim_timed_begin();
+	if (!measured && !sim_lines_seen())
+		sim_fail("this build does not see the kernel's loads and stores; make TIMED=1 does");
+}
+
+/* Runs `l` on a machine of its own; its answer replaces *l. */
+static int simulate(const char *name, struct load *l, uint64_t seed)
+{
+	struct sim_test test = {
+		.name = name, .run = run, .shape = shape, .ram_mib = 32 + l->cores, .ops = 512,
+	};
+	int err;
+
+	*load = *l;
+	err = sim_run_one(&test, seed, &load->hash);
+	*l = *load;
+	return err;
+}
+
+/* ---- the test ---------------------------------------------------------------------------------- */
+
+static struct load machine(unsigned cores)
+{
+	return (struct load){ .kind = LOAD_ECHO, .cores = cores, .kernel = cores / 2,
+			      .ns = 100000 };
+}
+
+static int test(void)
+{
+	static const unsigned sizes[] = { 2, 16, 64 };
+	uint64_t seed = getenv("SEED") && *getenv("SEED") ? strtoull(getenv("SEED"), NULL, 0) : 1;
+	struct load l[3], again, slow;
+	bool good = true;
+
+	sim_costs_read(COSTS, 1);
+	for (unsigned i = 0; i < 3; i++) {
+		l[i] = machine(sizes[i]);
+		/* it has looked that every entry came back once, and nothing is left behind */
+		if (simulate("cores", &l[i], seed))
+			return 1;
+	}
+	again = machine(16);
+	if (simulate("cores again", &again, seed))
+		return 1;
+	/* the machine is shared by address space, so nothing else may differ either */
+	if (memcmp(&again, &l[1], sizeof(again))) {
+		printf("FAIL cores: two runs of seed %llu differ\n", (unsigned long long)seed);
+		good = false;
+	}
+	for (unsigned i = 1; i < 3; i++) {
+		double times = (double)sizes[i] / sizes[i - 1];
+
+		if ((double)l[i].done > 0.7 * times * (double)l[i - 1].done)
+			continue;
+		printf("FAIL cores: %u cores did %llu, %u cores %llu (seed %llu)\n", sizes[i],
+		       (unsigned long long)l[i].done, sizes[i - 1],
+		       (unsigned long long)l[i - 1].done, (unsigned long long)seed);
+		good = false;
+	}
+	sim_costs_read(COSTS, 2);
+	slow = machine(16);
+	if (simulate("cores with slow lines", &slow, seed))
+		return 1;
+	if (slow.done * 20 > l[1].done * 19) {
+		printf("FAIL cores: slow lines cost nothing: %llu of %llu (seed %llu)\n",
+		       (unsigned long long)slow.done, (unsigned long long)l[1].done,
+		       (unsigned long long)seed);
+		good = false;
+	}
+	if (good)
+		printf("ok cores\n");
+	return !good;
+}
+
+/* ---- one machine ------------------------------------------------------------------------------- */
+
+static double mean(const double *values, unsigned from, unsigned to)
+{
+	double sum = 0;
+
+	for (unsigned i = from; i < to; i++)
+		sum += values[i];
+	return sum / (to - from);
+}
+
+static int one(char **arg)
+{
+	struct load l = {
+		.kind = !strcmp(arg[0], "nop") ? LOAD_NOP : LOAD_ECHO,
+		.cores = (unsigned)atoi(arg[1]),
+		.kernel = (unsigned)atoi(arg[2]),
+		.batch = (unsigned)atoi(arg[3]),
+		.ns = (nsec_t)atoi(arg[6]) * 1000,
+	};
+
+	sim_costs_read(arg[4], atof(arg[5]));
+	if (l.cores > CORES_MAX || l.kernel < 1 || l.kernel >= l.cores ||
+	    !l.batch || l.batch > 128 || !l.ns) {
+		fprintf(stderr, "cores: no such machine or load\n");
+		return 2;
+	}
+	shows = true;
+	if (simulate("cores", &l, strtoull(arg[7], NULL, 0)))
+		return 1;
+	printf("cores: load=%s cores=%u kernel=%u done=%llu requests=%llu ns=%llu"
+	       " kernel_busy=%.4f user_busy=%.4f hash=%llx\n",
+	       arg[0], l.cores, l.kernel, (unsigned long long)l.done,
+	       (unsigned long long)l.requests, (unsigned long long)l.ns,
+	       mean(l.busy, 0, l.kernel), mean(l.busy, l.kernel, l.cores),
+	       (unsigned long long)l.hash);
+	for (unsigned i = 0; i < l.cores; i++)
+		printf("core: index=%u role=%s busy=%.4f\n", i, i < l.kernel ? "kernel" : "user",
+		       l.busy[i]);
+	return 0;
+}
+
+static int measure(void)
+{
+	struct load l[] = {
+		{ .kind = LOAD_NOP, .cores = 2, .kernel = 1, .batch = 32, .ns = 3000000 },
+		{ .kind = LOAD_ECHO, .cores = 2, .kernel = 1, .batch = 1, .ns = 3000000 },
+		{ .kind = LOAD_ECHO, .cores = 2, .kernel = 1, .batch = 1, .ns = 3000000 },
+	};
+
+	measured = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (measured == MAP_FAILED)
+		return 2;
+	sim_costs_equal();
+	for (unsigned i = 0; i < array_count(l); i++)
+		if (simulate("measure", &l[i], 1))
+			return 1;
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	load = mmap(NULL, sizeof(*load), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (load == MAP_FAILED)
+		return 2;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc == 9)
+		return one(argv + 1);
+	if (argc == 2 && !strcmp(argv[1], "measure"))
+		return measure();
+	if (argc == 1)
+		return test();
+	fprintf(stderr, "usage: cores [measure | LOAD CORES KERNEL BATCH COSTS LINES MICROSECONDS SEED]\n");
+	return 2;
+}

@@ -1,0 +1,187 @@
+/*
+ * measure: what the kernel's own code costs on this processor, when every line is with the core:
+ * the machine's one thread runs the parts of a turn as they are, and each is timed by the
+ * processor's counter. Medians, since a neighbour may take the processor away in the middle.
+ *
+ * In a build that does not see loads and stores (they would be timed too). Prints NAME_ns=VALUE
+ * lines for bench/cost-model.
+ */
+#include "cores_parts/load.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/internal.h"
+
+#define SAMPLES 20000u
+#define MAILS 1000u
+#define TURNS 1000u
+#define TIMES 200u
+
+struct samples {
+	double value[SAMPLES];
+	unsigned count;
+};
+
+static const struct core_part_ops *real[CORE_PARTS];
+static struct core_part_ops timed[CORE_PARTS];
+static struct samples idle_rings, idle_ops, taken, moved, stepped;
+static double ns_per_tick;
+static double sqe, transfer; /* found so far */
+static bool moves;	     /* the load moves bytes */
+
+static void sample_add(struct samples *s, double value)
+{
+	if (s->count < SAMPLES)
+		s->value[s->count++] = value;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(struct samples *s)
+{
+	if (!s->count)
+		sim_fail("measure: something never happened");
+	qsort(s->value, s->count, sizeof(*s->value), by_value);
+	return s->value[s->count / 2];
+}
+
+static uint64_t host_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void ticks_learn(void)
+{
+	uint64_t ns = host_ns(), ticks = __builtin_ia32_rdtsc();
+
+	while (host_ns() - ns < 20000000)
+		;
+	ns_per_tick = (double)(host_ns() - ns) / (double)(__builtin_ia32_rdtsc() - ticks);
+}
+
+static unsigned part_run(struct core *c, enum core_part part)
+{
+	uint64_t sqes = c->count->sqes, steps = c->count->steps, pins = sim_pins(), begin;
+	unsigned n;
+	double ns;
+
+	begin = __builtin_ia32_rdtsc();
+	n = real[part]->run(c);
+	ns = (double)(__builtin_ia32_rdtsc() - begin) * ns_per_tick;
+	sqes = c->count->sqes - sqes;
+	steps = c->count->steps - steps;
+	pins = sim_pins() - pins;
+	if (!n)
+		sample_add(part == PART_RINGS ? &idle_rings : &idle_ops, ns);
+	else if (part == PART_RINGS && !moves && sqes == load_batch())
+		sample_add(&taken, ns / (double)sqes);
+	else if (part == PART_RINGS && moves && pins && !steps)
+		sample_add(&moved, (ns - (double)sqes * sqe) / (double)pins);
+	else if (part == PART_OPS && moves && steps)
+		sample_add(&stepped, (ns - (double)pins * transfer) / (double)steps);
+	return n;
+}
+
+static unsigned rings_run(struct core *c)
+{
+	return part_run(c, PART_RINGS);
+}
+
+static unsigned ops_run(struct core *c)
+{
+	return part_run(c, PART_OPS);
+}
+
+static void part_watch(struct core *c, enum core_part part, unsigned (*run)(struct core *))
+{
+	real[part] = c->part[part];
+	timed[part] = *real[part];
+	timed[part].run = run;
+	c->part[part] = &timed[part];
+}
+
+/* ---- what needs no program --------------------------------------------------------------------- */
+
+static struct samples turns, posts, mails;
+static struct mail mail[MAILS];
+
+static void mail_arrived(struct mail *m)
+{
+	m->next = NULL;
+}
+
+static void turns_measure(void *arg)
+{
+	uint64_t begin;
+
+	(void)arg;
+	while (core_turn(cores[0]))
+		; /* what booting has left */
+	begin = __builtin_ia32_rdtsc();
+	for (unsigned i = 0; i < TURNS; i++)
+		sim_check(!core_turn(cores[0]));
+	sample_add(&turns, (double)(__builtin_ia32_rdtsc() - begin) * ns_per_tick / TURNS);
+}
+
+static void posts_measure(void *arg)
+{
+	uint64_t begin = __builtin_ia32_rdtsc();
+
+	(void)arg;
+	for (unsigned i = 0; i < MAILS; i++) {
+		mail[i].deliver = mail_arrived;
+		mailbox_post(1, &mail[i]);
+	}
+	sample_add(&posts, (double)(__builtin_ia32_rdtsc() - begin) * ns_per_tick / MAILS);
+}
+
+static void mails_measure(void *arg)
+{
+	uint64_t begin = __builtin_ia32_rdtsc();
+
+	(void)arg;
+	sim_check(mailbox_deliver(cores[1]) >= MAILS);
+	sample_add(&mails, (double)(__builtin_ia32_rdtsc() - begin) * ns_per_tick / MAILS);
+}
+
+/* ---- one load ---------------------------------------------------------------------------------- */
+
+void load_measure(struct load *l, double *costs)
+{
+	ticks_learn();
+	moves = l->kind == LOAD_ECHO;
+	sqe = costs[0];
+	if (!moves) {
+		atomic_store(&cores[1]->away, 0); /* as when it is awake: no bell */
+		for (unsigned i = 0; i < TIMES; i++) {
+			sim_on_core(0, turns_measure, NULL);
+			sim_on_core(0, posts_measure, NULL);
+			sim_on_core(1, mails_measure, NULL);
+		}
+	}
+	part_watch(cores[0], PART_RINGS, rings_run);
+	part_watch(cores[0], PART_OPS, ops_run);
+	transfer = costs[1];
+	load_run(l);
+	if (!moves) {
+		costs[0] = (median(&taken) * l->batch - median(&idle_rings)) / l->batch;
+		printf("sqe_ns=%.3f\nturn_ns=%.3f\npost_ns=%.3f\nmail_ns=%.3f\n", costs[0],
+		       median(&turns), median(&posts), median(&mails));
+	} else if (!costs[1]) {
+		costs[1] = max_of(0.0, median(&moved));
+		printf("transfer_ns=%.3f\n", costs[1]);
+	} else {
+		printf("step_ns=%.3f\n", max_of(0.0, median(&stepped)));
+	}
+}
