@@ -1,5 +1,6 @@
 /*
- * lines [wakes]: what it costs two cpus to have something in common. Threads on cpus 0 and 1; prints
+ * lines [wakes]: what it costs two cpus to have something in common. Threads on cpus 0 and 1;
+ * prints
  *
  *   line N    a cache line that is with the other cpu, waited for (half of a round trip)
  *   stream N  one of a row of lines that the other has written, read one after the other

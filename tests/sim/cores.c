@@ -45,7 +45,8 @@ static void shape(struct sim_test *t)
 	t->cores = load->cores;
 	sim_timed_begin();
 	if (!measured && !sim_lines_seen())
-		sim_fail("this build does not see the kernel's loads and stores; make TIMED=1 does");
+		sim_fail(
+			"this build does not see the kernel's loads and stores; make TIMED=1 does");
 }
 
 /* Runs `l` on a machine of its own; its answer replaces *l. */
@@ -62,7 +63,7 @@ static int simulate(const char *name, struct load *l, uint64_t seed)
 	return err;
 }
 
-/* ---- the test ---------------------------------------------------------------------------------- */
+/* ---- the test -------------------------------------------------------------------------------- */
 
 static struct load machine(unsigned cores)
 {
@@ -117,7 +118,7 @@ static int test(void)
 	return !good;
 }
 
-/* ---- one machine ------------------------------------------------------------------------------- */
+/* ---- one machine ----------------------------------------------------------------------------- */
 
 static double mean(const double *values, unsigned from, unsigned to)
 {
@@ -189,6 +190,7 @@ int main(int argc, char **argv)
 		return measure();
 	if (argc == 1)
 		return test();
-	fprintf(stderr, "usage: cores [measure | LOAD CORES KERNEL BATCH COSTS LINES MICROSECONDS SEED]\n");
+	fprintf(stderr,
+		"usage: cores [measure | LOAD CORES KERNEL BATCH COSTS LINES MICROSECONDS SEED]\n");
 	return 2;
 }

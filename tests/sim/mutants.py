@@ -109,7 +109,8 @@ def build(folder, flags, number, path, source):
     steps = [f"{flags} -w -O1 -g0 {'-isystem kernel/net/lwip ' if '/net/' in path else ''}"
              f"-c {base}.c -o {base}.o",
              f"{flags.split()[0]} {' '.join(f for f in flags.split() if f.startswith('-fsan'))} "
-             f"-pthread -Wl,--wrap=trace_event,--wrap=op_cancel {' '.join(objects(folder))} "
+             f"-pthread -Wl,--wrap=trace_event,--wrap=op_cancel,--wrap=mailbox_post,"
+             f"--wrap=pin_user {' '.join(objects(folder))} "
              f"{base}.o {folder}/libkernel.a -lcmocka "
              f"$(pkg-config --libs slirp glib-2.0) -o {base}"]
     for step in steps:

@@ -111,7 +111,7 @@ static void part_watch(struct core *c, enum core_part part, unsigned (*run)(stru
 	c->part[part] = &timed[part];
 }
 
-/* ---- what needs no program --------------------------------------------------------------------- */
+/* ---- what needs no program ------------------------------------------------------------------- */
 
 static struct samples turns, posts, mails;
 static struct mail mail[MAILS];
@@ -155,7 +155,7 @@ static void mails_measure(void *arg)
 	sample_add(&mails, (double)(__builtin_ia32_rdtsc() - begin) * ns_per_tick / MAILS);
 }
 
-/* ---- one load ---------------------------------------------------------------------------------- */
+/* ---- one load -------------------------------------------------------------------------------- */
 
 void load_measure(struct load *l, double *costs)
 {

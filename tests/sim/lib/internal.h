@@ -37,8 +37,8 @@ void sim_timed_sync(void);   /* the same, and nobody is earlier any more */
 nsec_t sim_timed_time(void);
 void sim_timed_bell(struct sim_core *to, bool from_core);
 bool sim_timed_heard(const struct sim_core *sc);
-/* The core whose turn it is, its clock set; -1: a device has something to do before, at `device`, or
- * none will ever run. */
+/* The core whose turn it is, its clock set; -1: a device has something to do before, at `device`,
+ * or none will ever run. */
 int sim_timed_next(nsec_t device);
 
 /* lines.c: this core loads, stores or exchanges what is at `at`, for code at `pc`. */

@@ -198,7 +198,7 @@ void sim_lines_print(unsigned most)
 		       (unsigned long long)sites[i].moves, (unsigned long long)sites[i].ps / 1000);
 }
 
-/* ---- what the compiler calls ------------------------------------------------------------------ */
+/* ---- what the compiler calls ----------------------------------------------------------------- */
 
 bool sim_lines_seen(void)
 {

@@ -100,7 +100,7 @@ void sim_timed_begin(void)
 	sim_timed = true;
 }
 
-/* ---- the clock of the core that runs ---------------------------------------------------------- */
+/* ---- the clock of the core that runs --------------------------------------------------------- */
 
 /* Two things that no counter of the kernel counts. */
 int64_t __wrap_pin_user(struct aspace *as, uaddr_t claim, uint64_t len, uint32_t access,
@@ -182,7 +182,7 @@ bool sim_timed_heard(const struct sim_core *sc)
 	return sc->bell && sc->bell_at <= sc->clock;
 }
 
-/* ---- whose turn it is ------------------------------------------------------------------------- */
+/* ---- whose turn it is ------------------------------------------------------------------------ */
 
 static uint64_t ready_at(const struct sim_core *sc)
 {
