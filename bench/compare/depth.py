@@ -14,7 +14,7 @@ WAYS = {"sync": "Linux, a call each", "enter": "Linux io_uring, enter", "defer":
 FLAGS = {"sync": "getppid / pread, O_DIRECT", "enter": "no flags",
          "defer": "SINGLE_ISSUER | DEFER_TASKRUN", "sqpoll": "SQPOLL | SQ_AFF, sq_thread_idle 2 s"}
 WORK = {"nop": "an operation that does nothing", "read": "a random read of 4 KiB, uncached"}
-OPS = {"nop": 20000, "read": 2000}
+OPS = {"nop": 60000, "read": 2000}  # so many that a tick more or less is below a hundredth
 TIME = {"nop": "100ms", "read": "100ms"}
 # Neither side's poller goes to sleep between two NOPs. A disk is waited for: there a poller that does not
 # sleep would keep the emulator's own threads from answering on two cores.
@@ -128,7 +128,7 @@ def steps(run):
     n, t = run.instruction_rounds, run.clock_rounds
     depth = len(depths(run))
     return [Step("Sluice, one hart", 2 * n + 2 * t, sluice_insn),
-            Step("Linux, one hart, operations that do nothing", 8 + 0.5 * n * depth, linux_nops, peer=True),
+            Step("Linux, one hart, operations that do nothing", 8 + 1.5 * n * depth, linux_nops, peer=True),
             Step("Linux, one hart, reads", 10 + 1.5 * t * depth, linux_reads, peer=True),
             Step("Sluice, two harts", (2 + 0.3 * depth) * t, sluice_ns),
             Step("Linux, two harts", 12 + 1.0 * depth * t, linux_ns, peer=True),

@@ -4,8 +4,6 @@ Sluice: the kernel's own structures, read by gdb while the guest stands still (b
 slab caches' object sizes, and what MemFree lost between FEW and MANY, the slope, so that what was made ready
 beforehand does not count. Boot: one hart, -icount, every instruction of firmware, kernel and programs.
 """
-import re
-
 import memory
 import vm
 from compare.steps import Step
@@ -63,30 +61,21 @@ def free_kib(guest, seen):
     return int(found[seen + 1])
 
 
-def linux_connections(run, section, system, command):
-    slopes = []
-    for _ in range(rounds(run)):
-        script = f"{command} &\nwhile read -r _; do {SAY_FREE}; done"
-        with run.bench.peer(script, smp=2, prefix=AHEAD, files=FILES, ports={7: 0}) as guest:
-            guest.wait_for("ready", 60)
-            free = [free_kib(guest, i) for i, _ in enumerate(idle_connections(guest.ports[7]))]
-        slopes.append((free[0] - free[1]) * 1024 / (MANY - FEW))
-    section.row("memory_bytes", system, "idle connection", slopes, "2 harts, MemFree",
-                note="caches dropped before each look")
-
-
 def linux_memory(run, section):
-    linux_connections(run, section, LINUX, "LIBASYNC_RING=defer /bin/echod 7")
-    linux_connections(run, section, EPOLL, "/bin/echo_server epoll 7")
-    with run.bench.peer("grep '^io_kiocb ' /proc/slabinfo", smp=1, prefix=AHEAD,
-                        words="slab_nomerge", settle=0) as guest:
-        if not guest.wait_end(60):
-            raise BenchError("Linux did not say its caches")
-        sizes = dict(re.findall(r"^(\w+) +\d+ +\d+ +(\d+)", guest.console, re.M))
-    if "io_kiocb" not in sizes:
-        raise BenchError("Linux names no cache io_kiocb")
-    section.row("memory_bytes", LINUX, "operation in flight", [int(sizes["io_kiocb"])], "slabinfo",
-                note="io_kiocb")
+    slopes, size = {LINUX: [], EPOLL: []}, None
+    script = ("LIBASYNC_RING=defer /bin/echod 7 &\n/bin/echo_server epoll 8 &\ngrep '^io_kiocb ' /proc/slabinfo\n"
+              f"while read -r _; do {SAY_FREE}; done")
+    for _ in range(rounds(run)):
+        with run.bench.peer(script, smp=2, prefix=AHEAD, files=FILES, ports={7: 0, 8: 0}) as guest:
+            size = int(guest.wait_for(r"^io_kiocb +\d+ +\d+ +(\d+)", 60)[1])
+            guest.wait_for(r"(?s)(ready.*){2}", 60)
+            for i, (system, port) in enumerate(((LINUX, 7), (EPOLL, 8))):
+                free = [free_kib(guest, 2 * i + j) for j, _ in enumerate(idle_connections(guest.ports[port]))]
+                slopes[system].append((free[0] - free[1]) * 1024 / (MANY - FEW))
+    section.row("memory_bytes", LINUX, "operation in flight", [size], "slabinfo", note="io_kiocb")
+    for system, values in slopes.items():
+        section.row("memory_bytes", system, "idle connection", values, "2 harts, MemFree",
+                    note="caches dropped before each look")
 
 
 def sluice_boot(run, section):
@@ -117,6 +106,6 @@ def linux_boot(run, section):
 def steps(run):
     n = run.instruction_rounds
     return [Step("Sluice, memory", 4 * rounds(run), sluice_memory),
-            Step("Linux, memory", 2 * rounds(run) * 12 + 8, linux_memory, peer=True),
+            Step("Linux, memory", rounds(run) * 18, linux_memory, peer=True),
             Step("Sluice, start", 2 * n, sluice_boot),
             Step("Linux, start", 8 * n, linux_boot, peer=True)]

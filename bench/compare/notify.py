@@ -11,7 +11,7 @@ from measure import AHEAD
 
 WAYS = ("eventfd", "futex", "pipe", "signal")
 PLACES = {0: "same hart", 1: "another hart"}
-ROUNDS = 2000
+ROUNDS = 600
 SLUICE_HOPS = 4000
 UINTR = "SLUICE_UINTR=1"
 PINGPONG = os.path.join("build", "riscv64", "bin", "notice_pingpong")
@@ -71,7 +71,7 @@ def sluice_across(run, section):
     found = []
     for _ in range(run.clock_rounds):
         (line,), windows = run.bench.results(smp=3, plugin=True, prefix=AHEAD,
-                                             run=f"@1 {UINTR} /bin/notice_pingpong {10 * ROUNDS} 2")
+                                             run=f"@1 {UINTR} /bin/notice_pingpong {30 * ROUNDS} 2")
         found.append((worked(windows[0]) / 2 / int(line["rounds"]), 0))
     keep(section, "Sluice, user interrupt of programs", PLACES[1], found, 3)
 

@@ -12,7 +12,7 @@ HEAD = """set terminal svg size {width},{height} dynamic font "sans-serif,13" ba
 set border 3 lc rgb "#555555"
 set tics nomirror textcolor rgb "#222222"
 set grid ytics lc rgb "#e2e2e2"
-set key outside right top vertical textcolor rgb "#222222" samplen 2
+set key outside below textcolor rgb "#222222" samplen 2 width 1
 set ylabel "{unit}" textcolor rgb "#222222"
 set xlabel "{axis}" textcolor rgb "#222222"
 """
@@ -82,7 +82,7 @@ def draw(figure):
         return None
     is_lines = figure.plot == "lines" and len(figure.params()) > 1
     log = axis_range(figure)
-    script = HEAD.format(width=900, height=380, unit=escaped(figure.unit), axis=escaped(figure.axis))
+    script = HEAD.format(width=900, height=430, unit=escaped(figure.unit), axis=escaped(figure.axis))
     script += "set logscale y\n" if log else "set yrange [0:*]\n"
     script += 'set format y "%\'.0f"\n' if max(r.value for r in figure.rows) >= 1000 else ""
     script += lines(figure, systems) if is_lines else bars(figure, systems)

@@ -167,9 +167,9 @@ int main(int argc, char **argv)
 	bool alone, processes, across, coroutines, went;
 
 	if (argc != 5 || digits(argv[2]) < 2 || digits(argv[2]) > SWITCH_MEMBERS_MAX) {
-		async_printf(
-			"usage: b_switch channel|channel-alone|pipe|pipe-alone|process|across MEMBERS "
-			"ROUNDS\n");
+		async_printf("usage: b_switch channel|channel-alone|pipe|pipe-alone|process|across "
+			     "MEMBERS "
+			     "ROUNDS\n");
 		return 2;
 	}
 	across = !strcmp(argv[1], "across");
@@ -182,8 +182,8 @@ int main(int argc, char **argv)
 	rounds = digits(argv[4]);
 	if (!strcmp(argv[1], "member"))
 		return process_member();
-	if (!ring_make(words, processes, across, argv[3]) || (coroutines && !coroutines_start(cos)) ||
-	    !rounds_go(SWITCH_WARM, words, alone))
+	if (!ring_make(words, processes, across, argv[3]) ||
+	    (coroutines && !coroutines_start(cos)) || !rounds_go(SWITCH_WARM, words, alone))
 		return 1;
 	from = guest_ns();
 	ASYNC_MARK(GUEST_MARK_BEGIN);
