@@ -35,10 +35,10 @@ def datablock(name, lines):
     return f"${name} << EOD\n" + "\n".join(lines) + "\nEOD\n"
 
 
-def axis_range(figure):
-    """Logarithmic when the figure spans more than a decade."""
+def is_logarithmic(figure, span):
+    """When the largest value is more than `span` times the least."""
     values = [value for row in figure.rows for value in row.values if value > 0]
-    return bool(values) and max(values) / min(values) > 12 and all(v > 0 for r in figure.rows for v in r.values)
+    return bool(values) and max(values) / min(values) > span and all(v > 0 for r in figure.rows for v in r.values)
 
 
 def lines(figure, systems):
@@ -63,7 +63,7 @@ def bars(figure, systems):
     wide = 0.8 / len(systems)
     text = "set style fill solid 0.85\nset boxwidth {} absolute\n".format(wide * 0.92)
     text += "set xrange [-0.6:{}]\n".format(len(params) - 0.4)
-    if len(params) > 6 or max(len(str(p)) for p in params) > 14:
+    if sum(len(str(p)) + 3 for p in params) > 90:
         text += "set xtics rotate by -25\n"
     text += "set xtics ({})\n".format(", ".join(f'"{escaped(str(p))}" {i}' for i, p in enumerate(params)))
     parts = []
@@ -81,7 +81,7 @@ def draw(figure):
     if not figure.plot or not figure.rows:
         return None
     is_lines = figure.plot == "lines" and len(figure.params()) > 1
-    log = axis_range(figure)
+    log = is_logarithmic(figure, 12 if is_lines else 40)  # a bar's length should mean something
     script = HEAD.format(width=900, height=430, unit=escaped(figure.unit), axis=escaped(figure.axis))
     script += "set logscale y\n" if log else "set yrange [0:*]\n"
     script += 'set format y "%\'.0f"\n' if max(r.value for r in figure.rows) >= 1000 else ""
