@@ -25,7 +25,7 @@ def measure_completion(bench):
     values, note = [], ""
     for _ in range(ROUNDS):
         lines, windows = bench.results(smp=2, plugin=True, spin_us=1000000, prefix=AHEAD,
-                                       run=f"{UINTR} /bin/b_notice 2000 20000")
+                                       run=f"{UINTR} /bin/b_notice 500 20000")
         polled, told = worked(windows[1]), worked(windows[2])
         rounds, notices = int(lines[2]["rounds"]), int(lines[2]["notices"])
         # where the host lets a hart wait, two completions share a notice
@@ -41,11 +41,11 @@ def measure_wakeup(bench):
     values, note = [], ""
     for _ in range(ROUNDS):
         lines, windows = bench.results(smp=2, plugin=True, spin_us=1000000, prefix=AHEAD,
-                                       run=f"{UINTR} /bin/b_wakeup 1000 400000000")
+                                       run=f"{UINTR} /bin/b_wakeup 300 400000000")
         alone, both = worked(windows[0])[0], worked(windows[1])[0]
         preempts = int(lines[1]["preempts"])
         if preempts < 10:  # a busy host lets few come while the computation lasts
-            raise BenchError(f"only {preempts} of 1000 completions came inside the computation")
+            raise BenchError(f"only {preempts} of 300 completions came inside the computation")
         values.append((both - alone) / preempts)
         note = f"{preempts} interrupts; there, the next operation, and back"
     bench.figure("uintr_wakeup_insn", "-", values, "instructions", note)
@@ -55,7 +55,7 @@ def measure_pingpong(bench):
     values, note = [], ""
     for _ in range(ROUNDS):
         lines, windows = bench.results(smp=3, plugin=True, prefix=AHEAD,
-                                       run=f"@1 {UINTR} /bin/notice_pingpong 20000 2")
+                                       run=f"@1 {UINTR} /bin/notice_pingpong 5000 2")
         user, kernel = worked(windows[0])
         rounds = int(lines[0]["rounds"])
         values.append((user + kernel) / rounds)
@@ -64,7 +64,7 @@ def measure_pingpong(bench):
 
 
 def measure_echo(bench):
-    messages = 2000
+    messages = 1000
     run = f"@1 {UINTR} /bin/echod 7;@2 /bin/nbdd 10809 /dev/vda ram:16M"
     with bench.servers(plugin=True, servers=run) as guest:
         counted, _ = window(guest, 1, messages)

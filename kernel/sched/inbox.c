@@ -19,6 +19,7 @@
 struct inbox_slots {
 	/* owner core only */
 	uint32_t count;
+	bool share; /* what arch_user_share was last told */
 	struct inbox *in[SLOTS_MAX]; /* by slot number, 0 unused */
 	struct inbox waker;
 };
@@ -117,6 +118,7 @@ static void slot_leave(struct inbox_slots *s, struct inbox *ib)
 	ib->state = left;
 	s->in[ib->slot] = NULL;
 	ib->slot = 0;
+	ib->watched = false;
 	sources_lead(ib);
 	this_core()->inboxes_used--;
 }
@@ -167,13 +169,19 @@ void inbox_run(struct core *c, struct inbox *ib, bool share)
 	ib->used = c->turn;
 	if (!ib->direct)
 		return;
-	arch_user_share(share);
+	if (unlikely(s->share != share)) {
+		s->share = share;
+		arch_user_share(share);
+	}
 	if (unlikely(atomic_load_explicit(&ib->waits, memory_order_relaxed))) {
 		atomic_store_explicit(&ib->waits, false, memory_order_relaxed);
 		timer_disarm(&ib->alarm);
 	}
 	if (likely(slot)) {
-		arch_inbox_watch(slot, false);
+		if (ib->watched) {
+			ib->watched = false;
+			arch_inbox_watch(slot, false);
+		}
 		return;
 	}
 	slot = slot_make_room(s);
@@ -191,8 +199,10 @@ void inbox_rest(struct inbox *ib)
 	deaf = !arch_user_listens(&ib->thread->user) &&
 	       !atomic_load_explicit(&ib->waits, memory_order_relaxed);
 	atomic_store_explicit(&ib->deaf, deaf, memory_order_relaxed);
-	if (!deaf)
+	if (!deaf) {
+		ib->watched = true;
 		arch_inbox_watch(ib->slot, true);
+	}
 }
 
 static void inbox_alarm(struct timer *timer)

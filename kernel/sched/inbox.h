@@ -44,6 +44,7 @@ struct inbox {
 	struct timer alarm; /* thread's core: its own timer, while it waits */
 
 	/* thread's core only */
+	bool watched;
 	uint64_t used; /* turn in which its thread ran last */
 
 	/* set once */
@@ -100,7 +101,7 @@ bool inbox_post(struct inbox *ib, unsigned id);
 uint64_t inbox_take(struct inbox *ib, uint64_t mask);
 void inbox_enable(struct inbox *ib, uint64_t mask);
 
-/* The thread is about to run (others want the core, too: share), or has run. Thread's core. */
+/* The thread is about to run (others want the core, too: share), or has parked. Thread's core. */
 void inbox_run(struct core *c, struct inbox *ib, bool share);
 /* From its trap: it waits for something of its own, and leaves the core to others until then. */
 void inbox_wait(struct inbox *ib);

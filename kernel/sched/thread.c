@@ -175,7 +175,8 @@ static unsigned placement_run(struct core *c)
 		on = t->trap(t, kind, &exit);
 		on = on && !executor_has_work(c);
 	}
-	if (unlikely(t->inbox))
+	/* one that is READY sees what came when it runs */
+	if (unlikely(t->inbox) && t->state != THREAD_RUNNING)
 		inbox_rest(t->inbox);
 	if (t->kill && t->state != THREAD_DEAD) {
 		t->state = THREAD_DEAD;

@@ -18,7 +18,7 @@ struct arch_hart;
 
 /* A VS-mode thread's own interrupt registers (guest.c). */
 struct arch_guest {
-	uint64_t status, ie, tvec, scratch, epc, cause, tval, select, pending, timecmp;
+	uint64_t status, ie, tvec, scratch, epc, cause, tval, select, timecmp;
 };
 
 struct arch_inbox {

@@ -21,7 +21,8 @@
 #define HGATP_SV39X4 (8ul << 60)
 #define HENVCFG_STCE (1ul << 63)
 #define VSSTATUS_FS_DIRTY SSTATUS_FS_DIRTY /* FP rights are decided in sstatus (user.c) */
-#define HIDELEG_VS (1ul << 10 | 1ul << 6 | 1ul << 2) /* external, timer, software */
+/* External and timer. Not software: then hvip stays 0, and need not be kept for each thread. */
+#define HIDELEG_VS (1ul << 10 | 1ul << 6)
 
 unsigned guest_files;
 const char *guest_missing = "it has no hypervisor extension";
@@ -45,6 +46,8 @@ void guest_probe(void)
 		guest_missing = "its second stage of translation has no Sv39x4";
 	} else if (!arch_boot.has_aia) {
 		guest_missing = "it has no message-signalled interrupts (AIA)";
+	} else if (!has_sstc) {
+		guest_missing = "it has no timer for programs (Sstc)";
 	} else {
 		csr_write(CSR_HGEIE, UINT64_MAX); /* bit 0 is no file */
 		guest_files = (unsigned)__builtin_popcountll(csr_read(CSR_HGEIE) & ~1ull);
@@ -63,7 +66,7 @@ void guest_init_hart(void)
 	csr_write(CSR_HIDELEG, HIDELEG_VS);
 	csr_write(CSR_HCOUNTEREN, 7);
 	csr_write(CSR_HTIMEDELTA, 0);
-	csr_write(CSR_HENVCFG, has_sstc ? HENVCFG_STCE : 0);
+	csr_write(CSR_HENVCFG, HENVCFG_STCE);
 	csr_write(CSR_HVICTL, 0);
 	csr_write(CSR_HVIP, 0);
 	csr_write(CSR_HGEIE, 0);
@@ -83,9 +86,7 @@ static void csrs_save(struct arch_guest *g)
 	g->cause = csr_read(CSR_VSCAUSE);
 	g->tval = csr_read(CSR_VSTVAL);
 	g->select = csr_read(CSR_VSISELECT);
-	g->pending = csr_read(CSR_HVIP);
-	if (has_sstc)
-		g->timecmp = csr_read(CSR_VSTIMECMP);
+	g->timecmp = csr_read(CSR_VSTIMECMP);
 }
 
 static void csrs_load(const struct arch_guest *g)
@@ -98,9 +99,7 @@ static void csrs_load(const struct arch_guest *g)
 	csr_write(CSR_VSCAUSE, g->cause);
 	csr_write(CSR_VSTVAL, g->tval);
 	csr_write(CSR_VSISELECT, g->select);
-	csr_write(CSR_HVIP, g->pending);
-	if (has_sstc)
-		csr_write(CSR_VSTIMECMP, g->timecmp);
+	csr_write(CSR_VSTIMECMP, g->timecmp);
 }
 
 void guest_user_init(struct arch_user *user)
@@ -118,7 +117,7 @@ void guest_load(struct arch_hart *h, struct arch_user *user)
 			csrs_save(&old->guest);
 			old->guest_hart = NULL;
 		}
-		kassert(!user->guest_hart); /* whoever moves a thread saves it first */
+		audit(!user->guest_hart); /* whoever moves a thread saves it first */
 		csrs_load(&user->guest);
 		user->guest_hart = h;
 		h->guest = user;

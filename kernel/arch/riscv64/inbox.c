@@ -157,7 +157,7 @@ nsec_t arch_user_alarm(const struct arch_user *user)
 {
 	uint64_t at;
 
-	if (!has_sstc || user->guest_hart != this_hart() || !(csr_read(CSR_VSIE) & INT_TIMER))
+	if (user->guest_hart != this_hart() || !(csr_read(CSR_VSIE) & INT_TIMER))
 		return NSEC_NEVER;
 	at = csr_read(CSR_VSTIMECMP);
 	if (at == UINT64_MAX)
