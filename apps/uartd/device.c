@@ -43,7 +43,7 @@ int device_open(void)
 	}
 	at = async_syscall(SYS_mmap, 0, DEVICE_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
 			   (uint64_t)device_fd, 0);
-	if (at < 0) {
+	if ((uint64_t)at >= -(uint64_t)ERRNO_MAX) {
 		async_printf("uartd: its registers cannot be mapped: error %lld\n", (long long)at);
 		async_close(device_fd);
 		return (int)at;

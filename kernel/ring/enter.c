@@ -271,7 +271,9 @@ void door_deliver(struct ring *slot, int64_t result)
 
 static void door_accept(struct core *c, struct door *d)
 {
-	if (unlikely(!ring_door_hand(c))) {
+	if (!c->hand)
+		c->hand = op_alloc(c); /* also one of those that are kept back for doors */
+	if (unlikely(!c->hand)) {
 		/* nothing was accepted: the program may try again */
 		door_deliver(&d->slot, -EAGAIN);
 		return;

@@ -69,8 +69,6 @@ bool ring_may_take(const struct core *c, const struct ring *r);
 struct op *ring_refill_hand(struct core *c, const struct ring *r);
 /* Gives a finished op back to the pool it came from. */
 void op_release(struct core *c, struct op *op);
-/* The same for a trap: takes from the ops kept back for doors too. */
-struct op *ring_door_hand(struct core *c);
 /* The op's terminal CQE, and what hangs on it: chain, drain, timeouts. Ring's core; op->life is
  * OP_DONE. */
 void ring_complete(struct core *c, struct ring *r, struct op *op);
@@ -175,7 +173,8 @@ unsigned ring_cancel_all(struct core *c, struct ring *r);
 extern const struct file_ops ring_file_ops;
 /* Initialises the fields every kind of ring shares. */
 void ring_init(struct ring *r, struct process *p, uint32_t core, enum ring_kind kind);
-/* The last op of a ring whose file is gone has completed: frees the ring. */
+/* An op of a dead ring has completed. If it was the last: its process waits for that, or, where the
+ * last descriptor went first, the ring is freed. */
 void ring_reap(struct core *c, struct ring *r);
 /* turn.c: gives a serving core its rings part. Boot. */
 void ring_core_attach(struct core *c);

@@ -177,7 +177,11 @@ const struct file_ops ring_file_ops = {
 
 void ring_reap(struct core *c, struct ring *r)
 {
-	if (!r->inflight_count && r->orphan == ORPHAN_WAITING)
+	if (r->inflight_count)
+		return;
+	if (r->proc->state == PROCESS_DYING)
+		process_poke(r->proc);
+	else if (r->orphan == ORPHAN_WAITING)
 		ring_end_comes(c, r);
 }
 

@@ -152,16 +152,6 @@ void ring_flush_overflow(struct core *c, struct ring *r)
 					  memory_order_relaxed);
 }
 
-/* A dying ring is empty: its process waits for that, or its last descriptor went before its last
- * op. */
-static void ring_last_op_done(struct core *c, struct ring *r)
-{
-	if (r->proc->state == PROCESS_DYING)
-		process_poke(r->proc);
-	else
-		ring_reap(c, r);
-}
-
 void ring_complete(struct core *c, struct ring *r, struct op *op)
 {
 	bool posted;
@@ -187,8 +177,8 @@ void ring_complete(struct core *c, struct ring *r, struct op *op)
 		op_release(c, op);
 	if (unlikely(r->slow & (RING_SLOW_DRAIN | RING_SLOW_DEAD))) {
 		ring_drain_advance(c, r);
-		if ((r->slow & RING_SLOW_DEAD) && !r->inflight_count)
-			ring_last_op_done(c, r);
+		if (r->slow & RING_SLOW_DEAD)
+			ring_reap(c, r);
 	}
 }
 
@@ -346,13 +336,6 @@ struct op *ring_refill_hand(struct core *c, const struct ring *r)
 		return c->hand;
 	if (unlikely(!ring_may_take(c, r)))
 		return NULL;
-	if (!c->hand)
-		c->hand = op_alloc(c);
-	return c->hand;
-}
-
-struct op *ring_door_hand(struct core *c)
-{
 	if (!c->hand)
 		c->hand = op_alloc(c);
 	return c->hand;

@@ -4,10 +4,10 @@
  * the reference model admits?
  *
  * One seed is one campaign: a map, a disk's temper, some programs. Each submits random chains of
- * random entries to its rings (campaign_parts/acts.c, streams.c), reaps when it feels like it, and
- * has every answer judged (model.c). In the end it cancels all it has in flight and waits for the
- * last answer; or it leaves, or is killed, in the middle. Then the disk must hold what it may hold,
- * and the kernel must have everything back.
+ * random entries to its rings (campaign_parts/acts.c, disk.c, streams.c), reaps when it feels like
+ * it, and has every answer judged (model.c). In the end it cancels all it has in flight and waits
+ * for the last answer; or it leaves, or is killed, in the middle. Then the disk must hold what it
+ * may hold, and the kernel must have everything back.
  */
 #include <string.h>
 

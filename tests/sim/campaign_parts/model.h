@@ -3,7 +3,8 @@
  * it reaps is judged against that record and its neighbours. A judgement is about sets: several
  * outcomes are admissible whenever two things race, one is when they cannot.
  *
- *   act_* (acts.c, streams.c) fills a record --model_submit--> SUBMITTED --model_reap--> judged, free
+ *   act_any (acts.c, disk.c, streams.c) fills a record
+ *       --model_submit--> SUBMITTED --model_reap--> judged, free
  *
  * What is judged for every operation:
  *   - each entry is answered by exactly one last CQE, and by none that nobody asked for;
@@ -37,6 +38,7 @@
 #define PROGRAMS 4u
 #define BUFS 8u		/* provided buffers of the native ring's group */
 #define BUF_BYTES 700u
+#define GROUP 7u
 
 struct side;
 struct rec;
@@ -216,10 +218,11 @@ void bytes_read_judge(struct side *s, struct rec *r, const uint8_t *data, uint32
 void bytes_judge_disk(struct side *s, const uint8_t *share);
 uint8_t byte_of(uint32_t seed, uint64_t index);
 
-/* ---- acts.c, streams.c: random entries */
+/* ---- acts.c, disk.c, streams.c: random entries */
 
 /* Fills a record with something to do. False: nothing came to mind. */
 bool act_any(struct side *s, struct rec *r);
+bool disk_act(struct side *s, struct rec *r);
 bool stream_act(struct side *s, struct rec *r);
 /* The record is out, and its answer will never be seen. */
 void stream_lost(struct rec *r);

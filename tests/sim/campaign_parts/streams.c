@@ -14,7 +14,6 @@
 #define CONNS 64u
 #define NAME_BYTES 4u
 #define PORT_FIRST 7000u
-#define GROUP 7u
 
 static struct conn conns[CONNS];
 static unsigned conn_count;
