@@ -11,7 +11,7 @@ from compare.steps import Step
 from measure import AHEAD
 
 FULL = tuple(1 << i for i in range(12))
-QUICK = (1, 4, 32, 256, 2048)
+QUICK = (1, 4, 256)
 # (key, bytes of the file, bytes of a piece, words)
 COPIES = (("4k", 16 << 20, 4096, "16 MiB in pieces of 4 KiB"), ("32", 64 << 10, 32, "64 KiB in pieces of 32 B"))
 KINDS = {"u": ("the kernel in the process's page table (U-mode)", {}),
