@@ -89,6 +89,29 @@ static enum step mem_transfer(struct file *f, struct op *op, struct transfer *t)
 	return STEP_DONE;
 }
 
+static bool mem_quick(struct file *f, void *view, uint32_t n, uint64_t off, bool write)
+{
+	struct mobj *o = &memfile_of(f)->object;
+	uint64_t size = atomic_load_explicit(&o->size, memory_order_relaxed), end = off + n;
+	char *page;
+
+	if (unlikely(in_page(off) + n > PAGE_SIZE || off >= MOBJ_BYTES_MAX))
+		return false;
+	page = mobj_find(o, off >> PAGE_SHIFT);
+	if (unlikely(!page))
+		return false;
+	if (!write) {
+		if (unlikely(end > size))
+			return false;
+		memcpy(view, page + in_page(off), n);
+		return true;
+	}
+	memcpy(page + in_page(off), view, n);
+	if (end > size)
+		atomic_store_explicit(&o->size, end, memory_order_relaxed);
+	return true;
+}
+
 /* ---- the file -------------------------------------------------------------------------------- */
 
 static int mem_stat(struct file *f, struct statx *st)
@@ -122,6 +145,7 @@ static void mem_gone(struct mobj *o)
 static const struct file_ops mem_ops = {
 	.name = "memory",
 	.transfer = mem_transfer,
+	.quick = mem_quick,
 	.stat = mem_stat,
 	.resize = mem_resize,
 	.free = mem_free,

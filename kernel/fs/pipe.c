@@ -227,6 +227,41 @@ static enum step pipe_write(struct file *f, struct op *op, struct transfer *t)
 	return op_park(op, &p->waiters[END_WRITE]);
 }
 
+static bool pipe_read_quick(struct file *f, void *view, uint32_t n, uint64_t off, bool write)
+{
+	struct pipe *p = pipe_of(f, END_READ);
+	uint32_t at = p->head & IN_PAGE;
+	char **slot = page_slot(p, p->head);
+
+	(void)off;
+	if (unlikely(write || f->closed || n > p->tail - p->head || n > PAGE_SIZE - at))
+		return false;
+	memcpy(view, *slot + at, n);
+	p->head += n;
+	if (at + n == PAGE_SIZE)
+		page_leave(p, slot);
+	if (p->head == p->tail)
+		pipe_restart(p);
+	pipe_tell(p, END_WRITE);
+	return true;
+}
+
+static bool pipe_write_quick(struct file *f, void *view, uint32_t n, uint64_t off, bool write)
+{
+	struct pipe *p = pipe_of(f, END_WRITE);
+	uint32_t at = p->tail & IN_PAGE;
+	char *page = *page_slot(p, p->tail);
+
+	(void)off;
+	if (unlikely(!write || f->closed || p->gone[END_READ] || !page || n > PAGE_SIZE - at ||
+		     n > PIPE_BYTES - (p->tail - p->head)))
+		return false;
+	memcpy(page + at, view, n);
+	p->tail += n;
+	pipe_tell(p, END_READ);
+	return true;
+}
+
 static int pipe_transfer_cancel(struct file *f, struct op *op, struct transfer *t)
 {
 	(void)f, (void)t;
@@ -312,6 +347,7 @@ static const struct file_ops end_ops[2] = {
 	[END_READ] = {
 		.name = "pipe",
 		.transfer = read_end_transfer,
+		.quick = pipe_read_quick,
 		.transfer_cancel = pipe_transfer_cancel,
 		.poll = read_end_poll,
 		.stat = pipe_stat,
@@ -321,6 +357,7 @@ static const struct file_ops end_ops[2] = {
 	[END_WRITE] = {
 		.name = "pipe",
 		.transfer = write_end_transfer,
+		.quick = pipe_write_quick,
 		.transfer_cancel = pipe_transfer_cancel,
 		.poll = write_end_poll,
 		.stat = pipe_stat,

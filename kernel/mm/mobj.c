@@ -9,10 +9,6 @@
 #include "mm/frames.h"
 #include "uapi/errno.h"
 
-#define FANOUT 512u
-
-typedef _Atomic paddr_t mobj_slot;
-
 /* any core, atomic: frames of all objects, their inner ones included */
 static _Atomic uint64_t frames_held;
 
@@ -38,11 +34,6 @@ static void frame_give(paddr_t pa)
 {
 	frame_put(pa);
 	atomic_fetch_sub_explicit(&frames_held, 1, memory_order_relaxed);
-}
-
-static inline mobj_slot *slot_in(paddr_t frame, uint64_t i)
-{
-	return (mobj_slot *)arch_direct(frame) + i % FANOUT;
 }
 
 int mobj_init(struct mobj *o, void (*gone)(struct mobj *o))
@@ -76,14 +67,14 @@ bool mobj_get_live(struct mobj *o)
 /* Frees every page from `first` on. Nobody looks at them. */
 static void mobj_cut(struct mobj *o, uint64_t first)
 {
-	for (uint64_t i = first; i < MOBJ_PAGES_MAX; i = (i / FANOUT + 1) * FANOUT) {
-		mobj_slot *inner = slot_in(o->root, i / FANOUT);
+	for (uint64_t i = first; i < MOBJ_PAGES_MAX; i = (i / MOBJ_FANOUT + 1) * MOBJ_FANOUT) {
+		mobj_slot *inner = mobj_slot_in(o->root, i / MOBJ_FANOUT);
 		paddr_t frame = atomic_load_explicit(inner, memory_order_relaxed);
 
 		if (!frame)
 			continue;
-		for (uint64_t k = i % FANOUT; k < FANOUT; k++) {
-			mobj_slot *slot = slot_in(frame, k);
+		for (uint64_t k = i % MOBJ_FANOUT; k < MOBJ_FANOUT; k++) {
+			mobj_slot *slot = mobj_slot_in(frame, k);
 			paddr_t page = atomic_load_explicit(slot, memory_order_relaxed);
 
 			if (!page)
@@ -92,7 +83,7 @@ static void mobj_cut(struct mobj *o, uint64_t first)
 			frame_give(page);
 			atomic_fetch_sub_explicit(&o->pages, 1, memory_order_relaxed);
 		}
-		if (i % FANOUT)
+		if (i % MOBJ_FANOUT)
 			continue;
 		atomic_store_explicit(inner, 0, memory_order_relaxed);
 		frame_give(frame);
@@ -142,16 +133,6 @@ bool mobj_map_live(struct mobj *o)
 	return !err;
 }
 
-void *mobj_find(struct mobj *o, uint64_t index)
-{
-	paddr_t inner = atomic_load_explicit(slot_in(o->root, index / FANOUT),
-					     memory_order_acquire);
-	paddr_t page = inner ? atomic_load_explicit(slot_in(inner, index), memory_order_acquire) :
-			       0;
-
-	return page ? arch_direct(page) : NULL;
-}
-
 /* The frame in `slot`, bringing one if there is none. */
 static int slot_fill(mobj_slot *slot, paddr_t *frame, bool *fresh)
 {
@@ -178,10 +159,10 @@ int mobj_make(struct mobj *o, uint64_t index, void **page)
 {
 	paddr_t frame = 0;
 	bool fresh = false;
-	int err = slot_fill(slot_in(o->root, index / FANOUT), &frame, &fresh);
+	int err = slot_fill(mobj_slot_in(o->root, index / MOBJ_FANOUT), &frame, &fresh);
 
 	if (!err)
-		err = slot_fill(slot_in(frame, index), &frame, &fresh);
+		err = slot_fill(mobj_slot_in(frame, index), &frame, &fresh);
 	if (err)
 		return err;
 	if (fresh)

@@ -14,7 +14,8 @@
 
 #include "arch/arch.h"
 
-#define MOBJ_PAGES_MAX (512u * 512u) /* 1 GiB: a root frame of frames of slots */
+#define MOBJ_FANOUT 512u
+#define MOBJ_PAGES_MAX (MOBJ_FANOUT * MOBJ_FANOUT) /* 1 GiB: a root frame of frames of slots */
 #define MOBJ_BYTES_MAX ((uint64_t)MOBJ_PAGES_MAX << PAGE_SHIFT)
 
 struct mobj {
@@ -43,9 +44,26 @@ void mobj_unmap(struct mobj *o);
 /* The same for an object that the caller holds no reference to. False: it is gone or shrinking. */
 must_use bool mobj_map_live(struct mobj *o);
 
+typedef _Atomic paddr_t mobj_slot;
+
+static inline mobj_slot *mobj_slot_in(paddr_t frame, uint64_t i)
+{
+	return (mobj_slot *)arch_direct(frame) + i % MOBJ_FANOUT;
+}
+
 /* Kernel address of page `index`, below MOBJ_PAGES_MAX; NULL if it does not exist. Good as long as
  * nobody shrinks the object, so on its owner core, or while it is mapped. */
-void *mobj_find(struct mobj *o, uint64_t index);
+static inline void *mobj_find(struct mobj *o, uint64_t index)
+{
+	/* Acquire: pairs with the exchanges of mobj_make; the page's zeros come with it. */
+	paddr_t inner = atomic_load_explicit(mobj_slot_in(o->root, index / MOBJ_FANOUT),
+					     memory_order_acquire);
+	paddr_t page = inner ? atomic_load_explicit(mobj_slot_in(inner, index),
+						    memory_order_acquire) :
+			       0;
+
+	return page ? arch_direct(page) : NULL;
+}
 /* The same, bringing it, below the object's end. 0, -ENOSPC (objects hold their share of the
  * memory), -ENOMEM. */
 must_use int mobj_make(struct mobj *o, uint64_t index, void **page);

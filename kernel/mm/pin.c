@@ -189,6 +189,32 @@ void pin_release(struct pin *pin)
 	}
 }
 
+void *pin_view_one(struct aspace *as, uaddr_t claim, uint64_t len, uint32_t access)
+{
+	uint64_t first = claim & (PAGE_SIZE - 1), need = pin_need(access), leaf;
+	_Atomic uint64_t *slot;
+
+	if (unlikely(len - 1 >= PAGE_SIZE - first || claim - as->low >= as->top - as->low))
+		return NULL;
+	slot = pin_slot(as, claim);
+	leaf = slot ? pin_leaf(slot) : 0;
+	if (unlikely((leaf & need) != need || !frame_get_live_single(pte_paddr(leaf))))
+		return NULL;
+	if (unlikely(atomic_load_explicit(slot, memory_order_relaxed) != leaf)) {
+		frame_put(pte_paddr(leaf));
+		return NULL;
+	}
+	return (char *)arch_direct(pte_paddr(leaf)) + first;
+}
+
+void pin_view_done(void *view)
+{
+	paddr_t pa = arch_direct_paddr(view);
+
+	if (unlikely(!frame_put_single(pa)))
+		frame_put(pa);
+}
+
 /* ---- through the proof ----------------------------------------------------------------------- */
 
 static inline char *pin_at(const struct pin *pin, uint32_t off)

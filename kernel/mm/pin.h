@@ -33,6 +33,14 @@ must_use int64_t pin_user(struct aspace *as, uaddr_t claim, uint64_t len, uint32
 			  struct pin *pin);
 void pin_release(struct pin *pin);
 
+/*
+ * The common case of a short transfer: the kernel's view of [claim, claim+len), which is held until
+ * pin_view_done(view). NULL when it is empty or not all of it in one page that is present and
+ * permitted: pin_user tells the rest.
+ */
+must_use void *pin_view_one(struct aspace *as, uaddr_t claim, uint64_t len, uint32_t access);
+void pin_view_done(void *view);
+
 /* Copy between kernel memory and [off, off+n) of the pin; off+n <= pin->len. */
 void pin_copy_in(const struct pin *pin, uint32_t off, void *dst, uint32_t n);
 void pin_copy_out(const struct pin *pin, uint32_t off, const void *src, uint32_t n);

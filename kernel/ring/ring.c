@@ -472,7 +472,14 @@ static inline __attribute__((always_inline)) bool hand_accept(struct core *c, st
 		return false;
 	}
 	special = row->special | (uint64_t)sqe->personality;
-	if (special) {
+	if (unlikely(special)) {
+		if (!traced && row->quick && row->quick(c, r, sqe, &op->res)) {
+			if (likely(cq_post(r, sqe->user_data, op->res, 0)))
+				return true;
+			op->user_data = sqe->user_data;
+			hand_finish(c, r, op);
+			return false;
+		}
 		row = hand_special(c, r, op, row, sqe);
 		if (!row)
 			return false;

@@ -54,6 +54,12 @@ struct file_ops {
 	 * will op_wake it). On the file's core. NULL: -EINVAL.
 	 */
 	enum step (*transfer)(struct file *f, struct op *op, struct transfer *t);
+	/*
+	 * A short transfer that need not wait: n > 0 bytes at `view`, at file offset `off`, all of
+	 * them at once. False: not now, not in one piece, or it would fail; nothing was done then,
+	 * and transfer() is asked. On the file's core, which holds a handle meanwhile. May be NULL.
+	 */
+	bool (*quick)(struct file *f, void *view, uint32_t n, uint64_t off, bool write);
 	/* Takes `op` off whatever transfer() parked it on: 0 and the op will be finished by the
 	 * caller; -EALREADY: cannot be stopped. */
 	int (*transfer_cancel)(struct file *f, struct op *op, struct transfer *t);

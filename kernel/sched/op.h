@@ -141,6 +141,10 @@ struct op_row {
 	uint8_t buf_select;   /* accepts IOSQE_BUFFER_SELECT */
 	uint8_t preemptible;
 	uint8_t state_count;
+	/* Does all of a plain entry at once, without an op: true, and *res is its result. False:
+	 * nothing was done. On the ring's core, for entries without flags but FIXED_FILE. NULL:
+	 * never. */
+	bool (*quick)(struct core *c, struct ring *r, const struct io_uring_sqe *sqe, int32_t *res);
 	int (*check)(struct op *op, const struct io_uring_sqe *sqe);
 	enum step (*step)(struct op *op);
 	int (*cancel)(struct op *op);
