@@ -16,7 +16,9 @@ static void note(uint32_t id)
 
 static void compute(uint64_t loops)
 {
-	__asm__ volatile("1: addi %0, %0, -1\n\tbnez %0, 1b" : "+r"(loops));
+	do
+		__asm__ volatile("" : "+r"(loops));
+	while (--loops);
 }
 
 static void rounds_run(struct ring *ring, uint64_t rounds, uint64_t loops, uint32_t word)

@@ -16,7 +16,9 @@ static int64_t compute(void *arg)
 
 	(void)arg;
 	inside = true;
-	__asm__ volatile("1: addi %0, %0, -1\n\tbnez %0, 1b" : "+r"(n));
+	do
+		__asm__ volatile("" : "+r"(n));
+	while (--n);
 	inside = false;
 	return 0;
 }
