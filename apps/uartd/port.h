@@ -25,7 +25,8 @@ struct port {
 
 extern const struct port port_kernel; /* kernel.c: the kernel's driver, by reads and writes */
 extern const struct port port_poll;   /* poll.c: a driver of our own that looks all the time */
-extern const struct port port_uintr;  /* uintr.c: one that the device interrupts, no kernel between */
+/* uintr.c: one that the device interrupts, no kernel between */
+extern const struct port port_uintr;
 
 /* device.c: the port as a device that this program drives: claims it and shows its registers. What
  * both drivers of our own share. 0, or -errno after a sentence. */

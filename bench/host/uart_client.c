@@ -127,6 +127,7 @@ int main(int argc, char **argv)
 		printf(" %llu", (unsigned long long)port.bucket[i]);
 	printf("\n");
 	meet("done");
-	port_exchange(EDGE_BYTES, window); /* the guest ends behind these, not before it was counted */
+	/* the guest ends behind these, not before it was counted */
+	port_exchange(EDGE_BYTES, window);
 	return 0;
 }

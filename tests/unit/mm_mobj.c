@@ -372,10 +372,11 @@ static void greed(void **state)
 			int err = 0;
 
 			for (; n && grows[who] && !err; n--)
-				err = who == HOLDERS ?
-					      mobj_make(o, next[who]++, &page) :
-					      aspace_fault(as[who], at[who] + next[who]++ * PAGE_SIZE,
-							   ACCESS_WRITE);
+				err = who == HOLDERS
+					      ? mobj_make(o, next[who]++, &page)
+					      : aspace_fault(as[who],
+							     at[who] + next[who]++ * PAGE_SIZE,
+							     ACCESS_WRITE);
 			if (!err)
 				continue;
 			assert_int_equal(err, who == HOLDERS ? -ENOSPC : -ENOMEM);

@@ -1,6 +1,6 @@
 /*
- * disk: what a random program does with its share of the disk: reads and writes of every form, holes
- * and syncs, and which answers are right. What each byte may be is for bytes.c to know.
+ * disk: what a random program does with its share of the disk: reads and writes of every form,
+ * holes and syncs, and which answers are right. What each byte may be is for bytes.c to know.
  */
 #include "campaign_parts/model.h"
 
