@@ -313,20 +313,14 @@ static int ring_create_native(struct process *p, struct sluice_start *start)
 	file_put(&r->file); /* the descriptor holds it; without one this frees it */
 	if (err < 0)
 		return err;
-	memset(start, 0, sizeof(*start));
-	start->size = sizeof(*start);
-	start->version = SLUICE_START_VERSION;
 	start->ring_fd = err;
-	start->flags = (mixed ? SLUICE_START_MIXED : 0) |
-		       (p->as->kind == ARCH_KIND_UINTR ? SLUICE_START_UINTR : 0);
+	start->flags |= (mixed ? SLUICE_START_MIXED : 0) |
+			(p->as->kind == ARCH_KIND_UINTR ? SLUICE_START_UINTR : 0);
 	start->sq_ring = start->cq_ring = ring_at;
 	start->sqes = sqes_at;
 	start->params.flags = setup;
 	start->params.resv[2] = SLUICE_SETUP_TAG | SLUICE_SETUP_WIDE | SLUICE_SETUP_NATIVE;
 	ring_describe(r, &start->params);
-	start->enter_fn = arch_user_enter_fn();
-	start->time_hz = arch_user_time_hz();
-	start->kernel_core = r->core;
 	start->watch = watch_at;
 	return 0;
 }

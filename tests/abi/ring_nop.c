@@ -32,6 +32,16 @@ static int nops(struct ring *ring, uint32_t count, uint64_t first)
 	return 0;
 }
 
+/* What the machine was started with is told: all maps of these tests name a spin budget. */
+static bool start_is_told(void)
+{
+	const struct sluice_start *s = ring_start_info;
+	bool mixed = s->flags & SLUICE_START_MIXED;
+
+	return s->size == sizeof(*s) && s->version == SLUICE_START_VERSION &&
+	       (s->flags & SLUICE_START_SPIN_GIVEN) && (s->core == s->kernel_core) == mixed;
+}
+
 int ring_main(struct ring *ring, int argc, char **argv)
 {
 	static const char ok[] = "ok\n";
@@ -39,6 +49,8 @@ int ring_main(struct ring *ring, int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
+	if (!start_is_told())
+		return fail(ring, "ring_nop: the start block does not say how it was started\n");
 	for (uint32_t i = 0; i < 2000; i++)
 		nops(ring, 1, 1000 + i);
 	for (uint32_t i = 0; i < 200; i++)
