@@ -6,6 +6,7 @@
  *   stream N  one of a row of lines that the other has written, read one after the other
  *   store N   one of a row of lines that the other has read, written; until all are there
  *   relax N   the pause of a loop that looks
+ *   user N    filling an entry of 64 bytes and looking at an answer of 16, both at hand
  *
  * and with `wakes`
  *
@@ -25,7 +26,7 @@
 
 #define ROUNDS 400u
 #define TRIPS  200u
-#define ROW    64u
+#define ROW    32u /* as long as a batch of the kernel's, kernel/ring/turn.c */
 #define WAKES  200u
 
 struct word {
@@ -172,6 +173,27 @@ static void pauses(void)
 	say("relax", ROUNDS);
 }
 
+static void asks(void)
+{
+	static volatile uint64_t answers[ROW][2];
+	uint64_t name = 0, sum = 0, wrong = 0;
+
+	for (unsigned r = 0; r < ROUNDS; r++) {
+		uint64_t begin = now_ns();
+
+		for (unsigned i = 0; i < TRIPS * ROW; i++) {
+			for (unsigned word = 0; word < 8; word++)
+				row[i % ROW][word] = word == 4 ? name++ : word;
+			sum += answers[i % ROW][0];
+			wrong |= answers[i % ROW][1];
+		}
+		sample[r] = ns_since(begin) / (TRIPS * ROW);
+	}
+	if (sum | wrong)
+		die("an answer that nobody gave");
+	say("user", ROUNDS);
+}
+
 static void wakes(void)
 {
 	static double rings[WAKES];
@@ -208,6 +230,7 @@ int main(int argc, char **argv)
 	trips();
 	rows();
 	pauses();
+	asks();
 	if (wakes_wanted)
 		wakes();
 	pthread_join(thread, NULL);

@@ -48,8 +48,10 @@ struct pipe {
 /* set once at boot */
 static struct pipe *pipes;
 static uint64_t pages_max;
-/* any core, atomic */
-static _Atomic uint64_t pages_held;
+/* any core, atomic; on a line of its own, since all cores write it and read what is above */
+static struct {
+	_Atomic uint64_t count;
+} __attribute__((aligned(CACHE_LINE))) pages_held;
 
 static inline struct pipe *pipe_of(struct file *f, unsigned end)
 {
@@ -67,12 +69,12 @@ static char *page_take(struct pipe *p)
 	p->spare = NULL;
 	if (page)
 		return page;
-	held = atomic_fetch_add_explicit(&pages_held, 1, memory_order_relaxed) + 1;
+	held = atomic_fetch_add_explicit(&pages_held.count, 1, memory_order_relaxed) + 1;
 	if (held <= pages_max && frames_allow(held))
 		pa = frame_alloc_user();
 	if (pa)
 		return arch_direct(pa);
-	atomic_fetch_sub_explicit(&pages_held, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&pages_held.count, 1, memory_order_relaxed);
 	return NULL;
 }
 
@@ -81,7 +83,7 @@ static void page_drop(char *page)
 	if (!page)
 		return;
 	frame_put(arch_direct_paddr(page));
-	atomic_fetch_sub_explicit(&pages_held, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&pages_held.count, 1, memory_order_relaxed);
 }
 
 static inline char **page_slot(struct pipe *p, uint32_t at)
@@ -373,16 +375,21 @@ bool pipe_is(const struct file *f)
 
 /* ---- birth ----------------------------------------------------------------------------------- */
 
+/* Each core looks first at a part of the table that is its own, so that as a rule no two want the
+ * same line. */
 static struct pipe *pipe_claim(void)
 {
+	unsigned first = this_core()->index * (PIPES_MAX / CORES_MAX);
+
 	for (unsigned i = 0; i < PIPES_MAX; i++) {
+		struct pipe *p = &pipes[(first + i) % PIPES_MAX];
 		uint32_t none = 0;
 
-		if (!atomic_load_explicit(&pipes[i].used, memory_order_relaxed) &&
-		    atomic_compare_exchange_strong_explicit(&pipes[i].used, &none, 1,
+		if (!atomic_load_explicit(&p->used, memory_order_relaxed) &&
+		    atomic_compare_exchange_strong_explicit(&p->used, &none, 1,
 							    memory_order_acquire,
 							    memory_order_relaxed))
-			return &pipes[i];
+			return p;
 	}
 	return NULL;
 }

@@ -3,10 +3,10 @@
  * one seed agree to the byte? Do lines that travel slower cost throughput?
  *
  * Without arguments: the test. `cores LOAD CORES KERNEL BATCH COSTS LINES MICROSECONDS SEED` runs
- * one machine and prints what it did, for bench/experiment: LOAD is nop or echo, KERNEL of the
- * CORES serve, COSTS is the file of costs, LINES how many times as long a line travels. Both need
- * TIMED=1: a build that does not see the kernel's loads and stores is blind to lines, and says so.
- * `cores measure`, in any other build, times the kernel's code for bench/cost-model.
+ * one machine and prints what it did, for bench/experiment: LOAD is nop, echo or open, KERNEL of
+ * the CORES serve, COSTS is the file of costs, LINES how many times as long a line travels. Both
+ * need TIMED=1: a build that does not see the kernel's loads and stores is blind to lines, and says
+ * so. `cores measure`, in any other build, times the kernel's code for bench/cost-model.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,7 +132,9 @@ static double mean(const double *values, unsigned from, unsigned to)
 static int one(char **arg)
 {
 	struct load l = {
-		.kind = !strcmp(arg[0], "nop") ? LOAD_NOP : LOAD_ECHO,
+		.kind = !strcmp(arg[0], "nop")	? LOAD_NOP :
+			!strcmp(arg[0], "open") ? LOAD_OPEN :
+						  LOAD_ECHO,
 		.cores = (unsigned)atoi(arg[1]),
 		.kernel = (unsigned)atoi(arg[2]),
 		.batch = (unsigned)atoi(arg[3]),

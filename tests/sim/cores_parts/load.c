@@ -3,10 +3,12 @@
  * every entry must come back as one completion.
  *
  *   nop:   fill a batch --> show the tail --> look for answers --> ...
- *   echo:  for each conversation: a read that will wait, a write that wakes it --> both answered: again
+ *   echo:  for each conversation: a read that will wait, a write that wakes it --> both answered:
+ *          again
+ *   open:  a pipe --> its two ends closed --> again
  *
- * The ring is used as libasync uses it: the SQ's head is read only when the ring looks full, the
- * CQ's tail once per look.
+ * The ring is used as libasync uses it: the SQ's head is read only when the ring looks full
+ * (before each batch of NOPs, as bench/guest/nop.c does), the CQ's tail once per look.
  */
 #include "cores_parts/load.h"
 
@@ -38,12 +40,20 @@ struct view {
 
 /* ---- the ring -------------------------------------------------------------------------------- */
 
+static uint32_t view_space(struct view *v)
+{
+	const struct sluice_start *s = &v->p->start;
+
+	v->sq_head = prog_load(v->p, s->sq_ring + s->params.sq_off.head);
+	return s->params.sq_entries - (v->sq_tail - v->sq_head);
+}
+
 static void view_put(struct view *v, const struct io_uring_sqe *sqe)
 {
 	const struct sluice_start *s = &v->p->start;
 
-	while (v->sq_tail - v->sq_head == s->params.sq_entries)
-		v->sq_head = prog_load(v->p, s->sq_ring + s->params.sq_off.head);
+	while (v->sq_tail - v->sq_head == s->params.sq_entries && !view_space(v))
+		;
 	sim_work(sim_costs.user);
 	prog_write(v->p, s->sqes + (v->sq_tail & (s->params.sq_entries - 1)) * sizeof(*sqe), sqe,
 		   sizeof(*sqe));
@@ -59,6 +69,7 @@ static void view_show(struct view *v)
 	const struct sluice_start *s = &v->p->start;
 
 	prog_store(v->p, s->sq_ring + s->params.sq_off.tail, v->sq_tail);
+	sim_fence();
 	if (prog_load(v->p, s->sq_ring + s->params.sq_off.flags) & IORING_SQ_NEED_WAKEUP)
 		prog_enter(v->p, SYS_io_uring_enter, (uint64_t)s->ring_fd, 0, 0,
 			   IORING_ENTER_SQ_WAKEUP, 0, 0);
@@ -123,7 +134,8 @@ static void nop_main(struct sim_prog *p)
 	uint32_t next = 0;
 
 	while (!over() || v.under_way) {
-		if (!over() && v.under_way + load->batch <= NOPS_MAX) {
+		if (!over() && v.under_way + load->batch <= NOPS_MAX &&
+		    view_space(&v) >= load->batch) {
 			for (unsigned i = 0; i < load->batch; i++) {
 				struct io_uring_sqe sqe = { .opcode = IORING_OP_NOP,
 							    .user_data = next++ % NOPS_MAX };
@@ -197,6 +209,46 @@ static void echo_main(struct sim_prog *p)
 	}
 }
 
+/* ---- open ------------------------------------------------------------------------------------ */
+
+static void open_answer(struct view *v, struct io_uring_cqe *cqe)
+{
+	sim_check(cqe->res == 0);
+	if (!v->under_way && sim_clock() >= from && sim_clock() < until)
+		load->requests++;
+}
+
+static void open_do(struct view *v)
+{
+	view_show(v);
+	while (v->under_way)
+		view_look(v, open_answer);
+}
+
+static void open_main(struct sim_prog *p)
+{
+	uaddr_t at = prog_map(p, PAGE_SIZE);
+	struct view v = view_begin(p);
+
+	while (!over()) {
+		struct io_uring_sqe pipe = { .opcode = IORING_OP_PIPE, .addr = at };
+		uint32_t fd[2];
+
+		sim_work(sim_below(THINK_PS));
+		view_put(&v, &pipe);
+		open_do(&v);
+		prog_read(p, at, fd, sizeof(fd));
+		for (unsigned end = 0; end < 2; end++) {
+			struct io_uring_sqe close = { .opcode = IORING_OP_CLOSE,
+						      .fd = (int32_t)fd[end],
+						      .user_data = end };
+
+			view_put(&v, &close);
+		}
+		open_do(&v);
+	}
+}
+
 /* ---- the measurement ------------------------------------------------------------------------- */
 
 static unsigned programs(void)
@@ -226,12 +278,13 @@ unsigned load_batch(void)
 
 void load_run(struct load *l)
 {
+	static void (*const mains[])(struct sim_prog *) = { nop_main, echo_main, open_main };
 	static nsec_t idle[CORES_MAX];
 	nsec_t began;
 
 	load = l;
 	for (unsigned i = l->kernel; i < l->kernel + programs(); i++)
-		sim_spawn(l->kind == LOAD_NOP ? nop_main : echo_main, NULL, i,
+		sim_spawn(mains[l->kind], NULL, i,
 			  (i - l->kernel) % l->kernel);
 	sim_until(all_ready, NULL);
 	sim_for(WARM_NS);

@@ -9,6 +9,7 @@
 enum load_kind {
 	LOAD_NOP,  /* entries that do nothing, `batch` at a time, at most 256 under way */
 	LOAD_ECHO, /* a message into a pipe that somebody waits at, 8 conversations a program */
+	LOAD_OPEN, /* a pipe made, both ends closed: what all cores share is asked for each time */
 };
 
 #define LOAD_PROGRAMS_MAX 63u

@@ -11,7 +11,7 @@
  * Known lines are those of the machine's RAM and of the kernel's own data; a core's stack is
  * nobody else's. Of two that write one line at the same time, the second waits for the first. A
  * load that follows a load of the line before is one of a stream; a store does not wait for its
- * line, but one that also reads (an atomic exchange) does.
+ * line, but one that also reads (an atomic exchange) does, and so does the next full fence.
  *
  * A transfer is the one thing that others can see: sim_timed_sync lets those go first whose clocks
  * are earlier.
@@ -44,6 +44,7 @@ extern char __data_start[], _end[], __executable_start[];
 static struct line *ram_lines, *data_lines;
 static struct site *sites;
 static uintptr_t last_load[CORES_MAX]; /* line number of the last one that travelled */
+static uint64_t arrives[CORES_MAX];    /* the last line that a store did not wait for */
 static bool counts;
 
 /* ---- the directory --------------------------------------------------------------------------- */
@@ -138,6 +139,7 @@ static void line_fetch(struct line *l, uintptr_t number, unsigned me, enum acces
 
 	if (how == STORE) {
 		l->busy = max_of(l->busy, sc->clock) + sim_costs.line;
+		arrives[me] = max_of(arrives[me], l->busy);
 		sc->clock += sim_costs.store;
 	} else {
 		sc->clock = max_of(sc->clock, max_of(l->written, l->busy));
@@ -166,6 +168,16 @@ void sim_line_touch(const void *at, bool write, bool reads, uintptr_t pc)
 	line_take(l, me, how);
 	if (write)
 		l->written = sim_cores[me].clock;
+}
+
+void sim_fence(void)
+{
+	struct sim_core *sc = &sim_cores[sim_here];
+
+	if (!sim_timed || sim_is_stepping())
+		return;
+	sim_timed_settle();
+	sc->clock = max_of(sc->clock, arrives[sim_here]);
 }
 
 /* ---- the report ------------------------------------------------------------------------------ */
@@ -334,7 +346,8 @@ ATOMICS(64, uint64_t)
 
 void __tsan_atomic_thread_fence(int order)
 {
-	(void)order;
+	if (order == __ATOMIC_SEQ_CST)
+		sim_fence();
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 

@@ -54,6 +54,8 @@ uint64_t sim_pins(void);
 
 /* The program's core has worked this long. */
 void sim_work(uint64_t ps);
+/* A full fence: waits for the lines of all stores before it. */
+void sim_fence(void);
 /* The clock of the core that runs, nanoseconds. */
 nsec_t sim_clock(void);
 
