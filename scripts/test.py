@@ -334,6 +334,7 @@ def sum_up():
 def main():
     if len(sys.argv) < 2 or sys.argv[1] not in ("begin", "sum", "soak", *LIMIT):
         sys.exit(__doc__)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # with all that was started
     kind = sys.argv[1]
     if kind == "begin":
         begin()
