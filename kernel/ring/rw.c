@@ -317,16 +317,15 @@ static int rw_cancel(struct op *op)
 
 /* ---- quick: a short plain transfer that the file does at once, with no op, pin or reference --- */
 
-/* Its file, if it is this core's and has a quick way. On the process's home core no handle goes
- * away under us. */
+/* Its file, if it is this core's and has a quick way. This is the process's home core, where its
+ * rings live: no handle goes away under us. */
 static inline struct file *quick_file(struct core *c, struct ring *r,
 				      const struct io_uring_sqe *sqe)
 {
 	uint32_t fd = (uint32_t)sqe->fd;
 	struct file *f;
 
-	if (unlikely(r->proc->home != c->index))
-		return NULL;
+	audit(r->proc->home == c->index);
 	if (unlikely(sqe->flags & IOSQE_FIXED_FILE))
 		f = fd < r->file_count ? r->files[fd] : NULL;
 	else
@@ -336,15 +335,15 @@ static inline struct file *quick_file(struct core *c, struct ring *r,
 	return f && f->ops->quick && f->core == c->index ? f : NULL;
 }
 
-static inline __attribute__((always_inline)) bool
-rw_quick(struct core *c, struct ring *r, const struct io_uring_sqe *sqe, int32_t *res, bool write)
+/* Not inlined: who has no such file is to find out without saving a register. */
+static noinline_fn bool rw_quick(struct file *f, struct ring *r, const struct io_uring_sqe *sqe,
+				 int32_t *res, bool write)
 {
-	struct file *f = quick_file(c, r, sqe);
 	uint64_t off = sqe->off;
 	void *view;
 	bool done;
 
-	if (!f || unlikely(sqe->ioprio | sqe->personality | (uint32_t)sqe->rw_flags |
+	if (unlikely(sqe->ioprio | sqe->personality | (uint32_t)sqe->rw_flags |
 			   (uint32_t)sqe->splice_fd_in | sqe->addr3))
 		return false;
 	if (unlikely(!(atomic_load_explicit(&f->flags, memory_order_relaxed) &
@@ -367,13 +366,17 @@ rw_quick(struct core *c, struct ring *r, const struct io_uring_sqe *sqe, int32_t
 
 static bool read_quick(struct core *c, struct ring *r, const struct io_uring_sqe *sqe, int32_t *res)
 {
-	return rw_quick(c, r, sqe, res, false);
+	struct file *f = quick_file(c, r, sqe);
+
+	return f && rw_quick(f, r, sqe, res, false);
 }
 
 static bool write_quick(struct core *c, struct ring *r, const struct io_uring_sqe *sqe,
 			int32_t *res)
 {
-	return rw_quick(c, r, sqe, res, true);
+	struct file *f = quick_file(c, r, sqe);
+
+	return f && rw_quick(f, r, sqe, res, true);
 }
 
 #define RW_ROW(row, row_name, row_check, selects, row_quick)                                       \
