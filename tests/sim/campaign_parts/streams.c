@@ -80,16 +80,21 @@ void stream_lost(struct rec *r)
 	stream_done(r);
 }
 
-/* What a close at this moment means for who is at the other end. */
+/* What a close means for who is at the other end: bytes unread, sent or still to come reset the
+ * connection. */
+static void conn_closes(struct end *e)
+{
+	e->conn->dir[e->side].closing = true;
+	e->conn->dir[0].reset = e->conn->dir[1].reset = true;
+}
+
+/* An accepted end may not know yet which connection it is: end_learn catches up. */
 static void end_closes(struct side *s, struct end *e)
 {
 	act_fd_closes(s, e->fd);
 	e->closing = true;
-	if (!e->conn)
-		return;
-	e->conn->dir[e->side].closing = true;
-	/* bytes unread, sent or still to come: they reset the connection */
-	e->conn->dir[0].reset = e->conn->dir[1].reset = true;
+	if (e->conn)
+		conn_closes(e);
 }
 
 /* ---- judges ---------------------------------------------------------------------------------- */
@@ -205,6 +210,8 @@ static void end_learn(struct side *s, struct end *e, const struct rec *r, const 
 	e->conn = &conns[index];
 	model_check(s, r, NULL, !e->conn->accepted && e->conn->prog[1] == s->index);
 	e->conn->accepted = true;
+	if (e->closing || e->fd < 0) /* its name was on the way when it was closed */
+		conn_closes(e);
 	e->conn->dir[0].got = NAME_BYTES;
 }
 
