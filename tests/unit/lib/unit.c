@@ -3,6 +3,9 @@
  */
 #include "lib/unit.h"
 
+#ifdef CONFIG_COVERAGE
+#include <gcov.h>
+#endif
 #include <fcntl.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -96,7 +99,11 @@ int unit_in_child(int (*fn)(const void *arg), const void *arg)
 
 		dup2(null, STDOUT_FILENO);
 		dup2(null, STDERR_FILENO);
-		_exit(fn(arg));
+		status = fn(arg);
+#ifdef CONFIG_COVERAGE
+		__gcov_dump(); /* _exit leaves out what atexit would do */
+#endif
+		_exit(status);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
 		return -1;
