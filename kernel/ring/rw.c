@@ -315,7 +315,7 @@ static int rw_cancel(struct op *op)
 	return 0;
 }
 
-/* ---- quick: a short plain transfer that the file does at once, with no op, pin or reference --- */
+/* ---- quick: a short plain transfer that the file does at once, with no op, pin or reference -- */
 
 /* Its file, if it is this core's and has a quick way. This is the process's home core, where its
  * rings live: no handle goes away under us. */

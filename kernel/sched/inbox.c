@@ -151,7 +151,7 @@ static uint32_t slot_make_room(struct inbox_slots *s)
 		    (!old || s->in[slot]->used < old->used))
 			old = s->in[slot];
 	}
-	kassert(old); /* not every slot has sources: those are a few serial ports */
+	kassert(old); /* inbox_source_attach leaves one slot without sources */
 	inbox_lock(old);
 	slot = old->slot;
 	slot_leave(s, old);

@@ -184,7 +184,8 @@ static void side_begin(struct sim_prog *p, struct pipe_side *s)
 {
 	memset(s, 0, sizeof(*s));
 	s->lazy = sim_chance(2);
-	s->buf = prog_map(p, (WRITES * 2 * RECORD_MAX + READ_MAX + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1));
+	s->buf = prog_map(p,
+			  (WRITES * 2 * RECORD_MAX + READ_MAX + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1));
 	sim_check(!prog_do(p, &(struct io_uring_sqe){ .opcode = IORING_OP_PIPE, .addr = s->buf },
 			   NULL));
 	prog_read(p, s->buf, s->fd, sizeof(s->fd));
