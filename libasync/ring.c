@@ -66,6 +66,20 @@ int ring_wait(struct ring *ring, uint32_t n)
 	return 0;
 }
 
+__attribute__((noinline)) bool ring_glance(struct ring *ring)
+{
+	unsigned looks = RING_LOOKS;
+	bool ready;
+
+	ASYNC_MARK(RING_MARK_SPIN_BEGIN);
+	do {
+		ready = __atomic_load_n(ring->cq_tail, __ATOMIC_RELAXED) != ring->cq_next;
+		async_relax();
+	} while (!ready && --looks);
+	ASYNC_MARK(RING_MARK_SPIN_END);
+	return ready;
+}
+
 __attribute__((noinline)) bool ring_spin(struct ring *ring, uint32_t n, uint64_t ticks)
 {
 	uint64_t start = async_ticks_read();

@@ -292,6 +292,9 @@ int ring_wait(struct ring *ring, uint32_t n);
  * ring only. The loop is bracketed by marks and is the whole of this function, so that instruction
  * counts can leave it out. */
 bool ring_spin(struct ring *ring, uint32_t n, uint64_t ticks);
+/* The same for one CQE and RING_LOOKS looks, a few microseconds: it reads no clock. */
+bool ring_glance(struct ring *ring);
+#define RING_LOOKS 256u
 #define RING_MARK_SPIN_BEGIN 0x20
 #define RING_MARK_SPIN_END 0x21
 
