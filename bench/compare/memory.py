@@ -78,6 +78,41 @@ def linux_memory(run, section):
                     note="caches dropped before each look")
 
 
+# (of what, how on Sluice, how on Linux, few, many)
+IDLE = (("coroutine that waits; on Linux a thread", "coroutines", "threads", 100, 1100),
+        ("process that waits", "processes", "processes", 10, 50))
+
+
+def sluice_idle(run, section):
+    for what, how, _, few, many in IDLE:
+        slopes = []
+        for _ in range(rounds(run)):
+            bytes_used = []
+            for count in (few, many):
+                port = vm.free_ports(1)[0]
+                with run.bench.guest(smp=2, run=f"/bin/b_idle {how} {count}", stay=True,
+                                     extra=["-gdb", f"tcp:127.0.0.1:{port}"]) as guest:
+                    guest.wait_for("^idle: ready", 60)
+                    bytes_used.append(sum(memory.used(port).values()))
+            slopes.append((bytes_used[1] - bytes_used[0]) / (many - few))
+        section.row("memory_bytes", SLUICE, what, slopes, "2 harts, gdb", note=f"b_idle; frames and pools, {few} to {many}")
+
+
+def linux_idle(run, section):
+    for what, _, how, few, many in IDLE:
+        slopes = []
+        script = "".join(f"/bin/idle {how} {count} &\nread -r _; {SAY_FREE}\n" for count in (few, many - few))
+        for _ in range(rounds(run)):
+            # in one boot: what is free differs more from boot to boot
+            with run.bench.peer(script + "read -r _", smp=2, prefix=AHEAD) as guest:
+                guest.wait_for("^idle: ready", 60)
+                free = [free_kib(guest, 0)]
+                guest.wait_for(r"(?s)(idle: ready.*){2}", 60)
+                free.append(free_kib(guest, 1))
+            slopes.append((free[0] - free[1]) * 1024 / (many - few))
+        section.row("memory_bytes", "Linux", what, slopes, "2 harts, MemFree", note=f"{few} to {many}, caches dropped")
+
+
 def sluice_boot(run, section):
     first, ready = [], []
     for _ in range(run.instruction_rounds):
@@ -107,5 +142,7 @@ def steps(run):
     n = run.instruction_rounds
     return [Step("Sluice, memory", 4 * rounds(run), sluice_memory),
             Step("Linux, memory", rounds(run) * 18, linux_memory, peer=True),
+            Step("Sluice, coroutines and processes", 6 * rounds(run), sluice_idle),
+            Step("Linux, threads and processes", 36 * rounds(run), linux_idle, peer=True),
             Step("Sluice, start", 2 * n, sluice_boot),
             Step("Linux, start", 8 * n, linux_boot, peer=True)]

@@ -20,7 +20,9 @@ def tables(console):
     """Of each table on the console, its cores: {index: {column: text}}, and the programs named below."""
     found = []
     for part in re.split(r"^coretop: up ", console, flags=re.M)[1:]:
-        above, _, below = part.partition("\nring ")
+        above, whole, below = part.partition("\nring ")
+        if not whole:
+            continue  # it is being written
         lines = above.splitlines()[1:]
         names = re.split(r"\s+(?!us)", lines[0].strip())
         rows = [dict(zip(names, line.split())) for line in lines[1:] if re.match(r"\s+\d+ ", line)]
