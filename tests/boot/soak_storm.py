@@ -5,14 +5,14 @@ CYCLES=n for another count.
 """
 import os
 
-import peer
+import cable
 
 SEED = int(os.environ.get("PEER_SEED", "1"))
 CYCLES = int(os.environ.get("CYCLES", "100000"))
 
 
 if __name__ == "__main__":
-    peer.run([
+    cable.run([
         ("3 harts", 3, SEED, (("cycles", CYCLES),)),
         ("1 hart", 1, SEED + 1, (("lossy", 3000), ("hostile", 3000))),
         ("3 harts", 3, SEED + 2, (("lossy", 3000), ("hostile", 3000))),

@@ -15,7 +15,7 @@ import sys
 import servers
 from servers import expect
 
-# In place of this folder, whose peer.py is another one.
+# bench in place of this folder: the peer is a package there.
 sys.path[0] = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench")
 
 from peer import linux, packages  # noqa: E402

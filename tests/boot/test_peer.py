@@ -8,13 +8,13 @@ PEER_SEED=n replays one seed.
 """
 import os
 
-import peer
+import cable
 
 SEED = int(os.environ.get("PEER_SEED", "1"))
 
 
 if __name__ == "__main__":
-    peer.run([
+    cable.run([
         ("1 hart", 1, SEED, (("clean", 100), ("hostile", 150))),
         ("3 harts", 3, SEED + 1, (("cycles", 1000), ("lossy", 200), ("hostile", 200))),
     ])

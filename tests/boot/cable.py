@@ -1,4 +1,4 @@
-"""peer.py: a guest whose network cable ends in the storm's peer (tests/peer), QEMU's user network left
+"""cable.py: a guest whose network cable ends in the storm's peer (tests/peer), QEMU's user network left
 out. The peer says itself what went well.
 """
 import contextlib
