@@ -94,6 +94,16 @@ def claims():
             vm.wait_for(r"leaks: frames 0 ops 0", SECONDS)
 
 
+def page_goes():
+    """With the claim the registers are gone, whether the program still maps them or not."""
+    with tempfile.TemporaryDirectory() as folder:
+        machine, _ = guest("/bin/t_uart_claim touch", folder)
+        with machine as vm:
+            vm.wait_for(r"the registers are there", SECONDS)
+            vm.wait_for(r"t_uart_claim: killed by signal 11", SECONDS)
+            vm.wait_for(r"leaks: frames 0 ops 0", SECONDS)
+
+
 def console_is_refused():
     """With the console on the port it is nobody else's, and the program says why."""
     chosen = conf.choose(2, None)
@@ -114,6 +124,7 @@ TESTS = {
     "single bytes by user interrupts": single("uintr"),
     "user interrupts on one hart": one_hart("uintr"),
     "claims": claims,
+    "the page goes with the claim": page_goes,
     "the console is not given away": console_is_refused,
 }
 
