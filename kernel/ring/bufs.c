@@ -5,16 +5,7 @@
  *
  * Registration runs on the ring's core. Taking a provided buffer may happen on any serving core:
  * the group's head is claimed by compare-and-swap; its tail is the program's and never trusted
- * further than the ring's size.
- *
- * What is registered may go while another core looks at it. Such a core counts itself in before it
- * looks and out when it is done, which takes no wait; the ring's core first makes the thing
- * unreachable, then waits until nobody looks, then frees it:
- *
- *   other core:   lookers++ ; load ... use ; lookers--
- *   ring's core:  unlink ; load lookers until 0 ; free
- *
- * Both sides store first and load second, sequentially consistent: one of them sees the other.
+ * further than the ring's size. How others look while something goes: bufs.h.
  */
 #include "ring/bufs.h"
 
@@ -41,28 +32,6 @@ struct buf_group {
 	uint16_t id;
 	struct pin pins[GROUP_PINS]; /* of the program's array, page-aligned, 64 KiB each */
 };
-
-/* ---- looking from another core --------------------------------------------------------------- */
-
-static void look_begin(struct ring *r)
-{
-	if (r->core != this_core()->index)
-		atomic_fetch_add(&r->lookers, 1);
-}
-
-static void look_end(struct ring *r)
-{
-	if (r->core != this_core()->index)
-		/* pairs with the loads of looks_wait */
-		atomic_fetch_sub_explicit(&r->lookers, 1, memory_order_release);
-}
-
-/* What was unlinked, sequentially consistent, before this call is seen by nobody after it. */
-static void looks_wait(struct ring *r)
-{
-	while (atomic_load(&r->lookers))
-		arch_relax();
-}
 
 /* ---- registered buffers ---------------------------------------------------------------------- */
 
@@ -205,11 +174,10 @@ static int64_t fixed_pin(struct ring *r, uint16_t index, uaddr_t addr, uint64_t 
 
 int64_t op_pin_fixed(struct op *op, uint16_t index, uaddr_t addr, uint64_t len, struct pin *pin)
 {
-	int64_t n;
+	bool counted = look_begin(op->ring);
+	int64_t n = fixed_pin(op->ring, index, addr, len, pin);
 
-	look_begin(op->ring);
-	n = fixed_pin(op->ring, index, addr, len, pin);
-	look_end(op->ring);
+	look_end(op->ring, counted);
 	return n;
 }
 
@@ -357,11 +325,10 @@ static int group_take(struct buf_group *g, uaddr_t *addr, uint32_t *len, uint32_
 
 int op_buf_select(struct op *op, uint16_t group, uaddr_t *addr, uint32_t *len, uint32_t *cqe_flags)
 {
-	int err;
+	bool counted = look_begin(op->ring);
+	int err = group_take(group_find(op->ring, group), addr, len, cqe_flags);
 
-	look_begin(op->ring);
-	err = group_take(group_find(op->ring, group), addr, len, cqe_flags);
-	look_end(op->ring);
+	look_end(op->ring, counted);
 	return err;
 }
 
@@ -381,10 +348,12 @@ static bool group_untake(struct buf_group *g, uint32_t bid)
 
 void op_buf_return(struct op *op, uint16_t group)
 {
+	bool counted;
+
 	if (!(op->cqe_flags & IORING_CQE_F_BUFFER))
 		return;
-	look_begin(op->ring);
+	counted = look_begin(op->ring);
 	if (group_untake(group_find(op->ring, group), op->cqe_flags >> IORING_CQE_BUFFER_SHIFT))
 		op->cqe_flags = 0;
-	look_end(op->ring);
+	look_end(op->ring, counted);
 }

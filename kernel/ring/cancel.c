@@ -152,16 +152,10 @@ static enum step cancel_step(struct op *op)
 	if (cn->flags & IORING_ASYNC_CANCEL_FD) {
 		struct ring *r = op->ring;
 
-		if (cn->flags & IORING_ASYNC_CANCEL_FD_FIXED) {
-			if (cn->fd < 0 || (uint32_t)cn->fd >= r->file_count || !r->files[cn->fd])
-				return op_finish(op, -EBADF);
-			cn->file = r->files[cn->fd];
-			file_get(cn->file);
-		} else {
-			cn->file = fd_get(r->proc, cn->fd);
-			if (!cn->file)
-				return op_finish(op, -EBADF);
-		}
+		cn->file = cn->flags & IORING_ASYNC_CANCEL_FD_FIXED ? ring_fixed_file(r, cn->fd)
+								    : fd_get(r->proc, cn->fd);
+		if (!cn->file)
+			return op_finish(op, -EBADF);
 	}
 	res = cancel_match(op, cn);
 	if (cn->file)

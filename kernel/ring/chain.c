@@ -44,11 +44,8 @@ int ring_resolve_file(struct ring *r, struct op *op)
 	int32_t fd = op->res;
 
 	if (op->sqe_flags & IOSQE_FIXED_FILE) {
-		if (fd < 0 || (uint32_t)fd >= r->file_count || !r->files[fd])
-			return -EBADF;
-		op->file = r->files[fd];
-		file_get(op->file);
-		return 0;
+		op->file = ring_fixed_file(r, fd);
+		return op->file ? 0 : -EBADF;
 	}
 	op->file = fd_get(r->proc, fd);
 	return op->file ? 0 : -EBADF;

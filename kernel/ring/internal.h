@@ -209,6 +209,8 @@ void table_check(void);
 /* ---- register.c, bufs.c */
 
 void ring_files_drop(struct ring *r);
+/* The file in a registered slot, referenced; NULL if there is none. Ring's core. */
+struct file *ring_fixed_file(struct ring *r, int32_t slot);
 void ring_bufs_drop(struct ring *r);
 void ring_groups_drop(struct ring *r);
 extern const struct sys_row sys_io_uring_setup, sys_io_uring_register;

@@ -16,11 +16,43 @@
 
 /* ---- registered files ------------------------------------------------------------------------ */
 
-static void slot_clear(struct ring *r, uint32_t slot)
+/*
+ * A slot is changed by the ring's core and by whoever makes a file for it (ACCEPT and SOCKET: the
+ * net core), so each change is one exchange: what was there is let go by the one who took it out.
+ * Who looks a file up has no handle: it takes a reference if the file is alive, and looks again. The
+ * table itself goes only when no other core is at work on it (bufs.h).
+ */
+
+/* Puts a handle of `f` into the slot (NULL: empties it). False: it was empty. */
+static bool slot_put(struct file *_Atomic *slot, struct file *f)
 {
-	if (r->files[slot])
-		file_handle_drop(r->files[slot]);
-	r->files[slot] = NULL;
+	struct file *was;
+
+	if (f)
+		file_handle_add(f);
+	/* release pairs with ring_fixed_file, acquire with the putting of what was there */
+	was = atomic_exchange_explicit(slot, f, memory_order_acq_rel);
+	if (was)
+		file_handle_drop(was);
+	return was;
+}
+
+struct file *ring_fixed_file(struct ring *r, int32_t slot)
+{
+	struct file *f;
+
+	if (slot < 0 || (uint32_t)slot >= r->file_count)
+		return NULL;
+	for (;;) {
+		f = atomic_load_explicit(&r->files[slot], memory_order_acquire);
+		if (!f)
+			return NULL;
+		if (!file_get_live(f))
+			continue; /* it has just been taken out */
+		if (likely(atomic_load_explicit(&r->files[slot], memory_order_acquire) == f))
+			return f;
+		file_put(f);
+	}
 }
 
 /* Puts the file of descriptor `fd` into the slot (-1: empties it). A ring may not hold itself or
@@ -32,7 +64,7 @@ static int slot_set(struct ring *r, uint32_t slot, int32_t fd)
 	if (fd == IORING_REGISTER_FILES_SKIP)
 		return 0;
 	if (fd == -1) {
-		slot_clear(r, slot);
+		slot_put(&r->files[slot], NULL);
 		return 0;
 	}
 	f = fd_get(r->proc, fd);
@@ -42,10 +74,8 @@ static int slot_set(struct ring *r, uint32_t slot, int32_t fd)
 		file_put(f);
 		return -EBADF;
 	}
-	slot_clear(r, slot);
-	file_handle_add(f);
+	slot_put(&r->files[slot], f);
 	file_put(f);
-	r->files[slot] = f;
 	return 0;
 }
 
@@ -61,13 +91,15 @@ static unsigned files_order(uint32_t count)
 
 void ring_files_drop(struct ring *r)
 {
+	struct file *_Atomic *files = atomic_exchange(&r->files, NULL);
+
+	if (!files)
+		return;
+	looks_wait(r);
 	for (uint32_t i = 0; i < r->file_count; i++)
-		slot_clear(r, i);
-	if (r->files) {
-		frame_put(arch_direct_paddr(r->files));
-		aspace_uncharge(r->as, 1ull << files_order(r->file_count));
-	}
-	r->files = NULL;
+		slot_put(&files[i], NULL);
+	frame_put(arch_direct_paddr((const void *)files));
+	aspace_uncharge(r->as, 1ull << files_order(r->file_count));
 	r->file_count = 0;
 }
 
@@ -87,9 +119,9 @@ static int files_register(struct ring *r, uaddr_t fds, uint32_t count, bool spar
 		aspace_uncharge(r->as, 1ull << files_order(count));
 		return -ENOMEM;
 	}
-	r->files = arch_direct(block);
-	memset(r->files, 0, count * sizeof(struct file *));
+	memset(arch_direct(block), 0, count * sizeof(struct file *));
 	r->file_count = count;
+	atomic_store(&r->files, arch_direct(block)); /* another core may put files there from now on */
 	for (uint32_t i = 0; i < count && !err && !sparse; i++) {
 		int32_t fd;
 
@@ -122,44 +154,68 @@ static int files_update(struct ring *r, uint32_t off, uaddr_t fds, uint32_t coun
 	return done ? (int)done : err;
 }
 
+/* Any slot that is empty: its number, or -ENFILE. */
+static int slot_claim(struct file *_Atomic *files, uint32_t count, struct file *f)
+{
+	file_handle_add(f);
+	for (uint32_t i = 0; i < count; i++) {
+		struct file *none = NULL;
+
+		if (!atomic_load_explicit(&files[i], memory_order_relaxed) &&
+		    atomic_compare_exchange_strong_explicit(&files[i], &none, f,
+							    memory_order_acq_rel,
+							    memory_order_relaxed))
+			return (int)i;
+	}
+	file_handle_drop(f);
+	return -ENFILE;
+}
+
+static int fixed_install(struct ring *r, struct file *f, uint32_t slot)
+{
+	struct file *_Atomic *files = atomic_load(&r->files);
+
+	if (!files)
+		return -ENXIO;
+	if (slot == IORING_FILE_INDEX_ALLOC)
+		return slot_claim(files, r->file_count, f);
+	if (slot > r->file_count)
+		return -EINVAL;
+	slot_put(&files[slot - 1], f);
+	return 0;
+}
+
 int op_fd_install(struct op *op, struct file *f, uint32_t slot, bool cloexec)
 {
-	struct ring *r = op->ring;
+	bool counted;
+	int res;
 
 	if (!slot)
-		return fd_install(r->proc, f, 0, cloexec);
-	if (!r->files)
+		return fd_install(op->ring->proc, f, 0, cloexec);
+	counted = look_begin(op->ring);
+	res = fixed_install(op->ring, f, slot);
+	look_end(op->ring, counted);
+	return res;
+}
+
+static int fixed_close(struct ring *r, uint32_t slot)
+{
+	struct file *_Atomic *files = atomic_load(&r->files);
+
+	if (!files)
 		return -ENXIO;
-	if (slot != IORING_FILE_INDEX_ALLOC) {
-		if (slot > r->file_count)
-			return -EINVAL;
-		slot_clear(r, slot - 1);
-		file_handle_add(f);
-		r->files[slot - 1] = f;
-		return 0;
-	}
-	for (uint32_t i = 0; i < r->file_count; i++) {
-		if (r->files[i])
-			continue;
-		file_handle_add(f);
-		r->files[i] = f;
-		return (int)i;
-	}
-	return -ENFILE;
+	if (slot >= r->file_count)
+		return -EINVAL;
+	return slot_put(&files[slot], NULL) ? 0 : -EBADF;
 }
 
 int op_fixed_close(struct op *op, uint32_t slot)
 {
-	struct ring *r = op->ring;
+	bool counted = look_begin(op->ring);
+	int res = fixed_close(op->ring, slot);
 
-	if (!r->files)
-		return -ENXIO;
-	if (slot >= r->file_count)
-		return -EINVAL;
-	if (!r->files[slot])
-		return -EBADF;
-	slot_clear(r, slot);
-	return 0;
+	look_end(op->ring, counted);
+	return res;
 }
 
 /* ---- FILES_UPDATE as an operation: UPDATE --> done with the number of slots ------------------ */

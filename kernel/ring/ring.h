@@ -131,12 +131,13 @@ struct ring {
 	uint32_t notice_id;
 
 	/* registered resources */
-	struct file **files;
-	uint32_t file_count;
+	/* slots: emptied, filled and replaced by exchange, from any core that serves; see register.c */
+	struct file *_Atomic *_Atomic files;
+	uint32_t file_count; /* set before `files` */
 	uint32_t buf_count;
 	struct fixed_buf *_Atomic bufs;
 	struct buf_group *_Atomic groups;
-	/* look-ups of bufs and groups by other cores that are under way; any core, atomic */
+	/* other cores at work on files, bufs and groups; any core, atomic */
 	_Atomic uint32_t lookers;
 
 	/* set once */

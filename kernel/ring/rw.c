@@ -318,7 +318,8 @@ static int rw_cancel(struct op *op)
 /* ---- quick: a short plain transfer that the file does at once, with no op, pin or reference -- */
 
 /* Its file, if it is this core's and has a quick way. This is the process's home core, where its
- * rings live: no handle goes away under us. */
+ * rings live: no descriptor goes away under us. Out of a registered slot another core may take the
+ * last handle, but the file's close and its end come by mail to its own core, which is this one. */
 static inline struct file *quick_file(struct core *c, struct ring *r,
 				      const struct io_uring_sqe *sqe)
 {
@@ -327,7 +328,9 @@ static inline struct file *quick_file(struct core *c, struct ring *r,
 
 	audit(r->proc->home == c->index);
 	if (unlikely(sqe->flags & IOSQE_FIXED_FILE))
-		f = fd < r->file_count ? r->files[fd] : NULL;
+		f = fd < r->file_count ?
+			    atomic_load_explicit(&r->files[fd], memory_order_acquire) :
+			    NULL;
 	else
 		f = fd < PROCESS_FDS_MAX ?
 			    atomic_load_explicit(&r->proc->fds[fd], memory_order_acquire) :
