@@ -294,12 +294,18 @@ struct io_uring_sqe *async_io_begin_always(struct async_io *io);
 /* The answer of an operation that ended while the caller was told to stop. */
 int32_t async_io_stopped(struct async_io *io);
 
+/* Nobody is runnable: looks for the answer in place, a bounded number of times. False: it is not
+ * there, or something else is to be done first; async_pick finds out what. */
+bool async_io_look(struct async_io *io);
+
 /* Waits until the operation is done and gives its result. */
 static inline __attribute__((always_inline)) int32_t async_io_wait(struct async_io *io)
 {
 	struct async_co *me = async_exec.self;
 
 	while (!io->done) {
+		if (!async_exec.run_head && async_io_look(io))
+			break;
 		me->io = io;
 		me->state = ASYNC_IN_IO;
 		async_suspend();

@@ -42,7 +42,9 @@ static void exec_link_failed(struct async_exec *x, struct async_co *co, int32_t 
 	}
 }
 
-static void exec_complete(struct async_exec *x, const struct io_uring_cqe *cqe)
+/* Any other answer than that of an operation with one. */
+static __attribute__((noinline)) void exec_complete_rare(struct async_exec *x,
+							 const struct io_uring_cqe *cqe)
 {
 	uint64_t user_data = cqe->user_data;
 	void *record = (void *)(uintptr_t)(user_data & ~ASYNC_TAG_MASK);
@@ -50,12 +52,7 @@ static void exec_complete(struct async_exec *x, const struct io_uring_cqe *cqe)
 
 	switch ((enum async_tag)(user_data & ASYNC_TAG_MASK)) {
 	case ASYNC_TAG_IO:
-		io->res = cqe->res;
-		io->flags = cqe->flags;
-		io->done = 1;
-		if (io->co->state == ASYNC_IN_IO && io->co->io == io)
-			async_ready(io->co);
-		return;
+		break; /* exec_complete's */
 	case ASYNC_TAG_STREAM:
 		if (cqe->flags & IORING_CQE_F_MORE)
 			x->answers_extra++;
@@ -76,6 +73,21 @@ static void exec_complete(struct async_exec *x, const struct io_uring_cqe *cqe)
 		return;
 	}
 	ring_die(&x->ring, "async: a completion nobody asked for\n");
+}
+
+static inline void exec_complete(struct async_exec *x, const struct io_uring_cqe *cqe)
+{
+	struct async_io *io = (struct async_io *)(uintptr_t)cqe->user_data;
+
+	if (ring_unlikely(cqe->user_data & ASYNC_TAG_MASK)) {
+		exec_complete_rare(x, cqe);
+		return;
+	}
+	io->res = cqe->res;
+	io->flags = cqe->flags;
+	io->done = 1;
+	if (io->co->state == ASYNC_IN_IO && io->co->io == io)
+		async_ready(io->co);
 }
 
 /* Takes every completion that is there. */
@@ -345,6 +357,35 @@ static void exec_idle(struct async_exec *x)
 			return; /* a timer is due */
 	}
 	exec_park(x);
+}
+
+/* As one who has nobody beside it usually waits: the first answer that comes is its own, and is
+ * taken without passing through the run queue. Whatever is not as usual is async_pick's. */
+bool async_io_look(struct async_io *io)
+{
+	struct async_exec *x = &async_exec;
+	struct ring *r = &x->ring;
+	const struct io_uring_cqe *cqe;
+
+	if (!ring_is_polled(r) || !async_config.spin_ns || x->timers || x->cancels || x->notices ||
+	    !waitq_is_empty(&x->room))
+		return false;
+	if (r->sq_shown != r->sq_next)
+		ring_publish(r);
+	if (ring_unlikely(ring_wake_flags(r) != 0))
+		return false;
+	r->sq_signalled = r->sq_shown;
+	x->stats.spins++;
+	if (!ring_glance(r) || !ring_ready(r))
+		return false;
+	cqe = ring_cqe(r);
+	if (cqe->user_data != (uint64_t)(uintptr_t)io)
+		return false;
+	io->res = cqe->res;
+	io->flags = cqe->flags;
+	io->done = 1;
+	ring_advance(r, 1);
+	return true;
 }
 
 struct async_co *async_pick(void)

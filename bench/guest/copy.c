@@ -23,7 +23,7 @@
 #define PIECE_MAX 4096u
 #define DEPTH_MAX 2048u
 #define BLOCK	  65536u
-#define STACK	  (PIECE_MAX + 8192u)
+#define STACK	  8192u
 
 static struct copy {
 	int from, to;
@@ -37,7 +37,9 @@ static struct copy {
 } copy;
 
 static char block[BLOCK] __attribute__((aligned(4096)));
-static char piece_alone[PIECE_MAX] __attribute__((aligned(4096)));
+/* A buffer of a piece for each coroutine, side by side, as who writes such a program has them; the
+ * synchronous ways use the first. */
+static char pieces[(size_t)PIECE_MAX * DEPTH_MAX] __attribute__((aligned(4096)));
 
 static uint64_t sum_of(const char *data, uint32_t size)
 {
@@ -83,21 +85,20 @@ static int64_t sync_op(bool spin, uint8_t opcode, int fd, uint64_t offset, char 
 static void copy_sync(bool spin)
 {
 	for (uint64_t at = 0; at < copy.bytes && !copy.error; at += copy.piece) {
-		if (sync_op(spin, IORING_OP_READ, copy.from, at, piece_alone, copy.piece) !=
+		if (sync_op(spin, IORING_OP_READ, copy.from, at, pieces, copy.piece) !=
 		    copy.piece)
 			copy.error = 1;
-		copy.sum += sum_of(piece_alone, copy.piece);
-		if (sync_op(spin, IORING_OP_WRITE, copy.to, at, piece_alone, copy.piece) !=
+		copy.sum += sum_of(pieces, copy.piece);
+		if (sync_op(spin, IORING_OP_WRITE, copy.to, at, pieces, copy.piece) !=
 		    copy.piece)
 			copy.error = 1;
 	}
 }
 
-static int64_t copy_member(void *unused)
+static int64_t copy_member(void *mine)
 {
-	char piece[PIECE_MAX] __attribute__((aligned(8)));
+	char *piece = mine;
 
-	(void)unused;
 	async_event_wait(&copy.go);
 	while (copy.next < copy.bytes && !copy.error) {
 		uint64_t at = copy.next;
@@ -122,7 +123,7 @@ static void copy_gather(struct async_group *group, uint32_t depth)
 	async_event_clear(&copy.over);
 	async_group_init(group);
 	for (uint32_t i = 0; i < depth; i++)
-		if (async_group_spawn(group, copy_member, NULL))
+		if (async_group_spawn(group, copy_member, pieces + (size_t)i * copy.piece))
 			copy.error = 1;
 	async_yield(); /* each runs until it waits */
 }
@@ -141,7 +142,7 @@ static bool file_fill(int fd, bool zeros)
 	for (uint64_t at = 0; at < copy.bytes; at += BLOCK) {
 		for (uint64_t i = 0; i < BLOCK / 8; i++)
 			words[i] = zeros ? 0 : word_at(at + i * 8);
-		if (async_pwrite(fd, block, BLOCK, at, 0) != BLOCK)
+		if (sync_op(false, IORING_OP_WRITE, fd, at, block, BLOCK) != BLOCK)
 			return false;
 	}
 	return true;
@@ -152,7 +153,7 @@ static bool file_is_right(int fd)
 	const uint64_t *words = (const uint64_t *)block;
 
 	for (uint64_t at = 0; at < copy.bytes; at += BLOCK) {
-		if (async_pread(fd, block, BLOCK, at) != BLOCK)
+		if (sync_op(false, IORING_OP_READ, fd, at, block, BLOCK) != BLOCK)
 			return false;
 		for (uint64_t i = 0; i < BLOCK / 8; i++)
 			if (words[i] != word_at(at + i * 8))
@@ -242,7 +243,7 @@ int main(int argc, char **argv)
 	copy.from =
 		(int)async_syscall(SYS_memfd_create, (uint64_t)(uintptr_t) "from", 0, 0, 0, 0, 0);
 	copy.to = (int)async_syscall(SYS_memfd_create, (uint64_t)(uintptr_t)"to", 0, 0, 0, 0, 0);
-	if (copy.from < 0 || copy.to < 0 || async_prepare(DEPTH_MAX, STACK - 4096) ||
+	if (copy.from < 0 || copy.to < 0 || async_prepare(DEPTH_MAX, STACK) ||
 	    !file_fill(copy.from, false) || !file_fill(copy.to, true)) {
 		async_printf("b_copy: no memory for the files\n");
 		return 1;
