@@ -28,18 +28,14 @@ void async_ready(struct async_co *co)
 	async_run_push(&async_exec, co);
 }
 
-/* The first half of an exchange answers because it failed. Then Linux keeps silent about the second
- * half, for which its owner waits. */
-static void exec_link_failed(struct async_exec *x, struct async_co *co, int32_t res)
+/* The first half of an exchange answers because it failed. Then the kernel keeps silent about the
+ * second half, for which its owner waits. */
+static void exec_link_failed(struct async_co *co, int32_t res)
 {
 	co->link_error = res;
-	if (ASYNC_ON_LINUX) {
-		co->io->res = -ECANCELED;
-		co->io->done = 1;
-		async_ready(co);
-	} else {
-		x->answers_extra++;
-	}
+	co->io->res = -ECANCELED;
+	co->io->done = 1;
+	async_ready(co);
 }
 
 /* Any other answer than that of an operation with one. */
@@ -59,7 +55,7 @@ static __attribute__((noinline)) void exec_complete_rare(struct async_exec *x,
 		async_stream_answer(record, cqe->res, cqe->flags);
 		return;
 	case ASYNC_TAG_LINK:
-		exec_link_failed(x, record, cqe->res);
+		exec_link_failed(record, cqe->res);
 		return;
 	case ASYNC_TAG_CANCEL:
 		if (--io->cancels == 0 && io->done && io->co->state == ASYNC_IN_IO &&

@@ -119,13 +119,15 @@ static uint32_t chain_length(const struct op *op)
 }
 
 /* The rest of a chain ends unbegun, in order: a member whose check had failed with its own error,
- * the others with -ECANCELED. */
-static void chain_fail_rest(struct core *c, struct ring *r, struct op *op)
+ * the others with -ECANCELED; or, `silent`, without a word. */
+static void chain_fail_rest(struct core *c, struct ring *r, struct op *op, bool silent)
 {
 	while (op) {
 		struct op *next = op->chain;
 
 		op->chain = NULL;
+		if (silent)
+			op->flags |= OP_SILENT;
 		ring_complete_unbegun(c, r, op, op->life == OP_DONE ? op->res : -ECANCELED);
 		op = next;
 	}
@@ -166,7 +168,7 @@ void ring_drain_advance(struct core *c, struct ring *r)
 
 	/* A dead ring begins nothing any more: its last op in flight is really its last. */
 	while ((r->slow & RING_SLOW_DEAD) && (held = list_pop_front(&r->drained)))
-		chain_fail_rest(c, r, list_item(held, struct op, link));
+		chain_fail_rest(c, r, list_item(held, struct op, link), false);
 	while (!list_is_empty(&r->drained)) {
 		struct op *op = list_item(r->drained.next, struct op, link);
 
@@ -192,15 +194,22 @@ static void ring_go(struct core *c, struct ring *r, struct op *op)
 void ring_chain_end(struct core *c, struct ring *r)
 {
 	struct op *head = r->chain_head;
+	bool head_quiet = head && (head->sqe_flags & IOSQE_CQE_SKIP_SUCCESS);
 
 	r->chain_head = r->chain_tail = NULL;
 	r->slow &= (uint8_t)~RING_SLOW_CHAIN;
 	if (!head)
 		return;
-	if (r->chain_failed)
-		chain_fail_rest(c, r, head);
-	else
+	if (r->chain_failed) {
+		struct op *rest = head->chain;
+
+		/* the head answers for all of it, if it was to answer only then */
+		head->chain = NULL;
+		chain_fail_rest(c, r, head, false);
+		chain_fail_rest(c, r, rest, head_quiet);
+	} else {
 		ring_go(c, r, head);
+	}
 	r->chain_failed = 0;
 }
 
@@ -221,8 +230,7 @@ static void chain_add(struct core *c, struct ring *r, struct op *op, int err)
 		ring_chain_end(c, r);
 }
 
-/* Does a soft link behind `op` break? By an error or a short transfer. */
-static bool chain_breaks(const struct op *op)
+bool ring_op_failed(const struct op *op)
 {
 	if (op->row == &row_timeout && op->res == -ETIME)
 		return !timeout_is_success(op);
@@ -232,7 +240,8 @@ static bool chain_breaks(const struct op *op)
 void ring_chain_advance(struct core *c, struct ring *r, struct op *op)
 {
 	struct op *next = op->chain;
-	bool broken = chain_breaks(op);
+	bool broken = ring_op_failed(op);
+	bool silent = broken && (op->sqe_flags & IOSQE_CQE_SKIP_SUCCESS);
 	bool hard = op->sqe_flags & IOSQE_IO_HARDLINK;
 
 	op->chain = NULL;
@@ -243,16 +252,17 @@ void ring_chain_advance(struct core *c, struct ring *r, struct op *op)
 		op->flags &= (uint8_t)~OP_TIMED;
 		r->unbegun_count--;
 		next = lt->chain;
-		hard = lt->sqe_flags & IOSQE_IO_HARDLINK;
-		broken |= fired;
 		lt->chain = NULL;
+		/* whether it fires or not, it succeeds */
+		if (lt->sqe_flags & IOSQE_CQE_SKIP_SUCCESS)
+			lt->flags |= OP_SILENT;
 		ring_complete_unbegun(c, r, lt, fired ? -ETIME : -ECANCELED);
 	}
 	if (!next)
 		return;
 	if ((broken && !hard) || (r->slow & RING_SLOW_DEAD)) {
 		r->unbegun_count -= chain_length(next);
-		chain_fail_rest(c, r, next);
+		chain_fail_rest(c, r, next, silent);
 	} else {
 		list_push_back(&c->rings->ready, &next->link);
 	}

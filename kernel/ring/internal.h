@@ -98,6 +98,9 @@ static inline uint32_t ring_ready(const struct ring *r)
 	return ring_cq_tail(r) - atomic_load_explicit(&r->shared->cq_head, memory_order_acquire);
 }
 struct list *ring_bucket(struct ring *r, uint64_t user_data);
+/* Was it an error or a short transfer? Then a soft link behind it breaks, and CQE_SKIP_SUCCESS does
+ * not keep its CQE back. */
+bool ring_op_failed(const struct op *op);
 /* Ends an op that has not begun with `res`. */
 void ring_complete_unbegun(struct core *c, struct ring *r, struct op *op, int32_t res);
 

@@ -94,7 +94,9 @@ static __attribute__((noinline)) bool op_post(struct core *c, struct ring *r, st
 		}
 		op_result64(r, op);
 	}
-	if (unlikely((op->sqe_flags & IOSQE_CQE_SKIP_SUCCESS) && op->res >= 0))
+	if (unlikely(op->flags & OP_SILENT))
+		return true;
+	if (unlikely((op->sqe_flags & IOSQE_CQE_SKIP_SUCCESS) && !ring_op_failed(op)))
 		return true;
 	if (likely(cq_post(r, op->user_data, op->res, op->cqe_flags)))
 		return true;

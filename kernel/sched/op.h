@@ -107,6 +107,7 @@ static inline uint64_t op_word(uint32_t life, uint32_t opcode, uint32_t sqe_flag
 #define OP_WAKE_PENDING                                                                            \
 	2u /* woken while stepping: the executor runs it again instead of parking it */
 #define OP_FORWARDED 4u	    /* executes on another core than its ring's */
+#define OP_SILENT 8u	    /* ends without a CQE, whatever its result */
 #define OP_TIMED 16u	    /* a link timeout is armed for it */
 #define OP_MULTISHOT 32u
 #define OP_RESULT64 64u	    /* `extra` carries the upper half of the result */

@@ -42,9 +42,11 @@ MUTANTS = [
     ("a hard link that breaks", "kernel/ring/chain.c",
      "	if ((broken && !hard) ||", "	if (broken ||"),
     ("a broken chain that forgets its last member", "kernel/ring/chain.c",
-     "	while (op) {\n		struct op *next = op->chain;\n\n		op->chain = NULL;\n		ring_complete",
+     "	while (op) {\n		struct op *next = op->chain;\n\n		op->chain = NULL;\n		if (silent",
      "	while (op && (op->chain || op->life == OP_DONE)) {\n		struct op *next = op->chain;\n\n"
-     "		op->chain = NULL;\n		ring_complete"),
+     "		op->chain = NULL;\n		if (silent"),
+    ("a rest that talks behind a head that was to be silent", "kernel/ring/chain.c",
+     "		if (silent)", "		if (silent && op->life == OP_DONE)"),
     ("a drain that does not see what has not begun", "kernel/ring/chain.c",
      "	return r->inflight_count | r->unbegun_count;", "	return r->inflight_count;"),
     ("a timeout that is early", "kernel/ring/timeout.c",

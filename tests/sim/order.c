@@ -1,10 +1,11 @@
 /*
- * Six questions about order that random programs asked first (campaign.c), each alone. Does a drain
- * wait for members of a chain that have not begun? Does a hard link carry on past the guard of an
+ * Seven questions about order that random programs asked first (campaign.c), each alone. Does a
+ * drain wait for members of a chain that have not begun? Does a hard link carry on past the guard of an
  * entry that never began? Is a timeout that was meant to expire a success? Does a timeout that was
  * said to be removed end as removed, even if its count is reached in the same moment? Can one
  * ring's multishot that nobody reaps leave the others without operations? Is a buffer that was
- * taken for nothing named or put back?
+ * taken for nothing named or put back? Who answers for a broken chain in which some answer only when
+ * they fail?
  */
 #include <string.h>
 
@@ -243,6 +244,58 @@ static void buffer_test(void)
 	alone(buffers);
 }
 
+/* What Linux 6.18 answered to the same entries. */
+static void hushes(struct sim_prog *p)
+{
+	uaddr_t at = prog_map(p, PAGE_SIZE);
+	struct io_uring_sqe lost = { .opcode = IORING_OP_READ, .fd = 99, .addr = at, .len = 4,
+				     .user_data = 1 },
+			    guard = timeout(p, at + 64, 1000000, 2);
+	const struct io_uring_sqe second = { .flags = IOSQE_IO_LINK, .user_data = 2 },
+				  last = { .user_data = 3 };
+
+	guard.opcode = IORING_OP_LINK_TIMEOUT;
+
+	/* it breaks the chain, and answers for the rest */
+	lost.flags = IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
+	push(p, lost), push(p, second), push(p, last), prog_submit(p);
+	expect(p, 1, -EBADF);
+
+	/* so it does when its chain never begins */
+	push(p, (struct io_uring_sqe){ .flags = lost.flags, .user_data = 1 });
+	push(p, (struct io_uring_sqe){ .flags = IOSQE_IO_LINK, .ioprio = 77, .user_data = 2 });
+	push(p, last), prog_submit(p);
+	expect(p, 1, -ECANCELED);
+
+	/* the guard between is no member: it answers */
+	guard.flags = IOSQE_IO_LINK;
+	push(p, lost), push(p, guard), push(p, last), prog_submit(p);
+	expect(p, 1, -EBADF), expect(p, 2, -ECANCELED);
+
+	/* a guard never fails */
+	lost.flags = IOSQE_IO_LINK, guard.flags = IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
+	push(p, lost), push(p, guard), push(p, last), prog_submit(p);
+	expect(p, 1, -EBADF), expect(p, 3, -ECANCELED);
+
+	/* behind one that always answers, all do */
+	push(p, lost), push(p, (struct io_uring_sqe){ .flags = guard.flags, .user_data = 2 });
+	push(p, last), prog_submit(p);
+	expect(p, 1, -EBADF), expect(p, 2, -ECANCELED), expect(p, 3, -ECANCELED);
+
+	/* the guarded entry's link is hard or soft; the guard's own says nothing */
+	guard.flags = IOSQE_IO_HARDLINK;
+	push(p, lost), push(p, guard), push(p, last), prog_submit(p);
+	expect(p, 1, -EBADF), expect(p, 2, -ECANCELED), expect(p, 3, -ECANCELED);
+	lost.flags = IOSQE_IO_HARDLINK, guard.flags = IOSQE_IO_LINK;
+	push(p, lost), push(p, guard), push(p, last), prog_submit(p);
+	expect(p, 1, -EBADF), expect(p, 2, -ECANCELED), expect(p, 3, 0);
+}
+
+static void hush_test(void)
+{
+	alone(hushes);
+}
+
 int main(void)
 {
 	static const struct sim_test tests[] = {
@@ -250,6 +303,7 @@ int main(void)
 		{ .name = "order hard link past a guard", .run = guard_test, .cores = 2 },
 		{ .name = "order timeout that may expire", .run = expire_test, .cores = 2 },
 		{ .name = "order removed and counted", .run = count_test, .cores = 2 },
+		{ .name = "order who answers for a broken chain", .run = hush_test, .cores = 2 },
 		{ .name = "order a flood and a stranger", .run = flood_test, .cores = 2 },
 		{ .name = "order buffers named or put back",
 		  .run = buffer_test,

@@ -213,8 +213,20 @@ static bool breaks(const struct rec *r, int32_t res)
 	return res < 0 || is_short(r, res);
 }
 
+static void judge_common(struct side *s, struct rec *r, const struct io_uring_cqe *cqe);
+static void rec_end(struct side *s, struct rec *r, const struct io_uring_cqe *cqe);
+
+/* A member that nobody hears of is cancelled all the same. */
+static void rec_hush(struct side *s, struct rec *r)
+{
+	const struct io_uring_cqe cqe = { .user_data = r->id, .res = -ECANCELED };
+
+	(r->judge ? r->judge : judge_common)(s, r, &cqe);
+	rec_end(s, r, &cqe);
+}
+
 /* What its end means for the member behind it. Once a chain is broken, all of the rest is. */
-static void pass_on(struct rec *r, int32_t res)
+static void pass_on(struct side *s, struct rec *r, int32_t res)
 {
 	struct rec *next = r->after;
 	bool broken = breaks(r, res);
@@ -223,17 +235,25 @@ static void pass_on(struct rec *r, int32_t res)
 		return;
 	next->before = NULL;
 	next->fate = FATE_OPEN;
+	next->hushes = r->hushes;
+	if (r->fate != FATE_DOOMED && broken && (r->sqe.flags & IOSQE_CQE_SKIP_SUCCESS))
+		next->hushes = true;
 	if (r->fate == FATE_DOOMED)
 		next->fate = FATE_DOOMED;
-	else if (r->fate == FATE_EITHER || (r->torn && res >= 0))
+	else if (r->fate == FATE_EITHER ||
+		 (r->torn && r->sqe.opcode != IORING_OP_NOP && res >= 0))
 		next->fate = FATE_EITHER;
 	else if (next->sqe.opcode == IORING_OP_LINK_TIMEOUT) {
-		next->broke = broken;
+		next->broke = broken && !(r->sqe.flags & IOSQE_IO_HARDLINK);
 		next->must_fire = res == -ECANCELED && !r->stops;
-	} else if ((broken || r->broke || (r->sqe.opcode == IORING_OP_LINK_TIMEOUT &&
-					   res == -ETIME)) &&
-		   !(r->sqe.flags & IOSQE_IO_HARDLINK))
+	} else if (r->broke || (broken && !(r->sqe.flags & IOSQE_IO_HARDLINK))) {
 		next->fate = FATE_DOOMED;
+	}
+	if (next->fate != FATE_DOOMED &&
+	    (next->sqe.opcode != IORING_OP_LINK_TIMEOUT || !next->broke))
+		next->hushes = false;
+	if (next->fate == FATE_DOOMED && next->hushes)
+		rec_hush(s, next);
 }
 
 static void judge_order(struct side *s, struct rec *r, const struct io_uring_cqe *cqe)
@@ -246,7 +266,7 @@ static void judge_order(struct side *s, struct rec *r, const struct io_uring_cqe
 			quiet = quiet->before;
 		if (quiet->before)
 			model_fail(s, r, cqe, "a member before it has answered");
-		pass_on(quiet, 0);
+		pass_on(s, quiet, 0);
 		quiet->id = 0;
 		s->out--;
 	}
@@ -288,7 +308,7 @@ static void judge_common(struct side *s, struct rec *r, const struct io_uring_cq
 
 static void rec_end(struct side *s, struct rec *r, const struct io_uring_cqe *cqe)
 {
-	pass_on(r, cqe->res);
+	pass_on(s, r, cqe->res);
 	stream_done(r);
 	r->id = 0;
 	s->out--;

@@ -8,7 +8,8 @@
  *
  * What is judged for every operation:
  *   - each entry is answered by exactly one last CQE, and by none that nobody asked for;
- *   - members of a chain answer in order; behind a broken soft link every one is -ECANCELED;
+ *   - members of a chain answer in order; behind a broken soft link every one is -ECANCELED, or
+ *     silent if the one that broke it was to answer only then;
  *   - an entry with IO_DRAIN answers after everything submitted before it, and nothing submitted
  *     behind it answers while something submitted before it has not;
  *   - -ECANCELED only if something was asked to end it, and everything that was ends in the end;
@@ -66,6 +67,7 @@ struct rec {
 	bool guarded;	 /* a link timeout follows */
 	bool was_behind; /* another member of its chain */
 	bool broke;	 /* link timeouts: what it guarded broke the chain */
+	bool hushes;	 /* it breaks the chain, or what it guarded did, and all behind is silent */
 	bool must_fire;	 /* ... and nobody but the timeout can have ended it */
 	bool removed;	 /* a cancellation said that it has ended this one */
 	bool broad;	 /* a cancellation that may mean anything on its ring */
