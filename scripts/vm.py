@@ -9,8 +9,10 @@ waits on its condition, so there is no polling and no sleep.
         socket.create_connection(("127.0.0.1", vm.ports[7]))
         assert vm.stop() == 0
 """
+import ctypes
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -19,6 +21,15 @@ import time
 QEMU = ["qemu-system-riscv64"]  # the words that start it; a test may put another one's here
 QUIT = b"\x18"  # Ctrl-X: the kernel stops the programs, prints its counters and powers off
 PANIC = re.compile(r"^PANIC core.*(?:\n.*)?", re.M)  # kernel/base/panic.c
+
+
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def end_with_parent():
+    """A guest does not outlive who watches it, however that one ends."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class VMError(Exception):
@@ -150,7 +161,8 @@ class VM:
         try:
             # A session of its own: Ctrl-C on the terminal is for us, not for the guest's machine.
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                            stderr=subprocess.STDOUT, start_new_session=True)
+                                            stderr=subprocess.STDOUT, start_new_session=True,
+                                            preexec_fn=end_with_parent)
         except OSError as error:
             raise VMError(f"{command[0]} could not be started: {error.strerror}.") from None
         self.reader = threading.Thread(target=self.read_console, daemon=True)

@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
 """What if the machine is not the usual one? Any hart may be the boot hart; there may be one hart or
-many, little memory or much, no AIA, no Sstc, senseless arguments. Each machine runs two programs to
+many, little memory or much, no AIA, no Sstc, senseless arguments, nobody left who watches it. Each machine runs two programs to
 their end, with nothing leaked; what is refused is refused with a sentence and a status.
 """
+import os
 import re
+import select
+import subprocess
+import sys
 
 import conf
 import servers
@@ -73,6 +77,35 @@ def refused():
             raise vm.VMError(f"status {guest.process.returncode}, not 102", guest.tail())
 
 
+WATCHER = """
+import os, signal, sys
+sys.path[:0] = sys.argv[1:]
+import conf, vm
+chosen = conf.choose(2)
+chosen.set("net", "off")
+guest = vm.VM(chosen, ports={})
+guest.start()
+print(guest.process.pid, flush=True)
+sys.stdin.readline()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def orphan():
+    """Who watches a guest is killed: the guest goes with it."""
+    with subprocess.Popen([sys.executable, "-c", WATCHER, *sys.path], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as watcher:
+        pid = int(watcher.stdout.readline())
+        guest = os.pidfd_open(pid)
+        watcher.stdin.write("now\n")
+        watcher.stdin.close()
+        gone = select.select([guest], [], [], SECONDS)[0]
+        os.close(guest)
+        if not gone:
+            os.kill(pid, 9)
+            raise vm.VMError("the guest outlives who watched it")
+
+
 TESTS = {
     "any boot hart, 3 harts": any_boot_hart,
     "one hart": lambda: boot(1),
@@ -85,6 +118,7 @@ TESTS = {
     "no AIA: PLIC and firmware IPIs": lambda: boot(3, extra=["-machine", "aia=none"]),
     "no Sstc: the firmware's timer": lambda: boot(3, extra=["-cpu", "rv64,sstc=false"]),
     "a senseless map is refused": refused,
+    "a guest whose watcher is killed": orphan,
 }
 
 
