@@ -18,6 +18,7 @@ WORDS = re.compile(r"^trace: (kind|core|op|ring) (\d+) (\S.*)$")
 DONE, AGAIN, PARKED, DEGRADE = range(4)  # enum step, kernel/sched/op.h
 VERDICTS = ("done", "again", "parked", "degrade")
 ON_FIBER = 1 << 24                       # kernel/base/trace.h
+REFUSED = 1 << 24
 MORE = 1 << 32
 BUSY, FRAMES, RING = range(3)            # enum trace_count
 GAP = 2  # ns kept between two records of a core, so that none shares its moment with another
@@ -287,6 +288,20 @@ class Core:
             self.counter(name, self.taken_at.pop(record.b, now), taken + left)
             self.counter(name, now, left)
 
+    def on_balance(self, now, record):
+        kind = ("ring", "thread", "role")[min(record.a & 0xff, 2)]
+        source, target = record.a >> 8 & 0xff, record.a >> 16 & 0xff
+        if kind == "role":
+            what = f"core {source} {'serves' if target == 1 else 'runs programs'}"
+        else:
+            what = f"{kind} {record.b & 0xffffffff}: core {source} to {target}"
+        refused = " (refused)" if record.a & REFUSED else ""
+        self.instant(now, f"balance: {what}{refused}", busy_from=(record.b >> 32 & 0xffff) / 10,
+                     busy_to=(record.b >> 48) / 10, behind_us=(record.c & 0xffffffff) / 1000,
+                     delay_us=(record.c >> 32) / 1000)
+        if not refused:
+            self.point("balance", now, kind=kind)
+
     def on_mail(self, now, record):
         if self.run and self.run.op == record.b:
             self.close(now)
@@ -309,6 +324,7 @@ class Flows:
         self.count = 0
         self.in_flight = 0
         self.mails = 0
+        self.moves = collections.Counter()
 
     def follow(self, points):
         for point in sorted(points, key=lambda point: point["at"]):
@@ -362,6 +378,10 @@ class Flows:
             if event["ph"] == "f":
                 event["bp"] = "e"
             self.out.append(event)
+
+    def on_balance(self, point):
+        self.moves[point["kind"]] += 1
+        self.counter(f"{point['kind']} moves", point["at"], self.moves[point["kind"]])
 
     def on_mail(self, point):
         self.mails += 1

@@ -30,6 +30,10 @@ enum trace_kind {
 	TRACE_PROC,	/* a = event (spawn, exit, kill), b = pid, c = status */
 	TRACE_NET,	/* a = event, b, c */
 	TRACE_COUNT,	/* a = enum trace_count, b, c = its value */
+	/* a decision (cores/balance.h): a = kind | from << 8 | to << 16 | TRACE_REFUSED, b = id |
+	 * permille busy of from << 32 | of to << 48, c = ns that from's rings are behind | ns that
+	 * its threads wait << 32 */
+	TRACE_BALANCE,
 	TRACE_KINDS
 };
 
@@ -50,6 +54,7 @@ struct trace_rec {
 };
 
 #define TRACE_ON_FIBER (1u << 24)
+#define TRACE_REFUSED (1u << 24) /* nonsense: counted, and nothing else */
 #define TRACE_MORE (1ull << 32) /* a CQE of an op that goes on */
 
 /* Slots per core, a power of two: boot argument trace_slots. */

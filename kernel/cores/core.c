@@ -10,6 +10,7 @@
 #include "base/panic.h"
 #include "base/print.h"
 #include "base/trace.h"
+#include "cores/balance.h"
 #include "mm/frames.h"
 
 struct core *cores[CORES_MAX];
@@ -53,6 +54,8 @@ unsigned core_turn(struct core *c)
 	for (unsigned i = 0; i < CORE_PARTS; i++)
 		if (c->part[i])
 			done += c->part[i]->run(c);
+	if (unlikely(c->now >= c->look_at))
+		balance_look(c);
 	if (done) {
 		c->count->turns_busy++;
 		c->busy_until = c->now;
@@ -70,7 +73,7 @@ void core_sleep(struct core *c)
 	nsec_t deadline = NSEC_NEVER;
 	bool work = false;
 
-	c->asleep_since = c->now; /* from the start of the turn that found nothing */
+	c->signals.asleep_since = c->now; /* from the start of the turn that found nothing */
 	/* model: sleep-announce */
 	atomic_store_explicit(&c->away, 1, memory_order_relaxed);
 	for (unsigned i = 0; i < CORE_PARTS; i++)
@@ -96,8 +99,8 @@ void core_sleep(struct core *c)
 		if (c->part[i] && c->part[i]->disarm)
 			c->part[i]->disarm(c);
 	c->busy_until = arch_time_ns();
-	c->count->sleep_ns += c->busy_until - c->asleep_since;
-	c->asleep_since = 0;
+	c->count->sleep_ns += c->busy_until - c->signals.asleep_since;
+	c->signals.asleep_since = 0;
 }
 
 /* A turn found nothing and the budget lasts. */
@@ -117,7 +120,7 @@ static void core_spin(struct core *c)
 
 noreturn_fn void core_loop(struct core *c)
 {
-	c->started = c->busy_until = c->sample_time = arch_time_ns();
+	c->started = c->busy_until = c->sample_time = c->signals.stamp = arch_time_ns();
 	for (;;) {
 		if (core_turn(c))
 			continue;

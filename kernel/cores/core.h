@@ -58,7 +58,22 @@ struct placement; /* sched/: user threads of this core */
 struct ring_core; /* ring/ */
 struct net_core;  /* net/ */
 struct inbox_slots; /* sched/inbox.c */
+struct balance_desk; /* cores/balance.c */
 struct op;
+
+/* What a core says of itself to whoever balances or watches: one line, written by its owner only,
+ * read by anybody, field by field (balance.h). */
+struct core_signals {
+	nsec_t stamp;	     /* the end of its last window: the next three */
+	uint16_t busy;	     /* permille of it in which turns found work, or a program ran */
+	uint16_t mails;	     /* most mails that one turn found */
+	uint32_t ops;	     /* entries served in it */
+	uint32_t ready;	     /* threads that waited when the last turn chose one */
+	nsec_t ready_since;  /* since when the next of them does; 0: none */
+	nsec_t asleep_since; /* 0: it is awake */
+	/* since when some ring has had entries that a turn left behind, 0: none; kept by ring/ */
+	nsec_t behind_since;
+};
 
 struct core {
 	/* owner core only: the hot line */
@@ -81,6 +96,7 @@ struct core {
 	};
 	/* deadline of the earliest timer, NSEC_NEVER if none: kept by sched/timer.c */
 	nsec_t timer_next;
+	nsec_t look_at; /* when it looks at itself: balance_look; NSEC_NEVER: nobody balances */
 	nsec_t user_deadline; /* what arch_user_deadline was last told: kept by sched/thread.c */
 
 	/* set once at boot, NULL: this core has no such part */
@@ -97,16 +113,16 @@ struct core {
 	_Atomic uint32_t *watch;
 
 	struct inbox_slots *inboxes;
+	struct balance_desk *desk;
 
 	/* owner core only */
+	/* since the last look: most mails of a turn; and what was counted then */
+	uint32_t mails_deep;
+	uint64_t idle_seen, sqes_seen;
 	uint32_t inboxes_used; /* slots that somebody is in */
 	nsec_t busy_until; /* last time a turn did something */
 	uint32_t watch_seen; /* what *watch held before the last turn that found nothing */
-	/* read by whoever watches (fs/report.c) */
-	nsec_t started;
-	nsec_t asleep_since; /* 0: it is awake */
-	/* since when some ring has had entries that a turn left behind, 0: none; kept by ring/ */
-	nsec_t behind_since;
+	nsec_t started; /* read by whoever watches (fs/report.c) */
 
 	/* raised by the owner, set back by whoever reads /dev/cores: the most mails delivered, the
 	 * most ops run in one turn */
@@ -115,6 +131,8 @@ struct core {
 	/* owner core only: the last sample that the trace took of it */
 	nsec_t sample_time, sample_busy;
 	uint64_t sample_frames;
+
+	struct core_signals signals __attribute__((aligned(CACHE_LINE)));
 
 	/* any core, atomic; nonzero while the core does not look at its mailbox: asleep, or in user
 	 * mode. Pairs with mailbox_post */
@@ -132,6 +150,8 @@ struct core {
 #define CORE_CALL_MAIL 1u  /* the core has posted to itself: no doorbell rings for that */
 #define CORE_CALL_TIMER 2u /* a timer is due before the deadline that user mode was given */
 
+_Static_assert(sizeof(struct core_signals) <= CACHE_LINE, "one line");
+
 extern struct core *cores[CORES_MAX]; /* set once at boot; NULL: a hart the map does not name */
 extern unsigned cores_count;
 
@@ -146,10 +166,10 @@ static inline bool mailbox_is_empty(const struct core *c)
 	return !atomic_load_explicit(&c->mailbox.newest, memory_order_relaxed);
 }
 
-/* Reads the core map (boot argument `map`, `spin_us`), creates a struct core for each hart named.
- * Boot core, before any part is set. Refuses a senseless map (unknown role, hart twice, hart that
- * does not exist, no core that serves, no core that runs users) with a sentence that names the
- * place: returns -EINVAL. */
+/* Reads the core map (boot arguments `map`, `spin_us`, `policy`), creates a struct core for each
+ * hart named. Boot core, before any part is set. Refuses a senseless map (unknown role, hart twice,
+ * hart that does not exist, no core that serves, no core that runs users, no such policy) with a
+ * sentence that names the place: returns -EINVAL. */
 must_use int cores_init(void);
 
 /* Fills a slot of `c`'s turn. Before the core is started. */

@@ -56,5 +56,6 @@ unsigned mailbox_deliver(struct core *c)
 	}
 	c->count->mails += n;
 	core_peak(&c->mails_peak, n);
+	c->mails_deep = max_of(c->mails_deep, n);
 	return n;
 }

@@ -3,7 +3,7 @@
  * harts by core index; without it one hart is mixed, and of several the first serves and the others
  * run users. Runs once, on the boot core.
  */
-#include "cores/core.h"
+#include "cores/balance.h"
 
 #include "base/cmdline.h"
 #include "base/print.h"
@@ -187,5 +187,5 @@ int cores_init(void)
 		cores_count = i + 1;
 	}
 	arch_core_set(cores[0]);
-	return 0;
+	return balance_init();
 }

@@ -47,7 +47,8 @@ static const char *core_state(const struct core *c, nsec_t asleep_since)
 static void report_core(struct text *t, struct core *c, nsec_t now)
 {
 	const struct counters *n = c->count;
-	nsec_t asleep_since = word_of(c->asleep_since), behind_since = word_of(c->behind_since);
+	nsec_t asleep_since = word_of(c->signals.asleep_since),
+	       behind_since = word_of(c->signals.behind_since);
 	nsec_t spin = word_of(n->spin_ns), sleep = word_of(n->sleep_ns);
 	nsec_t up = now - min_of(now, (nsec_t)word_of(c->started));
 	char roles[CORE_ROLES_TEXT];

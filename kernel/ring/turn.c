@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 
+#include "cores/balance.h"
 #include "fs/fs.h"
 #include "ring/internal.h"
 #include "sched/inbox.h"
@@ -45,15 +46,17 @@ static unsigned rings_run(struct core *c)
 			done += n;
 		}
 		if (unlikely(ring_has_sqes(r))) {
-			if (!r->behind_since)
+			if (!r->behind_since) {
 				r->behind_since = c->now;
+				balance_behind(c);
+			}
 			if (!behind_since || r->behind_since < behind_since)
 				behind_since = r->behind_since;
 		} else if (unlikely(r->behind_since)) {
 			r->behind_since = 0;
 		}
 	}
-	c->behind_since = behind_since;
+	c->signals.behind_since = behind_since;
 	return done;
 }
 

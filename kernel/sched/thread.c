@@ -26,9 +26,11 @@ struct placement {
 
 static void thread_ready(struct thread *t)
 {
-	struct placement *p = this_core()->users;
+	struct core *c = this_core();
+	struct placement *p = c->users;
 
 	t->state = THREAD_READY;
+	t->ready_since = c->now;
 	list_push_back(&p->ready, &t->link);
 	p->ready_count++;
 }
@@ -134,6 +136,16 @@ static void placement_deadline(struct core *c, struct placement *p, struct threa
 	}
 }
 
+/* What the core says of those that wait behind the one it has chosen. */
+static void placement_signal(struct core *c, const struct placement *p)
+{
+	struct core_signals *s = &c->signals;
+
+	s->ready = p->ready_count;
+	s->ready_since =
+		p->ready_count ? list_item(p->ready.next, struct thread, link)->ready_since : 0;
+}
+
 static unsigned placement_run(struct core *c)
 {
 	struct placement *p = c->users;
@@ -143,11 +155,14 @@ static unsigned placement_run(struct core *c)
 
 	first = list_pop_front(&p->ready);
 	if (!first) {
+		c->signals.ready = 0;
+		c->signals.ready_since = 0;
 		if (unlikely(c->inboxes_used))
 			inboxes_look(c);
 		return 0;
 	}
 	p->ready_count--;
+	placement_signal(c, p);
 	t = list_item(first, struct thread, link);
 	t->state = THREAD_RUNNING;
 	t->slice_end = c->now + SLICE_NS;

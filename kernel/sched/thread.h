@@ -26,6 +26,7 @@ struct thread {
 	uint8_t kill;	   /* set on its own core: dies at the next chance instead of running */
 	uint8_t woken;	   /* a wake came while it was not parked; the next park answers false */
 	nsec_t slice_end;
+	nsec_t ready_since;  /* when it last came onto the queue */
 	struct inbox *inbox; /* NULL: it receives no notices */
 
 	/* set once */

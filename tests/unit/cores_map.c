@@ -5,7 +5,7 @@
 #include "lib/unit.h"
 
 #include "base/cmdline.h"
-#include "cores/core.h"
+#include "cores/balance.h"
 #include "mm/frames.h"
 
 struct row {
@@ -98,15 +98,41 @@ static void refused(void **state)
 		{ "map=0:kernel;1:user", 2, NULL },
 		{ "map=99999999999:kernel", 2, NULL },
 		{ "map=0:mixed spin_us=10000001", 1, NULL },
+		{ "policy=fair", 2, NULL },
+		{ "policy=", 2, NULL },
 	};
 
 	(void)state;
 	check(rows, array_count(rows));
 }
 
+static int boot_policy(const void *arg)
+{
+	unit_machine(16, 2);
+	if (cmdline_init(arg))
+		return 3;
+	frames_init();
+	if (cores_init())
+		return 2;
+	return balance_policy() == &policy_default ? 'd' :
+	       balance_policy() == &policy_static  ? 's' :
+						     'g';
+}
+
+/* Is the policy the one that was asked for? */
+static void policies(void **state)
+{
+	(void)state;
+	assert_int_equal(unit_in_child(boot_policy, ""), 'd');
+	assert_int_equal(unit_in_child(boot_policy, "policy=default"), 'd');
+	assert_int_equal(unit_in_child(boot_policy, "policy=static"), 's');
+	assert_int_equal(unit_in_child(boot_policy, "policy=greedy"), 'g');
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(taken), cmocka_unit_test(refused) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(taken), cmocka_unit_test(refused),
+					    cmocka_unit_test(policies) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,13 +20,14 @@ trace: kind 5 sleep
 trace: kind 6 wake
 trace: kind 8 fault
 trace: kind 13 count
+trace: kind 14 balance
 trace: core 0 kernel+net+io
 trace: core 1 user
 trace: op 0 nop act
 trace: op 22 read pin act
 trace: op 27 recv move
 """
-STEP, TAKE, COMPLETE, MAIL, SLEEP, WAKE, FAULT, COUNT = 1, 2, 3, 4, 5, 6, 8, 13
+STEP, TAKE, COMPLETE, MAIL, SLEEP, WAKE, FAULT, COUNT, BALANCE = 1, 2, 3, 4, 5, 6, 8, 13, 14
 DONE, AGAIN, PARKED, DEGRADE = range(4)
 MORE = 1 << 32
 
@@ -91,6 +92,20 @@ def test_samples():
     assert counted(content, "core 0 busy %") == [(1000, 25.0)], "a share is drawn where it began"
     assert counted(content, "free frames") == [(5010, 99)]
     assert counted(content, "ring 3 waiting") == [(6000, 3), (6960, 2)], counted(content, "ring 3 waiting")
+
+
+def test_decisions():
+    content, _ = good(dump((0, BALANCE, 1000, 0 | 0 << 8 | 1 << 16, 3 | 990 << 32 | 120 << 48, 25000),
+                           (1, BALANCE, 2000, 0 | 1 << 8 | 9 << 16 | 1 << 24, 4, 0),
+                           (1, BALANCE, 3000, 2 | 2 << 8 | 1 << 16, 0, 0)))
+    found = [(e["name"], e["args"]) for e in sorted(content["traceEvents"], key=lambda e: e.get("ts", 0))
+             if e["ph"] == "i"]
+    assert found[0] == ("balance: ring 3: core 0 to 1", {"busy_from": 99.0, "busy_to": 12.0, "behind_us": 25.0,
+                                                       "delay_us": 0.0}), found
+    assert found[1][0] == "balance: ring 4: core 1 to 9 (refused)", found
+    assert found[2][0] == "balance: core 2 serves", found
+    moves = [counted(content, kind + " moves") for kind in ("ring", "thread", "role")]
+    assert moves == [[(1000, 1)], [], [(3000, 1)]], moves
 
 
 def test_another_core():

@@ -268,7 +268,7 @@ static nsec_t idle_ns(unsigned core)
 	const struct core *c = cores[core];
 
 	return c->count->spin_ns + c->count->sleep_ns +
-	       (c->asleep_since ? sim_now - min_of(sim_now, c->asleep_since) : 0);
+	       (c->signals.asleep_since ? sim_now - min_of(sim_now, c->signals.asleep_since) : 0);
 }
 
 unsigned load_batch(void)

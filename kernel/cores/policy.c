@@ -1,0 +1,351 @@
+/*
+ * policy: the three that come with the kernel. See policy.h; docs/balancer.md says why the default
+ * is as it is. Pure: no kernel state, any core, one caller at a time.
+ *
+ * default, each pass:
+ *   rings:   the core most behind or busiest, if that is too much --> the least busy one, if that
+ *            helps by GAIN: the ring that leaves the smaller of the two busiest
+ *   threads: the core where a thread has waited DELAY --> one with two runnable threads less
+ *   roles:   all that serve are full, and some of those that run programs have nobody waiting:
+ *            one more serves; programs wait everywhere, and one server less would do: one less
+ * Who took part in a move is left alone until its signals tell of the time after it (SETTLE). What
+ * has moved stays for COOL, twice as long each time it was not enough.
+ */
+#include "cores/policy.h"
+
+#include <string.h>
+
+#include "base/counters.h"
+
+#define HOT 900u	 /* permille: a core with so much to do is full */
+#define GAIN 150u	 /* permille of a core: what a move must be worth */
+#define FITS 700u	 /* permille: as full may the cores be that are left to serve */
+#define AGE_NS 20000u	 /* an entry that waits so long waits too long */
+#define DELAY_NS 100000u /* and a thread */
+#define SETTLE_NS 120000u
+#define COOL_NS 1000000u
+#define STRIKES_MAX 10u
+#define ROLE_WISH_NS 100000u /* a role is changed for what has lasted so long */
+#define ROLE_COOL_NS 1000000u
+
+/* ---- what both moving policies ask ----------------------------------------------------------- */
+
+static bool takes(const struct balance_core *c, uint32_t role)
+{
+	return (c->roles & role) && !(c->roles & BALANCE_LEAVING);
+}
+
+/* How busy the busier of the two is when `u` has moved. */
+static uint32_t busy_after(const struct balance_core *from, const struct balance_core *to,
+			   const struct balance_unit *u)
+{
+	uint32_t work = from->ops ? (uint32_t)((uint64_t)from->busy * u->load / from->ops) : 0;
+
+	return max_of(from->busy - min_of(work, (uint32_t)from->busy), to->busy + work);
+}
+
+static uint32_t runnable(const struct balance_core *c)
+{
+	return c->ready + (c->busy >= 500);
+}
+
+static struct balance_move move_of(const struct balance_unit *u, const struct balance_core *from,
+				   const struct balance_core *to)
+{
+	return (struct balance_move){ .id = u->id, .kind = (uint8_t)u->kind, .from = from->index,
+				      .to = to->index };
+}
+
+/* ---- default --------------------------------------------------------------------------------- */
+
+#define TRAIL 64u
+
+struct calm {
+	nsec_t settled[CORES_MAX]; /* the core takes part again from then on */
+	struct moved {		   /* the last moves; a unit is in it once */
+		uint64_t id;
+		nsec_t until;
+		uint32_t kind, strikes;
+	} trail[TRAIL];
+	uint64_t next;
+	/* roles: what has been wanted since when, and when the next change may come */
+	uint64_t wish;
+	nsec_t wish_since, role_settled;
+};
+_Static_assert(sizeof(struct calm) <= sizeof(struct policy_state), "a state of its own");
+
+static struct calm *calm_of(struct policy_state *s)
+{
+	return (struct calm *)(void *)s->word;
+}
+
+static struct moved *moved_find(struct calm *m, const struct balance_unit *u)
+{
+	for (unsigned i = 0; i < TRAIL; i++)
+		if (m->trail[i].id == u->id && m->trail[i].kind == u->kind)
+			return &m->trail[i];
+	return NULL;
+}
+
+static bool is_cool(struct calm *m, const struct balance_unit *u, nsec_t now)
+{
+	const struct moved *was = moved_find(m, u);
+
+	return !was || now >= was->until;
+}
+
+static void note_move(struct calm *m, const struct balance_unit *u, const struct balance_move *out,
+		      nsec_t now)
+{
+	struct moved *was = moved_find(m, u);
+	uint32_t strikes = 0;
+
+	if (!was)
+		was = &m->trail[m->next++ % TRAIL];
+	else if (now - was->until < (8ull * COOL_NS) << was->strikes)
+		strikes = min_of(was->strikes + 1, STRIKES_MAX);
+	*was = (struct moved){ u->id, now + ((nsec_t)COOL_NS << strikes), u->kind, strikes };
+	m->settled[out->from] = m->settled[out->to] = now + SETTLE_NS;
+}
+
+static bool takes_part(const struct calm *m, const struct balance_core *c, uint32_t role,
+		       nsec_t now)
+{
+	return takes(c, role) && now >= m->settled[c->index];
+}
+
+/* The ring to move and its cores, if there is one. */
+static bool calm_ring(struct calm *m, const struct balance_view *in, struct balance_move *out)
+{
+	const struct balance_core *hot = NULL, *cool = NULL;
+	const struct balance_unit *best = NULL;
+	uint32_t most = 0, least;
+
+	for (unsigned i = 0; i < in->core_count; i++) {
+		const struct balance_core *c = &in->cores[i];
+		uint32_t pressure = c->busy + (c->behind_ns >= AGE_NS ? 1000u : 0);
+
+		if (!takes_part(m, c, BALANCE_SERVES, in->now))
+			continue;
+		if (pressure > most) {
+			most = pressure;
+			hot = c;
+		}
+		if (!cool || c->busy < cool->busy)
+			cool = c;
+	}
+	if (!hot || most < HOT || cool->behind_ns || cool->busy + GAIN > hot->busy)
+		return false;
+	least = hot->busy - GAIN;
+	for (unsigned i = 0; i < hot->unit_count; i++) {
+		const struct balance_unit *u = &hot->units[i];
+		uint32_t after;
+
+		if (u->kind != BALANCE_RING || !u->load || !is_cool(m, u, in->now))
+			continue;
+		after = busy_after(hot, cool, u);
+		if (after <= least) {
+			least = after;
+			best = u;
+		}
+	}
+	if (!best)
+		return false;
+	*out = move_of(best, hot, cool);
+	note_move(m, best, out, in->now);
+	return true;
+}
+
+static bool calm_thread(struct calm *m, const struct balance_view *in, struct balance_move *out)
+{
+	const struct balance_core *full = NULL, *free = NULL;
+	const struct balance_unit *best = NULL;
+
+	for (unsigned i = 0; i < in->core_count; i++) {
+		const struct balance_core *c = &in->cores[i];
+
+		if (!takes_part(m, c, BALANCE_RUNS, in->now))
+			continue;
+		if (c->delay_ns >= DELAY_NS && (!full || runnable(c) > runnable(full)))
+			full = c;
+		if (!free || runnable(c) < runnable(free))
+			free = c;
+	}
+	if (!full || runnable(full) < runnable(free) + 2)
+		return false;
+	for (unsigned i = 0; i < full->unit_count; i++) {
+		const struct balance_unit *u = &full->units[i];
+
+		if (u->kind == BALANCE_THREAD && u->age_ns && is_cool(m, u, in->now) &&
+		    (!best || u->age_ns > best->age_ns))
+			best = u;
+	}
+	if (!best)
+		return false;
+	*out = move_of(best, full, free);
+	note_move(m, best, out, in->now);
+	return true;
+}
+
+/* What the machine is short of. */
+struct shortage {
+	uint32_t servers, busy_sum, spare_rings; /* rings beyond the first of each core */
+	uint32_t runners;
+	bool all_full, any_behind, all_wait;
+	const struct balance_core *could_serve, *could_run; /* elastic, with least to lose */
+};
+
+static struct shortage shortage_of(const struct balance_view *in)
+{
+	struct shortage s = { .all_full = true, .all_wait = true };
+
+	for (unsigned i = 0; i < in->core_count; i++) {
+		const struct balance_core *c = &in->cores[i];
+		bool elastic = c->roles & BALANCE_ELASTIC;
+
+		if (takes(c, BALANCE_SERVES)) {
+			unsigned rings = 0;
+
+			for (unsigned k = 0; k < c->unit_count; k++)
+				rings += c->units[k].kind == BALANCE_RING && c->units[k].load;
+			s.spare_rings += rings > 1 ? rings - 1 : 0;
+			s.servers++;
+			s.busy_sum += c->busy;
+			s.any_behind |= c->behind_ns >= AGE_NS;
+			s.all_full &= c->busy >= HOT || c->behind_ns >= AGE_NS;
+			if (elastic && (!s.could_run || c->busy < s.could_run->busy))
+				s.could_run = c;
+		}
+		if (takes(c, BALANCE_RUNS)) {
+			s.runners++;
+			s.all_wait &= c->ready && c->delay_ns >= DELAY_NS;
+			if (elastic && (!s.could_serve || c->ready < s.could_serve->ready))
+				s.could_serve = c;
+		}
+	}
+	return s;
+}
+
+static bool calm_role(struct calm *m, const struct balance_view *in, struct balance_move *out)
+{
+	struct shortage s = shortage_of(in);
+	const struct balance_core *who = NULL;
+	uint32_t wish = 0;
+
+	if (s.could_serve && s.runners > 1 && s.all_full && s.spare_rings && !s.all_wait) {
+		wish = BALANCE_SERVES;
+		who = s.could_serve;
+	} else if (s.could_run && s.servers > 1 && s.all_wait && !s.any_behind &&
+		   s.busy_sum <= FITS * (s.servers - 1)) {
+		wish = BALANCE_RUNS;
+		who = s.could_run;
+	}
+	if (wish != m->wish) {
+		m->wish = wish;
+		m->wish_since = in->now;
+	}
+	if (!wish || in->now - m->wish_since < ROLE_WISH_NS || in->now < m->role_settled)
+		return false;
+	*out = (struct balance_move){ .kind = BALANCE_ROLE, .from = who->index,
+				      .to = (uint8_t)wish };
+	m->wish = 0;
+	m->role_settled = in->now + ROLE_COOL_NS;
+	return true;
+}
+
+static unsigned calm_pass(struct policy_state *s, const struct balance_view *in,
+			  struct balance_move *out, unsigned max)
+{
+	struct calm *m = calm_of(s);
+	unsigned n = 0;
+
+	while (n < max && calm_ring(m, in, &out[n]))
+		n++;
+	while (n < max && calm_thread(m, in, &out[n]))
+		n++;
+	if (n < max && calm_role(m, in, &out[n]))
+		n++;
+	return n;
+}
+
+static void calm_reset(struct policy_state *s)
+{
+	memset(s, 0, sizeof(*s));
+}
+
+const struct policy policy_default = { "default", calm_reset, calm_pass };
+
+/* ---- static ---------------------------------------------------------------------------------- */
+
+static unsigned static_pass(struct policy_state *s, const struct balance_view *in,
+			    struct balance_move *out, unsigned max)
+{
+	(void)s, (void)in, (void)out, (void)max;
+	return 0;
+}
+
+const struct policy policy_static = { "static", NULL, static_pass };
+
+/* ---- greedy ---------------------------------------------------------------------------------- */
+
+/* One unit from the core with most to the one with least, whenever that lowers the higher of both:
+ * no memory, no margin. It shows what these are for. */
+static unsigned greedy_kind(const struct balance_view *in, uint32_t kind, struct balance_move *out)
+{
+	uint32_t role = kind == BALANCE_RING ? BALANCE_SERVES : BALANCE_RUNS;
+	const struct balance_core *most = NULL, *least = NULL;
+
+	for (unsigned i = 0; i < in->core_count; i++) {
+		const struct balance_core *c = &in->cores[i];
+		bool ring = kind == BALANCE_RING;
+
+		if (!takes(c, role))
+			continue;
+		if (!most || (ring ? c->busy > most->busy : runnable(c) > runnable(most)))
+			most = c;
+		if (!least || (ring ? c->busy < least->busy : runnable(c) < runnable(least)))
+			least = c;
+	}
+	if (!most || most == least)
+		return 0;
+	for (unsigned i = 0; i < most->unit_count; i++) {
+		const struct balance_unit *u = &most->units[i];
+
+		if (u->kind != kind || !u->load)
+			continue;
+		if (kind == BALANCE_RING ? busy_after(most, least, u) >= most->busy :
+					   !u->age_ns || runnable(most) <= runnable(least))
+			continue;
+		*out = move_of(u, most, least);
+		return 1;
+	}
+	return 0;
+}
+
+static unsigned greedy_pass(struct policy_state *s, const struct balance_view *in,
+			    struct balance_move *out, unsigned max)
+{
+	unsigned n = 0;
+
+	(void)s;
+	if (n < max)
+		n += greedy_kind(in, BALANCE_RING, &out[n]);
+	if (n < max)
+		n += greedy_kind(in, BALANCE_THREAD, &out[n]);
+	return n;
+}
+
+const struct policy policy_greedy = { "greedy", NULL, greedy_pass };
+
+/* ---- by name --------------------------------------------------------------------------------- */
+
+const struct policy *policy_find(const char *name)
+{
+	static const struct policy *const known[] = { &policy_default, &policy_static,
+						      &policy_greedy };
+
+	for (unsigned i = 0; i < array_count(known); i++)
+		if (!strcmp(name, known[i]->name))
+			return known[i];
+	return NULL;
+}
