@@ -28,13 +28,7 @@ TICKS_PER_SECOND_MAX = 10  # a slow tick is allowed on the program's hart, and n
 def window(guest, connections, messages):
     """Totals, and the client that made them."""
     with Client("echo_client", guest.ports[7], connections, messages) as client:
-        client.wait_for("steady")
-        before = guest.plugin.totals()
-        client.go()
-        client.wait_for("done")
-        counted = guest.plugin.totals() - before
-        client.end()
-    return counted, client
+        return client.window(guest), client
 
 
 def many_files():

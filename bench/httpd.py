@@ -66,13 +66,7 @@ def nginx(bench, cache):
 
 def window(guest, connections, depth):
     with Client("http_client", guest.ports[PORT], connections, REQUESTS, depth, NAME, FILE) as client:
-        client.wait_for("steady")
-        before = guest.plugin.totals()
-        client.go()
-        client.wait_for("done")
-        counted = guest.plugin.totals() - before
-        client.end()
-    return counted
+        return client.window(guest)
 
 
 def medians(bench, guest, prefix):

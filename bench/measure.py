@@ -184,6 +184,17 @@ class Client:
             with contextlib.suppress(OSError):
                 stream.close()
 
+    def window(self, guest):
+        """What the guest's plugin, if it has one, counts from "steady" to "done"; the client has ended
+        then."""
+        self.wait_for("steady")
+        before = guest.plugin.totals() if guest.plugin else None
+        self.go()
+        self.wait_for("done")
+        counted = guest.plugin.totals() - before if guest.plugin else None
+        self.end()
+        return counted
+
     def value(self, key):
         """The number behind `key` in what it said."""
         for line in self.said:

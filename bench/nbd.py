@@ -13,13 +13,7 @@ ROUNDS = 2
 
 def window(guest, export):
     with Client("nbd_client", guest.ports[10809], export, "read", BYTES, SEED, DEPTH, BLOCKS) as client:
-        client.wait_for("steady")
-        before = guest.plugin.totals()
-        client.go()
-        client.wait_for("done")
-        counted = guest.plugin.totals() - before
-        client.end()
-    return counted, client
+        return client.window(guest), client
 
 
 def measure(bench):

@@ -29,12 +29,7 @@ class Found:
 
     def exchange(self, guest, path):
         with Client("uart_client", path, BYTES, WINDOW) as client:
-            client.wait_for("steady")
-            before = guest.plugin.totals()
-            client.go()
-            client.wait_for("done")
-            counted = guest.plugin.totals() - before
-            client.end()
+            counted = client.window(guest)
         self.work.append((counted.all() - counted.polled()) / BYTES)
         hart = counted.user_hart()
         self.traps.append((hart["traps_s"] + hart["traps_m"]) / BYTES)

@@ -229,6 +229,8 @@ int async_getpeername(int fd, void *addr, socklen_t *addr_len);
  * async_recv; an error of either half. out_len may be 0. Inline, in async_core.h: */
 /* int64_t async_exchange(int fd, const void *out, size_t out_len, void *in, size_t in_len); */
 
+/* The TCP port that `text` names in decimal, 1 to 65535; 0 when it names none. */
+uint16_t async_port(const char *text);
 /* A listening TCP socket on `port`, all addresses: IPv6 with IPv4 mapped into it, or IPv4 alone
  * where there is no IPv6. A descriptor or -errno. */
 int async_listen_tcp(uint16_t port, int backlog);
@@ -257,6 +259,13 @@ int64_t async_stream_next(struct async_stream *stream, void **buf);
 /* Always: withdraws the request and waits until the kernel has let go; closes or gives back what
  * was kept. */
 void async_stream_end(struct async_stream *stream);
+
+/* Takes connections from `listener`, each into a coroutine that calls run(fd) and closes `fd`
+ * behind it; at most `most` are served at a time, the rest waits. When memory or descriptors run
+ * out it goes on with the next connection that ends. Returns only when there is no going on: the
+ * error of accept, or -ECANCELED if the caller is stopped; the connections are cancelled then, and
+ * have ended. The listener stays the caller's. */
+int async_serve(int listener, uint32_t most, void (*run)(int fd));
 
 /* A ring of `count` (power of two, at most 32768) buffers of `size` bytes that the kernel picks
  * from. 0 or -errno; the library chooses the group's number. fini: no stream uses it any more. */

@@ -14,10 +14,6 @@
 #define ECHO_SMALL 2048u
 #define ECHO_LARGE 32768u
 
-static struct async_sem echo_room = { .count = ECHO_CONNS_MAX };
-static uint32_t echo_conns;
-static struct async_event echo_ended; /* a connection gave its memory back */
-
 /* `n` bytes fill `small`: goes on with a larger buffer until a receive leaves that partly empty.
  * What the next one brings is in `small` again: as async_recv. */
 static int64_t echo_large(int fd, char *large, char *small, int64_t n)
@@ -31,9 +27,8 @@ static int64_t echo_large(int fd, char *large, char *small, int64_t n)
 	return n > 0 ? async_recv(fd, small, ECHO_SMALL, 0) : n;
 }
 
-static int64_t echo_serve(void *arg)
+static void echo_serve(int fd)
 {
-	int fd = (int)(intptr_t)arg;
 	char small[ECHO_SMALL];
 	char *large;
 	int64_t n = 0;
@@ -49,50 +44,12 @@ static int64_t echo_serve(void *arg)
 	} while (n > 0);
 	if (n == 0)
 		async_shutdown(fd, SHUT_WR);
-	async_close(fd);
-	echo_conns--;
-	async_event_set(&echo_ended);
-	async_sem_give(&echo_room);
-	return 0;
-}
-
-/* Takes what accept answered: false when there is no going on. */
-static bool echo_take(struct async_group *group, int64_t fd)
-{
-	if (fd >= 0) {
-		echo_conns++;
-		if (async_group_spawn(group, echo_serve, (void *)(intptr_t)fd) == 0)
-			return true;
-		echo_conns--;
-		async_close((int)fd); /* no memory for another one */
-	}
-	async_sem_give(&echo_room);
-	if (fd >= 0 || fd == -ECONNABORTED)
-		return true;
-	if (fd != -ENOMEM && fd != -ENOBUFS && fd != -ENFILE && fd != -EMFILE)
-		return false;
-	/* the machine is full: as soon as a connection ends there is room again */
-	async_event_clear(&echo_ended);
-	return echo_conns && async_event_wait(&echo_ended) == 0;
-}
-
-/* The number in `text`, 1 to 65535; 0 when it is none. */
-static uint16_t echo_port(const char *text)
-{
-	uint32_t port = 0;
-
-	for (; *text >= '0' && *text <= '9' && port < 65536; text++)
-		port = port * 10 + (uint32_t)(*text - '0');
-	return *text == 0 && port < 65536 ? (uint16_t)port : 0;
 }
 
 int main(int argc, char **argv)
 {
-	struct async_stream conns;
-	struct async_group group;
-	uint16_t port = argc == 2 ? echo_port(argv[1]) : 0;
-	int64_t fd;
-	int listener;
+	uint16_t port = argc == 2 ? async_port(argv[1]) : 0;
+	int listener, err;
 
 	if (!port) {
 		async_printf("echod: usage: echod PORT\n");
@@ -106,15 +63,8 @@ int main(int argc, char **argv)
 	}
 	if (async_prepare(ECHO_CONNS_READY, ECHO_SMALL + 1024))
 		async_printf("echod: little memory: connections will be slower to start\n");
-	async_group_init(&group);
-	async_accept_each(&conns, listener, 0);
 	async_printf("echod: ready\n");
-	do {
-		async_sem_take(&echo_room);
-		fd = async_stream_next(&conns, NULL);
-	} while (echo_take(&group, fd));
-	async_printf("echod: accept ended: error %d\n", (int)-fd);
-	async_group_cancel(&group);
-	async_group_wait(&group);
+	err = async_serve(listener, ECHO_CONNS_MAX, echo_serve);
+	async_printf("echod: accept ended: error %d\n", -err);
 	return 1;
 }

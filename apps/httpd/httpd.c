@@ -31,10 +31,6 @@ struct conn {
 	struct out out;
 };
 
-static struct async_sem conn_room = { .count = CONNS_MAX };
-static uint32_t conn_count;
-static struct async_event conn_ended; /* a connection gave its memory back */
-
 /* Answers the complete requests in `in` and keeps what is behind them. 0; 1: the connection ends
  * once the answers are sent; or -errno: it ends at once. */
 static int conn_answer(struct conn *conn)
@@ -117,7 +113,7 @@ static void conn_serve(struct conn *conn)
 		conn_linger(conn);
 }
 
-static int64_t conn_run(void *arg)
+static void conn_run(int fd)
 {
 	struct conn conn; /* the buffers stay untouched until they are used */
 	int one = 1;
@@ -125,54 +121,16 @@ static int64_t conn_run(void *arg)
 	memset(&conn.scan, 0, sizeof(conn.scan));
 	conn.in_len = 0;
 	conn.out.len = 0;
-	conn.out.fd = (int)(intptr_t)arg;
-	async_setsockopt(conn.out.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	conn.out.fd = fd;
+	async_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	conn_serve(&conn);
-	async_close(conn.out.fd);
-	conn_count--;
-	async_event_set(&conn_ended);
-	async_sem_give(&conn_room);
-	return 0;
-}
-
-/* Takes what accept answered: false when there is no going on. */
-static bool conn_take_new(struct async_group *group, int64_t fd)
-{
-	if (fd >= 0) {
-		conn_count++;
-		if (async_group_spawn(group, conn_run, (void *)(intptr_t)fd) == 0)
-			return true;
-		conn_count--;
-		async_close((int)fd); /* no memory for another one */
-	}
-	async_sem_give(&conn_room);
-	if (fd >= 0 || fd == -ECONNABORTED)
-		return true;
-	if (fd != -ENOMEM && fd != -ENOBUFS && fd != -ENFILE && fd != -EMFILE)
-		return false;
-	/* the machine is full: as soon as a connection ends there is room again */
-	async_event_clear(&conn_ended);
-	return conn_count && async_event_wait(&conn_ended) == 0;
-}
-
-/* The number in `text`, 1 to 65535; 0 when it is none. */
-static uint16_t httpd_port(const char *text)
-{
-	uint32_t port = 0;
-
-	for (; *text >= '0' && *text <= '9' && port < 65536; text++)
-		port = port * 10 + (uint32_t)(*text - '0');
-	return *text == 0 && port < 65536 ? (uint16_t)port : 0;
 }
 
 int main(int argc, char **argv)
 {
 	const char *folder = argc > 2 ? argv[2] : "/www";
-	struct async_stream conns;
-	struct async_group group;
-	uint16_t port = argc == 2 || argc == 3 ? httpd_port(argv[1]) : 0;
+	uint16_t port = argc == 2 || argc == 3 ? async_port(argv[1]) : 0;
 	int listener, err;
-	int64_t fd;
 
 	if (!port) {
 		async_printf("httpd: usage: httpd PORT [FOLDER]\n");
@@ -190,15 +148,8 @@ int main(int argc, char **argv)
 	}
 	if (async_prepare(CONNS_READY, 4096))
 		async_printf("httpd: little memory: connections will be slower to start\n");
-	async_group_init(&group);
-	async_accept_each(&conns, listener, 0);
 	async_printf("httpd: ready\n");
-	do {
-		async_sem_take(&conn_room);
-		fd = async_stream_next(&conns, NULL);
-	} while (conn_take_new(&group, fd));
-	async_printf("httpd: accept ended: error %d\n", (int)-fd);
-	async_group_cancel(&group);
-	async_group_wait(&group);
+	err = async_serve(listener, CONNS_MAX, conn_run);
+	async_printf("httpd: accept ended: error %d\n", -err);
 	return 1;
 }

@@ -17,10 +17,6 @@
 struct export exports[EXPORTS_MAX];
 unsigned export_count;
 
-static struct async_sem conn_room = { .count = CONNS_MAX };
-static uint32_t conn_count;
-static struct async_event conn_ended; /* a connection gave its memory back */
-
 /* ---- receiving ---- */
 
 /* Up to `len` bytes of what is already here. */
@@ -102,16 +98,16 @@ static void conn_set_options(int fd)
 	async_setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 }
 
-static int64_t conn_run(void *arg)
+static void conn_run(int fd)
 {
-	struct conn conn = { .fd = (int)(intptr_t)arg };
+	struct conn conn = { .fd = fd };
 	struct async_scope limit;
 	struct pool *pool = pool_get();
 	int err;
 
 	if (pool) {
 		conn_adopt_pool(&conn, pool);
-		conn_set_options(conn.fd);
+		conn_set_options(fd);
 		async_deadline_begin(&limit, HANDSHAKE_NS);
 		err = handshake(&conn);
 		if (async_deadline_end(&limit))
@@ -120,44 +116,9 @@ static int64_t conn_run(void *arg)
 			serve(&conn);
 		pool_put(pool);
 	}
-	async_close(conn.fd);
-	conn_count--;
-	async_event_set(&conn_ended);
-	async_sem_give(&conn_room);
-	return 0;
-}
-
-/* Takes what accept answered: false when there is no going on. */
-static bool conn_take_new(struct async_group *group, int fd)
-{
-	if (fd >= 0) {
-		conn_count++;
-		if (async_group_spawn(group, conn_run, (void *)(intptr_t)fd) == 0)
-			return true;
-		conn_count--;
-		async_close(fd); /* no memory for another one */
-	}
-	async_sem_give(&conn_room);
-	if (fd >= 0 || fd == -ECONNABORTED)
-		return true;
-	if (fd != -ENOMEM && fd != -ENOBUFS && fd != -ENFILE && fd != -EMFILE)
-		return false;
-	/* the machine is full: as soon as a connection ends there is room again */
-	async_event_clear(&conn_ended);
-	return conn_count && async_event_wait(&conn_ended) == 0;
 }
 
 /* ---- start ---- */
-
-/* The number in `text`, 1 to 65535; 0 when it is none. */
-static uint16_t nbdd_port(const char *text)
-{
-	uint32_t port = 0;
-
-	for (; *text >= '0' && *text <= '9' && port < 65536; text++)
-		port = port * 10 + (uint32_t)(*text - '0');
-	return *text == 0 && port < 65536 ? (uint16_t)port : 0;
-}
 
 static int nbdd_open(int argc, char **argv)
 {
@@ -186,9 +147,8 @@ static void nbdd_say_ready(void)
 
 int main(int argc, char **argv)
 {
-	struct async_group group;
-	uint16_t port = argc > 1 ? nbdd_port(argv[1]) : 0;
-	int listener, fd;
+	uint16_t port = argc > 1 ? async_port(argv[1]) : 0;
+	int listener, err;
 
 	if (nbdd_open(argc, argv))
 		return 2;
@@ -199,13 +159,8 @@ int main(int argc, char **argv)
 	}
 	if (pool_prepare(POOLS_READY) || async_prepare(WORKERS_READY, 2048))
 		async_printf("nbdd: little memory: connections will be slower to start\n");
-	async_group_init(&group);
 	nbdd_say_ready();
-	do {
-		async_sem_take(&conn_room);
-		fd = async_accept(listener, NULL, NULL, 0);
-	} while (conn_take_new(&group, fd));
-	async_printf("nbdd: accept ended: error %d\n", -fd);
-	async_group_wait(&group);
+	err = async_serve(listener, CONNS_MAX, conn_run);
+	async_printf("nbdd: accept ended: error %d\n", -err);
 	return 1;
 }
