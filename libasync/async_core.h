@@ -4,8 +4,9 @@
  *
  * Owner of everything here: the one thread of the process. The life of a call:
  *
- *   begin (take an SQE) -> fill -> wait: publish, look at the CQ, continue the next runnable
- *   coroutine ... the CQE marks the io record done and makes its coroutine runnable -> result
+ *   begin (take an SQE) -> fill -> wait: publish (several entries at once, when others are
+ *   runnable), look at the CQ, continue the next runnable coroutine ... the CQE marks the io
+ *   record done and makes its coroutine runnable -> result
  *
  * An io record lives in the waiting coroutine's frame; its address is the SQE's user_data. The
  * frame does not go away before the CQE came, cancelled or not; nor before a cancel of it was
@@ -165,7 +166,7 @@ _Static_assert(sizeof(struct async_co) <= 256, "a coroutine's control data stays
 struct async_stats {
 	uint64_t parks;	  /* waits in the kernel */
 	uint64_t signals; /* doorbells rung for a sleeping poller, or to submit */
-	uint64_t spins;	  /* idle polls of the completion queue */
+	uint64_t spins;	  /* idle polls of the completion queue, after the first looks */
 	uint64_t turns;	  /* visits of the slow path */
 	uint64_t spawned;
 	uint64_t cancels; /* ASYNC_CANCEL entries submitted */
@@ -179,7 +180,7 @@ struct async_exec {
 	struct async_co *self;
 	struct async_co *run_head;
 	struct async_co **run_tail;
-	int32_t turns_left; /* switches until the slow path is visited anyway */
+	int32_t turns_left; /* switches until timers, signals and entries are seen to anyway */
 	uint32_t answers_extra; /* CQEs beyond one per SQE; silent SQEs count negative */
 	struct async_io *cancels, **cancels_tail;
 	struct async_waitq room; /* coroutines that found the submission queue full */
@@ -200,6 +201,9 @@ extern ASYNC_PER_THREAD struct async_exec async_exec;
 #define ASYNC_TURNS_MAX 64
 /* Ring the doorbell at the latest when so many entries may be unknown to the poller. */
 #define ASYNC_UNSIGNALLED_MAX 16
+/* Show the kernel new entries every so many switches, and when nobody else is runnable: one store
+ * for all of them, and the kernel finds them together. */
+#define ASYNC_SHOW_TURNS 8u
 
 static inline struct async_co *async_self(void)
 {
@@ -236,7 +240,7 @@ static inline __attribute__((always_inline)) void async_suspend(void)
 	struct async_co *me = x->self;
 	struct async_co *next = x->run_head;
 
-	if (r->sq_shown != r->sq_next)
+	if (r->sq_shown != r->sq_next && (!next || !(x->turns_left % ASYNC_SHOW_TURNS)))
 		ring_publish(r);
 	if (ring_likely(next != NULL && --x->turns_left > 0 &&
 			__atomic_load_n(r->cq_tail, __ATOMIC_RELAXED) == r->cq_next)) {

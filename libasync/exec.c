@@ -368,10 +368,9 @@ bool async_io_look(struct async_io *io)
 		return false;
 	if (r->sq_shown != r->sq_next)
 		ring_publish(r);
-	if (ring_unlikely(ring_wake_flags(r) != 0))
+	if (ring_unlikely(ring_wake_flags_polled(r) != 0))
 		return false;
 	r->sq_signalled = r->sq_shown;
-	x->stats.spins++;
 	if (!ring_glance(r) || !ring_ready(r))
 		return false;
 	cqe = ring_cqe(r);
@@ -393,7 +392,6 @@ struct async_co *async_pick(void)
 	bool late = x->turns_left <= 0;
 
 	x->stats.turns++;
-	x->turns_left = ASYNC_TURNS_MAX;
 	async_reap();
 	if (late)
 		exec_flush(x);
@@ -404,8 +402,11 @@ struct async_co *async_pick(void)
 			exec_offer_room(x);
 		if (ring_unlikely(x->timers != NULL))
 			async_timer_turn();
+		if (x->run_head && !late)
+			break;
 		if (r->sq_shown != r->sq_next)
 			ring_publish(r);
+		x->turns_left = ASYNC_TURNS_MAX;
 		if (x->run_head)
 			break;
 		exec_flush(x);

@@ -212,15 +212,13 @@ static inline uint32_t ring_unsubmitted(struct ring *ring)
 	return ring->sq_shown - ring->sq_seen;
 }
 
-/* The flags an enter needs so that the poller wakes, if it sleeps. The fence orders our store of
- * the tail before the load of the flags; it pairs with the poller's fence between setting
+/* The flags an enter needs so that a polled ring's poller wakes, if it sleeps. The fence orders our
+ * store of the tail before the load of the flags; it pairs with the poller's fence between setting
  * NEED_WAKEUP and its last look at the tail. */
-static inline uint32_t ring_wake_flags(struct ring *ring)
+static inline uint32_t ring_wake_flags_polled(struct ring *ring)
 {
 	uint32_t flags;
 
-	if (!ring_is_polled(ring))
-		return 0;
 	/* model: wake-fence */
 	async_fence_full();
 	/* model: wake-look */
@@ -230,6 +228,12 @@ static inline uint32_t ring_wake_flags(struct ring *ring)
 	if (flags & SLUICE_SQ_WATCHED && ring->watch)
 		__atomic_fetch_add(ring->watch, 1, __ATOMIC_RELAXED);
 	return flags & IORING_SQ_NEED_WAKEUP ? IORING_ENTER_SQ_WAKEUP : 0;
+}
+
+/* The same of any ring. */
+static inline uint32_t ring_wake_flags(struct ring *ring)
+{
+	return ring_is_polled(ring) ? ring_wake_flags_polled(ring) : 0;
 }
 
 /* Makes sure that the kernel works on what was published: submits it, or wakes a sleeping poller.

@@ -4,7 +4,7 @@
  * The poller's core has nothing else that would wake it. When nothing moves any more, every entry
  * must have been taken.
  *
- * Stands for ring_publish, ring_wake_flags in libasync/ring.h, ring_has_sqes, rings_arm and
+ * Stands for ring_publish, ring_wake_flags_polled in libasync/ring.h, ring_has_sqes, rings_arm and
  * rings_disarm in kernel/ring/turn.c, core_sleep in kernel/cores/core.c.
  */
 #define PROCS 2
