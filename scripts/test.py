@@ -39,7 +39,7 @@ ABI_BUILD = os.environ.get("ABI_BUILD")
 ABI_MACHINES = ("hosted",) if ABI_BUILD else ("riscv64", "uintr", "hosted")
 # On "uintr", riscv64 with every program in VS-mode, these; UINTR=all runs all of them so on riscv64.
 UINTR_PROGRAMS = ("async_net", "async_switch", "hostile_faults", "hostile_memory", "memory_calls",
-                  "mixed_chaos", "ring_wakeup")
+                  "mixed_chaos", "move_memory", "move_registers", "ring_wakeup")
 SAYS = re.compile(r"^(ok|FAIL|not ok)\b\s*(?:(\d+)\s*-?\s+)?(.*)$")
 
 only = os.environ.get("ONLY", "")
@@ -180,7 +180,8 @@ def abi_run(hart, path, words):
 def abi_conf(program):
     """The map that the test's first lines ask for (`map: NAME.conf`), else the default one. The
     program runs once on the first user hart (`env: NAME=VALUE` is its environment), and once more,
-    with other arguments, for each line `also: [NAME=VALUE] ARGUMENTS`, on the user harts in turn."""
+    with other arguments, for each line `also: [NAME=VALUE] ARGUMENTS`, on the user harts in turn.
+    A line `boot: KEY=VALUE` is a boot argument."""
     head = abi_head(program)
     match = re.search(r"\bmap: (\S+\.conf)", head)
     first = re.search(r"^ \* env: (.*)$", head, re.M)
@@ -190,6 +191,8 @@ def abi_conf(program):
     config.set("run", ";".join(abi_run(f"@{harts[i % len(harts)]}", f"/bin/t_{program}", words)
                                for i, words in enumerate(runs)))
     config.set("exit", "power")
+    for key, value in re.findall(r"^ \* boot: (\w+)=(\S+)$", head, re.M):
+        config.set(key, value)
     config.check()
     return config
 

@@ -79,7 +79,7 @@ struct sluice_spawn {
 	uint64_t argv;	    /* NULL-terminated array of strings; 0: the path alone */
 	uint64_t envp;	    /* the same; 0: empty */
 	uint64_t fds;	    /* int32_t[fd_count] */
-	uint32_t user_core; /* index of the core that runs it; ANY: the user cores in turn */
+	uint32_t user_core; /* index of the core that runs it; ANY: the one with the fewest threads */
 	uint32_t home;	    /* index of the core that serves it; ANY: the parent's */
 };
 _Static_assert(sizeof(struct sluice_spawn) == 48, "sluice_spawn is 48 bytes");

@@ -133,8 +133,8 @@ struct arch_exit {
 };
 
 /* Runs the thread until it traps. Loads its address space if another one is active. FP state is
- * lazy: kept per thread, saved only when dirty and another thread runs. `exit` is filled for FAULT
- * and BAD. */
+ * lazy: kept per thread, saved only when dirty and another thread runs, or it leaves the core.
+ * `exit` is filled for FAULT and BAD. */
 enum arch_exit_kind arch_user_run(struct arch_user *user, struct aspace *as,
 				  struct arch_exit *exit);
 
@@ -172,6 +172,14 @@ typedef bool (*arch_quick_fn)(struct arch_user *user, uint64_t arg1, uint64_t ar
  * holds them. Called on the core it last ran on, before its address space is put: no core may hold
  * a space that ends (arch_aspace_fini checks). */
 void arch_user_fini(struct arch_user *user);
+
+/*
+ * The thread goes on on another core. leave, on the core it last ran on (or was sent to), while it
+ * is not in user mode: everything that this core still holds of it is written back, and the core
+ * lets go of its address space. arrive, on the other core, before it runs there.
+ */
+void arch_user_leave(struct arch_user *user);
+void arch_user_arrive(struct arch_user *user);
 
 /* [inline] uint64_t arch_user_nr(u), arch_user_arg(u, 0..5); void arch_user_set_result(u,
  * int64_t) */

@@ -35,6 +35,7 @@ static const struct {
 	[TRACE_FAULT] = { "fault", "access", "pc", "addr" },
 	[TRACE_DEVICE] = { "device", "event", "b", "c" },
 	[TRACE_PROC] = { "proc", "event", "pid", "status" },
+	[TRACE_THREAD] = { "thread", "parked", "thread", "from" },
 	[TRACE_NET] = { "net", "event", "b", "c" },
 	[TRACE_COUNT] = { "count", "what", "b", "c" },
 	[TRACE_BALANCE] = { "balance", "move", "busy_id", "waits" },

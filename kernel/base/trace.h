@@ -34,6 +34,7 @@ enum trace_kind {
 	 * permille busy of from << 32 | of to << 48, c = ns that from's rings are behind | ns that
 	 * its threads wait << 32 */
 	TRACE_BALANCE,
+	TRACE_THREAD,	/* a thread came to this core: a = parked, b = its address, c = core it left */
 	TRACE_KINDS
 };
 

@@ -92,17 +92,6 @@ static int run_core(char **at, uint32_t role, const char *why, uint32_t *out)
 	return 0;
 }
 
-static uint32_t run_next_user(uint32_t after)
-{
-	for (uint32_t i = 1; i <= CORES_MAX; i++) {
-		uint32_t n = (after + i) % CORES_MAX;
-
-		if (cores[n] && (cores[n]->roles & ROLE_USER))
-			return n;
-	}
-	return 0; /* cores_init refuses a map without user cores */
-}
-
 /* One program; *at is moved behind its end. */
 static int run_program(char **at, struct program *prog)
 {
@@ -153,7 +142,6 @@ static int run_program(char **at, struct program *prog)
 
 static int run_parse(const char *text)
 {
-	uint32_t user = CORES_MAX - 1;
 	char *at = run_text;
 
 	/* cmdline_init bounds every value */
@@ -168,8 +156,7 @@ static int run_parse(const char *text)
 		}
 		if (program_count == PROGRAMS_MAX)
 			return run_refuse(at, "one program too many");
-		user = run_next_user(user);
-		prog->user_core = user;
+		prog->user_core = PROCESS_ANY_CORE;
 		prog->home = end_core()->index;
 		err = run_program(&at, prog);
 		if (err)

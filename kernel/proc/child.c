@@ -55,21 +55,17 @@ void children_orphan(struct process *parent)
 	}
 }
 
-int process_place(uint32_t *user_core, uint32_t *home)
+static bool core_plays(uint32_t core, uint32_t roles)
 {
-	static _Atomic uint32_t last;
+	return core < CORES_MAX && cores[core] && (cores[core]->roles & roles);
+}
 
-	if (*user_core == PROCESS_ANY_CORE)
-		for (uint32_t i = 0; i < CORES_MAX; i++) {
-			*user_core = atomic_fetch_add(&last, 1) % CORES_MAX;
-			if (cores[*user_core] && (cores[*user_core]->roles & ROLE_USER))
-				break;
-		}
+int process_place(uint32_t user_core, uint32_t *home)
+{
 	if (*home == PROCESS_ANY_CORE)
 		*home = this_core()->index;
-	if (*user_core >= CORES_MAX || !cores[*user_core] ||
-	    !(cores[*user_core]->roles & ROLE_USER) || *home >= CORES_MAX || !cores[*home] ||
-	    !(cores[*home]->roles & ROLE_SERVES))
+	if ((user_core != PROCESS_ANY_CORE && !core_plays(user_core, ROLE_USER)) ||
+	    !core_plays(*home, ROLE_SERVES))
 		return -EINVAL;
 	return 0;
 }

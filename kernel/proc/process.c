@@ -38,6 +38,7 @@ void processes_init(void)
 
 	process_table = frames_boot_alloc(sizeof(*process_table) * PROCESSES_MAX);
 	threads_init();
+	moves_init();
 	resident_max = mib ? mib << (20 - PAGE_SHIFT) : frames_free_count() / 2;
 	console_attention = processes_shutdown;
 	if (uintr && strcmp(uintr, "all"))
@@ -136,7 +137,8 @@ static int spawn_descriptors(struct process *p, const struct process_spec *spec)
 }
 
 /* What the kernel knows before the ring is made; ring_create adds the rest. */
-static void spawn_announce(const struct process_spec *spec, struct sluice_start *start)
+static void spawn_announce(const struct process_spec *spec, uint32_t user_core,
+			   struct sluice_start *start)
 {
 	*start = (struct sluice_start){
 		.size = sizeof(*start),
@@ -144,16 +146,16 @@ static void spawn_announce(const struct process_spec *spec, struct sluice_start 
 		.ring_fd = -1,
 		.enter_fn = arch_user_enter_fn(),
 		.time_hz = arch_user_time_hz(),
-		.core = spec->user_core,
+		.core = user_core,
 		.kernel_core = spec->home,
 	};
 	if (cmdline_find("spin_us")) {
-		start->spin_us = (uint32_t)(cores[spec->user_core]->spin_ns / 1000);
+		start->spin_us = (uint32_t)(cores[user_core]->spin_ns / 1000);
 		start->flags |= SLUICE_START_SPIN_GIVEN;
 	}
 	if (start->enter_fn)
 		start->flags |= SLUICE_START_HOSTED;
-	if (spec->user_core == spec->home)
+	if (user_core == spec->home)
 		start->flags |= SLUICE_START_MIXED;
 }
 
@@ -171,12 +173,14 @@ static enum arch_kind process_kind(const struct process_spec *spec)
 static int spawn_first_thread(struct process *p, const struct process_spec *spec,
 			      const struct elf_info *elf)
 {
+	uint32_t core = spec->user_core == PROCESS_ANY_CORE ? placement_least_loaded() :
+							      spec->user_core;
 	struct sluice_start start;
 	struct user_thread *ut;
 	uaddr_t sp;
 	int err;
 
-	spawn_announce(spec, &start);
+	spawn_announce(spec, core, &start);
 	err = process_hooks.ring_create(p, &start);
 	if (err) {
 		kprint("%s: no ring for it: error %d\n", spec->path, -err);
@@ -189,7 +193,7 @@ static int spawn_first_thread(struct process *p, const struct process_spec *spec
 				       "no memory for its stack");
 		goto out_rings;
 	}
-	err = thread_create(p, spec->user_core, elf->entry, sp, sp, &ut);
+	err = thread_create(p, core, elf->entry, sp, sp, &ut);
 	if (err) {
 		kprint("%s: no thread for it: error %d\n", spec->path, -err);
 		goto out_rings;

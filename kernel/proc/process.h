@@ -114,6 +114,8 @@ struct process_hooks {
 	/* Gives a new thread its slot; and takes it back. */
 	int (*thread_init)(struct user_thread *t);
 	void (*thread_fini)(struct user_thread *t);
+	/* It has come to this core. */
+	void (*thread_moved)(struct user_thread *t);
 };
 extern struct process_hooks process_hooks;
 
@@ -127,7 +129,7 @@ struct process_spec {
 	const char *const *argv;    /* NULL-terminated, argv[0] included; copied */
 	const char *const *envp;
 	uint32_t home;		    /* serving core index */
-	uint32_t user_core;	    /* core that runs the first thread */
+	uint32_t user_core;	    /* runs the first thread; PROCESS_ANY_CORE: the least loaded */
 	void (*exited)(struct process *p, void *arg);
 	void *exited_arg;
 	/* what it begins with: its descriptor i is files[i], NULL closed; none: the console */
@@ -146,9 +148,9 @@ must_use int process_spawn(const struct process_spec *spec, struct process **out
 void process_adopt(struct process *parent, struct process *child);
 /* Takes an ended child (child->ended) away. The parent's home core. */
 void process_reap(struct process *child);
-/* Chooses what is PROCESS_ANY_CORE (user cores in turn; this core as home) and checks the rest: 0
- * or -EINVAL. */
-must_use int process_place(uint32_t *user_core, uint32_t *home);
+/* Checks where a process is to be: 0 or -EINVAL. Of *home it also chooses what is PROCESS_ANY_CORE:
+ * this core. */
+must_use int process_place(uint32_t user_core, uint32_t *home);
 
 /* Any core, any number of times: the first caller's status counts. The process is gone some time
  * later (exited hook). */
@@ -175,7 +177,7 @@ struct process *process_find(uint32_t pid);
 unsigned processes_count(void);
 /*
  * Parses the boot argument `run`: programs separated by `;`, each `[@U[:H]] PATH [ARG...]` (U: core
- * that runs it, H: its home; left out: users in turn, first serving core), before the path perhaps
+ * that runs it, H: its home; left out: the least loaded user core, the first that serves), before the path perhaps
  * NAME=VALUE of its environment, and spawns each on its home core, in their order. With
  * `exit=power` the machine is switched off after the last exit, with status 0 only if every program
  * exited 0. A senseless list is refused with a sentence. Boot core, before the cores start or
@@ -185,6 +187,14 @@ void processes_run_boot_list(void);
 /* Orderly end of the machine: kills every process, waits, prints counters and the leak report
  * (frames and ops free now against before the first process), powers off. Any core. */
 void processes_shutdown(void);
+
+/* ---- where threads run: move.c --------------------------------------------------------------- */
+
+/* thread_send (sched/thread.h says who may ask, and what it answers). */
+must_use int thread_move(struct user_thread *t, unsigned to);
+/* Boot: the argument shuffle_us=N makes every thread move to the next user core it may be on each N
+ * microseconds. */
+void moves_init(void);
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 

@@ -4,10 +4,12 @@
  *
  *   home: thread_create -> thread_start ... threads_kill --kill_mail--> own core: thread_kill --kill_mail--> home
  *                                                  own core: dead --mail--> home: one thread less
- *   home, all dead and the rings empty: threads_barrier --kill_mail--> own core --kill_mail--> home: threads_free
+ *   home, all dead and the rings empty: threads_barrier --kill_mail--> every core it has been on, its last one
+ *       last --kill_mail--> home: threads_free
  *
- * The barrier drives every wake that is still under way to a thread's core ahead of itself, so that
- * a thread's memory is never used again while one of its messages is in some mailbox.
+ * The barrier drives every message that is still under way to a thread ahead of itself, those that
+ * follow it from core to core too, so that a thread's memory is never used again while one of its
+ * messages is in some mailbox.
  */
 #include <stdio.h>
 #include <string.h>
@@ -157,6 +159,11 @@ static void thread_dead(struct thread *t)
 	mailbox_post(ut->proc->home, &ut->mail);
 }
 
+static void thread_moved(struct thread *t)
+{
+	process_hooks.thread_moved(container_of(t, struct user_thread, thread));
+}
+
 static void order_returns(struct mail *m)
 {
 	struct user_thread *ut = container_of(m, struct user_thread, kill_mail);
@@ -165,39 +172,68 @@ static void order_returns(struct mail *m)
 	death_advance(ut->proc);
 }
 
-static void barrier_reached(struct mail *m)
+static void order_back(struct user_thread *ut)
 {
-	struct user_thread *ut = container_of(m, struct user_thread, kill_mail);
-
-	m->deliver = order_returns;
-	mailbox_post(ut->proc->home, m);
+	ut->kill_mail.deliver = order_returns;
+	mailbox_post(ut->proc->home, &ut->kill_mail);
 }
 
 static void order_reached(struct mail *m)
 {
-	thread_kill(&container_of(m, struct user_thread, kill_mail)->thread);
-	barrier_reached(m);
+	struct user_thread *ut = container_of(m, struct user_thread, kill_mail);
+
+	if (thread_follow(&ut->thread, m))
+		return;
+	thread_kill(&ut->thread);
+	order_back(ut);
 }
 
-static void threads_order(struct process *p, void (*deliver)(struct mail *m))
+/* Where the barrier goes next. The thread is dead: nobody else changes where it has been. */
+static unsigned barrier_next(struct thread *t)
+{
+	for (unsigned i = 0; i < CORE_WORDS; i++) {
+		uint64_t left = t->been[i];
+
+		t->been[i] &= left - 1;
+		if (left)
+			return i * 64 + (unsigned)__builtin_ctzll(left);
+	}
+	return thread_core(t);
+}
+
+/* A message that waited on an earlier core was before us there, and so is on the last one. */
+static void barrier_reached(struct mail *m)
+{
+	struct user_thread *ut = container_of(m, struct user_thread, kill_mail);
+
+	if (thread_core(&ut->thread) == this_core()->index)
+		order_back(ut);
+	else
+		mailbox_post(barrier_next(&ut->thread), m);
+}
+
+static void threads_order(struct process *p, bool barrier)
 {
 	list_for_each(pos, &p->threads) {
 		struct user_thread *ut = list_item(pos, struct user_thread, sibling);
+		unsigned last = thread_core(&ut->thread);
 
 		p->mails_out++;
-		ut->kill_mail.deliver = deliver;
-		mailbox_post(ut->thread.core, &ut->kill_mail);
+		ut->kill_mail.deliver = barrier ? barrier_reached : order_reached;
+		if (barrier)
+			ut->thread.been[last / 64] &= ~(1ull << last % 64);
+		mailbox_post(barrier ? barrier_next(&ut->thread) : last, &ut->kill_mail);
 	}
 }
 
 void threads_kill(struct process *p)
 {
-	threads_order(p, order_reached);
+	threads_order(p, false);
 }
 
 void threads_barrier(struct process *p)
 {
-	threads_order(p, barrier_reached);
+	threads_order(p, true);
 }
 
 /* ---- birth and end, home core ---------------------------------------------------------------- */
@@ -230,9 +266,9 @@ int thread_create(struct process *p, uint32_t core, uaddr_t pc, uaddr_t sp, uint
 	ut->receiver = NULL;
 	ut->proc = p;
 	ut->thread.as = p->as;
-	ut->thread.core = core;
 	ut->thread.trap = thread_trap;
 	ut->thread.dead = thread_dead;
+	ut->thread.moved = thread_moved;
 	list_init(&ut->thread.link);
 	/* The first thread is named as its process, as on Linux. */
 	ut->tid = p->thread_count ? 0x10000 + atomic_fetch_add(&thread_ids, 1) : p->pid;
@@ -242,6 +278,7 @@ int thread_create(struct process *p, uint32_t core, uaddr_t pc, uaddr_t sp, uint
 		atomic_store(&ut->used, 0);
 		return err;
 	}
+	thread_place(&ut->thread, core);
 	list_push_back(&p->threads, &ut->sibling);
 	p->thread_count++;
 	*out = ut;

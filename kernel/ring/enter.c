@@ -11,7 +11,6 @@
  */
 #include "ring/internal.h"
 
-#include "base/panic.h"
 #include "mm/frames.h"
 #include "mm/pool.h"
 #include "ring/notice.h"
@@ -47,7 +46,7 @@ static void enter_finish(struct enter_wait *w, int64_t result)
 	w->ring = NULL;
 	arch_user_set_result(&t->thread.user, result);
 	file_put(&r->file);
-	thread_wake(&t->thread);
+	thread_answer(&t->thread);
 }
 
 static void enter_timeout(struct timer *timer)
@@ -235,6 +234,7 @@ static bool enter_trap(struct user_thread *t)
 			arch_user_set_result(u, result);
 			return true;
 		}
+		thread_park_served(&t->thread);
 		enter_wait_here(w);
 	} else {
 		if (w->ring->kind == RING_POLLED &&
@@ -247,13 +247,9 @@ static bool enter_trap(struct user_thread *t)
 			return true;
 		}
 		w->mail.deliver = enter_arrive;
-		if (!thread_park(&t->thread) && !thread_park(&t->thread))
-			panic("a thread in enter cannot park");
+		thread_park_served(&t->thread);
 		mailbox_post(w->ring->core, &w->mail);
-		return false;
 	}
-	if (!thread_park(&t->thread) && !thread_park(&t->thread))
-		panic("a thread in enter cannot park");
 	return false;
 }
 
@@ -265,8 +261,8 @@ void door_deliver(struct ring *slot, int64_t result)
 
 	arch_user_set_result(&d->wait.thread->thread.user, result);
 	d->served = true;
-	if (d->wait.thread->thread.state == THREAD_PARKED)
-		thread_wake(&d->wait.thread->thread);
+	if (thread_is_served(&d->wait.thread->thread))
+		thread_answer(&d->wait.thread->thread);
 }
 
 static void door_accept(struct core *c, struct door *d)
@@ -316,12 +312,10 @@ static bool door_trap(struct user_thread *t)
 		door_accept(c, d);
 		if (d->served)
 			return true;
-		if (!thread_park(&t->thread) && !thread_park(&t->thread))
-			panic("a thread at the door cannot park");
+		thread_park_served(&t->thread);
 		return false;
 	}
-	if (!thread_park(&t->thread) && !thread_park(&t->thread))
-		panic("a thread at the door cannot park");
+	thread_park_served(&t->thread);
 	d->mail.deliver = door_arrive;
 	mailbox_post(d->slot.core, &d->mail);
 	return false;
@@ -358,6 +352,12 @@ int door_init(struct user_thread *t)
 	t->slot = &d->slot;
 	t->enter = &d->wait;
 	return 0;
+}
+
+/* Its quick ring may be another core's now. */
+void door_moved(struct user_thread *t)
+{
+	container_of(t->slot, struct door, slot)->quick_fd = QUICK_NONE;
 }
 
 void door_fini(struct user_thread *t)

@@ -195,6 +195,7 @@ bool ring_door(struct user_thread *t);
 bool ring_door_quick(struct arch_user *user, uint64_t to_submit, uint64_t min_complete,
 		     uint64_t flags, uint64_t arg, uint64_t argsz, uint64_t unused, uint64_t nr);
 int door_init(struct user_thread *t);
+void door_moved(struct user_thread *t);
 void door_fini(struct user_thread *t);
 /* A CQE for a RING_SLOT: the trap's result. */
 void door_deliver(struct ring *slot, int64_t result);

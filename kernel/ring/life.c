@@ -466,5 +466,6 @@ void rings_init(void)
 		.rings_free = process_rings_free,
 		.thread_init = door_init,
 		.thread_fini = door_fini,
+		.thread_moved = door_moved,
 	};
 }

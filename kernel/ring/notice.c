@@ -136,6 +136,8 @@ static void notice_attach(struct mail *m)
 {
 	struct receiver *rc = container_of(m, struct receiver, mail);
 
+	if (thread_follow(&rc->thread->thread, m))
+		return;
 	if (rc->thread->thread.state == THREAD_DEAD)
 		inbox_close(&rc->inbox);
 	else
@@ -190,7 +192,7 @@ static enum step notice_register(struct op *op, struct notice_op *no)
 	rc->registering = op;
 	rc->moving = true;
 	rc->mail.deliver = notice_attach;
-	mailbox_post(t->thread.core, &rc->mail);
+	mailbox_post(thread_core(&t->thread), &rc->mail);
 	op->state = NOTICE_REGISTERED;
 	return op_park_alone(op);
 }

@@ -134,7 +134,7 @@ static int spawn_gather(struct op *op, struct spawn_op *sp, struct spawn_request
 	rq->spec.parent = op_process(op);
 	rq->spec.user_core = ask.user_core;
 	rq->spec.home = ask.home;
-	return process_place(&rq->spec.user_core, &rq->spec.home);
+	return process_place(rq->spec.user_core, &rq->spec.home);
 }
 
 static void spawn_end(struct spawn_request *rq)

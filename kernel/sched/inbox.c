@@ -97,12 +97,12 @@ static void wires_lead(struct inbox *ib, paddr_t page)
 }
 
 /* An edge that comes while a source is masked is kept by the interrupt controller. */
-static void sources_lead(struct inbox *ib)
+static void sources_lead(struct inbox *ib, bool on)
 {
 	list_for_each(pos, &ib->sources) {
 		struct inbox_source *s = list_item(pos, struct inbox_source, link);
 
-		if (ib->slot)
+		if (on)
 			(void)!arch_inbox_irq(s->irq, ib->core, ib->slot, s->id); /* tried before */
 		else
 			arch_irq_mask(s->irq);
@@ -114,12 +114,12 @@ static void slot_leave(struct inbox_slots *s, struct inbox *ib)
 	struct arch_inbox left;
 
 	wires_lead(ib, 0);
+	sources_lead(ib, false);
 	arch_inbox_save(ib->slot, &left);
 	ib->state = left;
 	s->in[ib->slot] = NULL;
 	ib->slot = 0;
 	ib->watched = false;
-	sources_lead(ib);
 	this_core()->inboxes_used--;
 }
 
@@ -128,36 +128,52 @@ static void slot_enter(struct core *c, struct inbox *ib, uint32_t slot)
 	inbox_lock(ib);
 	arch_inbox_load(slot, &ib->state);
 	ib->state.pending = 0;
+	ib->core = c->index;
 	ib->slot = slot;
 	c->inboxes->in[slot] = ib;
 	c->inboxes_used++;
 	wires_lead(ib, arch_inbox_page(c->index, slot));
-	sources_lead(ib);
+	sources_lead(ib, true);
 	inbox_unlock(ib);
+}
+
+/* Out of its slot. Was there something that its thread is to be told of? */
+static bool slot_empty(struct inbox_slots *s, struct inbox *ib)
+{
+	bool news;
+
+	inbox_lock(ib);
+	slot_leave(s, ib);
+	news = inbox_has_news(ib);
+	inbox_unlock(ib);
+	return news;
+}
+
+static uint32_t slot_free(const struct inbox_slots *s)
+{
+	for (uint32_t slot = 1; slot <= s->count; slot++)
+		if (!s->in[slot])
+			return slot;
+	return 0;
 }
 
 /* A slot that nobody is in. The running thread's own inbox is never asked to leave: it is `ib`. */
 static uint32_t slot_make_room(struct inbox_slots *s)
 {
 	struct inbox *old = NULL;
-	bool news;
-	uint32_t slot;
+	uint32_t slot = slot_free(s);
 
+	if (slot)
+		return slot;
 	for (slot = 1; slot <= s->count; slot++) {
-		if (!s->in[slot])
-			return slot;
 		/* a look without the lock: a source that comes now finds it leaving, and waits */
 		if (list_is_empty(&s->in[slot]->sources) &&
 		    (!old || s->in[slot]->used < old->used))
 			old = s->in[slot];
 	}
 	kassert(old); /* inbox_source_attach leaves one slot without sources */
-	inbox_lock(old);
 	slot = old->slot;
-	slot_leave(s, old);
-	news = inbox_has_news(old);
-	inbox_unlock(old);
-	if (news) /* what nobody watches any more */
+	if (slot_empty(s, old)) /* what nobody watches any more */
 		inbox_tell(old);
 	return slot;
 }
@@ -204,6 +220,36 @@ void inbox_rest(struct inbox *ib)
 		ib->watched = true;
 		arch_inbox_watch(ib->slot, true);
 	}
+}
+
+void inbox_leave(struct inbox *ib, bool parked)
+{
+	ib->alarmed = timer_disarm(&ib->alarm);
+	/* one that is to run looks for itself */
+	if (ib->slot && slot_empty(this_core()->inboxes, ib) && parked)
+		inbox_tell(ib);
+}
+
+void inbox_arrive(struct core *c, struct inbox *ib, bool parked)
+{
+	struct inbox_slots *s = c->inboxes;
+	bool bound = !list_is_empty(&ib->sources);
+	uint32_t slot;
+
+	ib->used = c->turn;
+	if (ib->alarmed)
+		timer_arm(&ib->alarm, ib->alarm.deadline);
+	/* one that is to run makes room for itself then */
+	if (!ib->direct || !(parked || bound))
+		return;
+	slot = bound ? slot_make_room(s) : slot_free(s);
+	if (!slot)
+		return; /* what comes meanwhile is told to its home core */
+	slot_enter(c, ib, slot);
+	arch_user_inbox(&ib->thread->user, slot);
+	ib->watched = parked && !atomic_load_explicit(&ib->deaf, memory_order_relaxed);
+	if (ib->watched)
+		arch_inbox_watch(slot, true);
 }
 
 static void inbox_alarm(struct timer *timer)
@@ -305,7 +351,6 @@ void inbox_init(struct inbox *ib, struct thread *t, uint32_t home, void (*told)(
 	list_init(&ib->sources);
 	timer_init(&ib->alarm, inbox_alarm);
 	ib->thread = t;
-	ib->core = t->core;
 	ib->home = home;
 	ib->direct = t->as->kind == ARCH_KIND_UINTR;
 	ib->state.on = !ib->direct; /* a direct one is turned on by its program */
@@ -550,7 +595,7 @@ struct inbox *waker_inbox(struct core *c)
 	if (!ib->open) {
 		list_init(&ib->wires);
 		list_init(&ib->sources);
-		ib->core = ib->home = c->index;
+		ib->home = c->index;
 		ib->direct = ib->open = true;
 		ib->state = (struct arch_inbox){ .enabled = 1u << WAKER_ID, .on = true };
 		slot_enter(c, ib, WAKER_SLOT);

@@ -32,7 +32,8 @@ struct inbox {
 	struct mail mail;	/* to the home core: told */
 
 	/* any core, under the lock */
-	uint32_t slot;		 /* 0: out */
+	uint32_t slot;		 /* 0: out; else of `core` */
+	uint32_t core;
 	bool open;		 /* somebody receives */
 	struct arch_inbox state; /* while it is out */
 	struct list wires;	 /* struct wire */
@@ -45,11 +46,11 @@ struct inbox {
 
 	/* thread's core only */
 	bool watched;
+	bool alarmed;  /* while it moves: `alarm` is to be armed where it arrives */
 	uint64_t used; /* turn in which its thread ran last */
 
 	/* set once */
 	struct thread *thread;
-	uint32_t core; /* of its thread, and of the slots it can be in */
 	uint32_t home;
 	bool direct; /* its thread is of the kind uintr: it can be in a slot */
 	/* Handed down by ring/: something came while the thread did not run, or cannot know. On the
@@ -106,6 +107,9 @@ void inbox_run(struct core *c, struct inbox *ib, bool share);
 /* From its trap: it waits for something of its own, and leaves the core to others until then. */
 void inbox_wait(struct inbox *ib);
 void inbox_rest(struct inbox *ib);
+/* Its thread leaves this core; it has come to this core. Thread's core, the old and the new. */
+void inbox_leave(struct inbox *ib, bool parked);
+void inbox_arrive(struct core *c, struct inbox *ib, bool parked);
 /* Looks at the watched slots of this core. */
 void inboxes_look(struct core *c);
 /* Boot: memory for the slots of a core that runs threads. */

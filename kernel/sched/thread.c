@@ -6,22 +6,34 @@
  *
  * A wake may overtake the park it is meant for: it is kept in `woken`, and the next thread_park
  * answers false.
+ *
+ *  READY, PARKED --thread_depart: out of this core's registers, t->core = B--> MOVING --mail--> core B: thread_arrive
+ *
+ * Whoever stores t->core lets go of the thread by that. Wakes and orders that reach its new core
+ * before it does find it MOVING, and are kept until it is there.
  */
 #include "sched/thread.h"
 
 #include "base/panic.h"
+#include "base/trace.h"
 #include "mm/aspace.h"
 #include "mm/frames.h"
 #include "sched/inbox.h"
 #include "sched/op.h"
 #include "sched/timer.h"
+#include "uapi/errno.h"
 
 #define SLICE_NS 4000000ull  /* when threads share a core */
 #define TRAPS_PER_TURN 64    /* traps served in a row before the core looks at its other work */
 
 struct placement {
+	/* owner core only */
 	struct list ready;
 	unsigned ready_count;
+	struct list all; /* struct thread.at */
+
+	/* any core */
+	_Atomic uint32_t placed; /* threads that belong here, or are on their way */
 };
 
 static void thread_ready(struct thread *t)
@@ -35,10 +47,22 @@ static void thread_ready(struct thread *t)
 	p->ready_count++;
 }
 
+bool thread_follow(struct thread *t, struct mail *m)
+{
+	unsigned core = thread_core(t);
+
+	if (likely(core == this_core()->index))
+		return false;
+	mailbox_post(core, m);
+	return true;
+}
+
 static void thread_wake_deliver(struct mail *m)
 {
 	struct thread *t = container_of(m, struct thread, wake_mail);
 
+	if (unlikely(thread_follow(t, m)))
+		return;
 	/*
 	 * The node is free for the next wake. An exchange, not a store: with two wakers, the second
 	 * may find `wakes` still set and leave it at that, so what it had done before must be seen
@@ -46,6 +70,10 @@ static void thread_wake_deliver(struct mail *m)
 	 */
 	/* model: wake-clear */
 	atomic_exchange_explicit(&t->wakes, 0, memory_order_acq_rel);
+	if (unlikely(thread_is_served(t)))
+		return; /* for what it waited for before: its answer comes with a wake of its own */
+	if (t->state == THREAD_NEW)
+		list_push_back(&this_core()->users->all, &t->at);
 	if (t->state == THREAD_PARKED || t->state == THREAD_NEW)
 		thread_ready(t);
 	else
@@ -58,24 +86,48 @@ void thread_wake(struct thread *t)
 	/* model: wake-count */
 	if (atomic_fetch_add_explicit(&t->wakes, 1, memory_order_acq_rel))
 		return;
-	if (t->core == this_core()->index) {
-		thread_wake_deliver(&t->wake_mail);
-		return;
-	}
 	t->wake_mail.deliver = thread_wake_deliver;
-	mailbox_post(t->core, &t->wake_mail);
+	thread_wake_deliver(&t->wake_mail); /* here, or it follows the thread */
+}
+
+unsigned placement_least_loaded(void)
+{
+	unsigned best = CORES_MAX, least = 0;
+
+	for (unsigned i = 0; i < CORES_MAX; i++) {
+		unsigned n;
+
+		if (!cores[i] || !(cores[i]->roles & ROLE_USER))
+			continue;
+		n = placement_count(cores[i]);
+		if (best == CORES_MAX || n < least) {
+			best = i;
+			least = n;
+		}
+	}
+	kassert(best < CORES_MAX); /* cores_init refuses a map without user cores */
+	return best;
+}
+
+void thread_place(struct thread *t, unsigned core)
+{
+	for (unsigned i = 0; i < CORE_WORDS; i++)
+		atomic_store_explicit(&t->allowed[i], UINT64_MAX, memory_order_relaxed);
+	atomic_store_explicit(&t->core, core, memory_order_release);
+	atomic_fetch_add_explicit(&cores[core]->users->placed, 1, memory_order_relaxed);
 }
 
 void thread_start(struct thread *t)
 {
 	t->state = THREAD_NEW;
 	list_init(&t->link);
+	list_init(&t->at);
 	thread_wake(t);
 }
 
 bool thread_park(struct thread *t)
 {
-	audit(t->core == this_core()->index);
+	audit(thread_core(t) == this_core()->index);
 	if (t->woken) {
 		t->woken = 0;
 		return false;
@@ -84,27 +136,161 @@ bool thread_park(struct thread *t)
 	return true;
 }
 
-void thread_kill(struct thread *t)
+void thread_park_served(struct thread *t)
 {
-	struct placement *p = this_core()->users;
+	audit(thread_core(t) == this_core()->index);
+	t->woken = 0; /* meant something else */
+	t->state = THREAD_PARKED;
+	/* seen by who serves it, to whom the caller passes it on */
+	atomic_store_explicit(&t->serving, 1, memory_order_relaxed);
+}
 
-	if (t->state == THREAD_DEAD || t->kill)
-		return;
-	t->kill = 1;
-	if (t->state == THREAD_RUNNING)
-		return; /* from its own trap handler: placement_run sees the mark */
+void thread_answer(struct thread *t)
+{
+	/* thread_wake orders it: who takes the wake sees it */
+	atomic_store_explicit(&t->serving, 0, memory_order_relaxed);
+	thread_wake(t);
+}
+
+/* Out of this core's lists and counts. */
+static void thread_unplace(struct core *c, struct thread *t)
+{
 	if (t->state == THREAD_READY) {
 		list_remove(&t->link);
-		p->ready_count--;
+		c->users->ready_count--;
 	}
+	list_remove(&t->at);
+	atomic_fetch_sub_explicit(&c->users->placed, 1, memory_order_relaxed);
+}
+
+static void thread_end(struct core *c, struct thread *t)
+{
+	thread_unplace(c, t);
 	t->state = THREAD_DEAD;
 	arch_user_fini(&t->user);
 	t->dead(t);
 }
 
+void thread_kill(struct thread *t)
+{
+	if (t->state == THREAD_DEAD || t->kill)
+		return;
+	t->kill = 1;
+	/* from its own trap handler: placement_run sees the mark; or thread_arrive does */
+	if (t->state == THREAD_RUNNING || t->state == THREAD_MOVING)
+		return;
+	thread_end(this_core(), t);
+}
+
+/* ---- moving ---------------------------------------------------------------------------------- */
+
+/* On its new core. */
+static void thread_arrive(struct mail *m)
+{
+	struct thread *t = container_of(m, struct thread, move_mail);
+	struct core *c = this_core();
+
+	list_push_back(&c->users->all, &t->at);
+	t->since = c->now;
+	c->count->thread_moves++;
+	trace_event(TRACE_THREAD, t->parked, (uint64_t)t, t->from);
+	atomic_store_explicit(&t->move_to, 0, memory_order_relaxed);
+	t->state = THREAD_PARKED;
+	if (unlikely(t->kill)) {
+		thread_end(c, t);
+		return;
+	}
+	arch_user_arrive(&t->user);
+	t->moved(t);
+	if (unlikely(t->inbox))
+		inbox_arrive(c, t->inbox, t->parked);
+	if (!t->parked || t->woken) {
+		t->woken &= !t->parked;
+		thread_ready(t);
+	}
+}
+
+/* READY or PARKED. The store of t->core is the last that this core does to it, but for the mail
+ * that is on its way by then. */
+static void thread_depart(struct thread *t, unsigned to)
+{
+	struct core *c = this_core();
+
+	thread_unplace(c, t);
+	t->parked = t->state == THREAD_PARKED;
+	t->from = c->index;
+	t->state = THREAD_MOVING;
+	t->been[c->index / 64] |= 1ull << c->index % 64;
+	if (unlikely(t->inbox))
+		inbox_leave(t->inbox, t->parked);
+	arch_user_leave(&t->user);
+	atomic_fetch_add_explicit(&cores[to]->users->placed, 1, memory_order_relaxed);
+	t->move_mail.deliver = thread_arrive;
+	atomic_store_explicit(&t->core, to, memory_order_release);
+	mailbox_post(to, &t->move_mail);
+}
+
+static void thread_asked(struct mail *m)
+{
+	struct thread *t = container_of(m, struct thread, move_mail);
+	unsigned to = atomic_load_explicit(&t->move_to, memory_order_relaxed) - 1;
+
+	if (thread_follow(t, m))
+		return;
+	if ((t->state == THREAD_READY || t->state == THREAD_PARKED) && to != this_core()->index)
+		thread_depart(t, to);
+	else /* it has died, or has not begun */
+		atomic_store_explicit(&t->move_to, 0, memory_order_relaxed);
+}
+
+int thread_send(struct thread *t, unsigned to)
+{
+	uint32_t none = 0;
+
+	if (to >= CORES_MAX || !cores[to] || !(cores[to]->roles & ROLE_USER) ||
+	    !thread_may_be_on(t, to))
+		return -EINVAL;
+	if (thread_core(t) == to)
+		return 0;
+	if (!atomic_compare_exchange_strong(&t->move_to, &none, to + 1))
+		return -EBUSY;
+	t->move_mail.deliver = thread_asked;
+	/* running: its core makes it way for its mail first */
+	if (thread_core(t) == this_core()->index && t->state != THREAD_RUNNING)
+		thread_asked(&t->move_mail);
+	else
+		mailbox_post(thread_core(t), &t->move_mail);
+	return 0;
+}
+
+unsigned thread_next_core(const struct thread *t, unsigned after)
+{
+	for (unsigned i = 1; i < CORES_MAX; i++) {
+		unsigned n = (after + i) % CORES_MAX;
+
+		if (cores[n] && (cores[n]->roles & ROLE_USER) && thread_may_be_on(t, n))
+			return n;
+	}
+	return after;
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
 unsigned placement_ready_count(struct core *c)
 {
 	return c->users ? c->users->ready_count : 0;
+}
+
+unsigned placement_count(const struct core *c)
+{
+	return c->users ? atomic_load_explicit(&c->users->placed, memory_order_relaxed) : 0;
+}
+
+struct thread *placement_next(struct core *c, const struct thread *t)
+{
+	struct list *next = t ? t->at.next : c->users->all.next;
+
+	return next == &c->users->all ? NULL : list_item(next, struct thread, at);
 }
 
 /* Leaves for user mode, unless somebody posted in the meantime. Pairs with mailbox_post like
@@ -194,9 +380,7 @@ static unsigned placement_run(struct core *c)
 	if (unlikely(t->inbox) && t->state != THREAD_RUNNING)
 		inbox_rest(t->inbox);
 	if (t->kill && t->state != THREAD_DEAD) {
-		t->state = THREAD_DEAD;
-		arch_user_fini(&t->user);
-		t->dead(t);
+		thread_end(c, t);
 	} else if (t->state == THREAD_RUNNING) {
 		thread_ready(t);
 	}
@@ -209,6 +393,7 @@ void placement_init(struct core *c)
 {
 	c->users = frames_boot_alloc(sizeof(*c->users));
 	list_init(&c->users->ready);
+	list_init(&c->users->all);
 	c->user_deadline = NSEC_NEVER;
 	core_part_set(c, PART_USER, &placement_part);
 }

@@ -1,7 +1,7 @@
 /*
  * What does a program see that does anything at all, in any order, and stops it at any moment, on
- * any map of cores, with disks that are late, out of order, wrong and away: always something that
- * the reference model admits?
+ * any map of cores, moved from core to core at any moment, with disks that are late, out of order,
+ * wrong and away: always something that the reference model admits?
  *
  * One seed is one campaign: a map, a disk's temper, some programs. Each submits random chains of
  * random entries to its rings (campaign_parts/acts.c, disk.c, streams.c), reaps when it feels like
@@ -185,13 +185,15 @@ static void program(struct sim_prog *p)
 static const struct shape {
 	const char *cmdline;
 	unsigned cores, users;
-	unsigned user[2], homes, home[2];
+	unsigned user[3], homes, home[2];
 	bool mixed;
 } shapes[] = {
 	{ NULL, 3, 2, { 1, 2 }, 1, { 0 }, false },
 	{ "map=0:mixed,1:user", 2, 1, { 0 }, 1, { 0 }, true },
 	{ "map=0:kernel,1:user,2:io,3:net", 4, 1, { 1 }, 1, { 0 }, false },
 	{ "map=0:kernel,1:user,2:net,3:kernel", 4, 1, { 1 }, 2, { 0, 3 }, false },
+	{ "map=0:kernel+io+net,1:user,2:user,3:user", 4, 3, { 1, 2, 3 }, 1, { 0 }, false },
+	{ "map=0:mixed,1:user,2:kernel", 3, 2, { 0, 1 }, 1, { 0 }, true },
 };
 static const struct shape *shape;
 
@@ -215,6 +217,15 @@ static void disk_temper(void)
 	world.disk_fails = sim_disk.eio_permille || sim_disk.reset_one_in;
 }
 
+/* Every second campaign moves threads, now and then or all the time. */
+static unsigned moves_one_in;
+
+static void move_any(void)
+{
+	if (sim_chance(moves_one_in))
+		sim_move(sides[sim_below(world.programs)].proc);
+}
+
 static void campaign(void)
 {
 	sim_last_words = model_show;
@@ -231,6 +242,9 @@ static void campaign(void)
 	for (unsigned i = 0; i < world.programs; i++)
 		sides[i].proc = sim_spawn(program, &sides[i], shape->user[i % shape->users],
 					  shape->home[i % shape->homes]);
+	moves_one_in = sim_chance(2) ? 20 : 300;
+	if (sim_chance(2))
+		sim_between = move_any;
 	for (unsigned i = 0; i < world.programs; i++) {
 		if (!sides[i].mortal || sim_chance(2))
 			continue;

@@ -366,6 +366,17 @@ void arch_user_fini(struct arch_user *u)
 	u->frame = NULL;
 }
 
+/* A host thread keeps nothing of it. */
+void arch_user_leave(struct arch_user *u)
+{
+	(void)u;
+}
+
+void arch_user_arrive(struct arch_user *u)
+{
+	(void)u;
+}
+
 uaddr_t arch_user_enter_fn(void)
 {
 	return (uaddr_t)(uintptr_t)hosted_enter_fn;

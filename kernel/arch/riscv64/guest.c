@@ -117,7 +117,7 @@ void guest_load(struct arch_hart *h, struct arch_user *user)
 			csrs_save(&old->guest);
 			old->guest_hart = NULL;
 		}
-		audit(!user->guest_hart); /* whoever moves a thread saves it first */
+		audit(!user->guest_hart); /* arch_user_leave */
 		csrs_load(&user->guest);
 		user->guest_hart = h;
 		h->guest = user;
@@ -138,6 +138,14 @@ void guest_leave(struct arch_hart *h)
 	csr_write(scounteren, 7);
 	csr_write(CSR_SENVCFG, 0);
 	h->guest_loaded = false;
+}
+
+void guest_save(struct arch_hart *h, struct arch_user *user)
+{
+	if (user->guest_hart != h)
+		return;
+	csrs_save(&user->guest);
+	guest_forget(h, user);
 }
 
 void guest_forget(struct arch_hart *h, struct arch_user *user)

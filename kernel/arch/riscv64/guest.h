@@ -58,6 +58,8 @@ void guest_load(struct arch_hart *h, struct arch_user *user);
 void guest_leave(struct arch_hart *h);
 /* A fresh thread's interrupt registers. */
 void guest_user_init(struct arch_user *user);
+/* The thread leaves this hart: what is in the hart of its CSRs goes to user->guest. */
+void guest_save(struct arch_hart *h, struct arch_user *user);
 /* The thread is gone: its CSRs are not to be saved any more. */
 void guest_forget(struct arch_hart *h, struct arch_user *user);
 

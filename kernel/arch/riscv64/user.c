@@ -8,6 +8,7 @@
  *   Dirty --another thread is loaded: registers are saved--> (that thread's own state)
  *
  * so that threads without FP never pay for it, and the kernel, which uses none, never saves any.
+ * A thread that leaves its hart leaves nothing there.
  */
 #include "arch/riscv64/user.h"
 
@@ -61,7 +62,7 @@ static void user_unload(struct arch_hart *h)
 
 	if (!old)
 		return;
-	if (old->hart == h) { /* else it was made anew, or went on elsewhere */
+	if (old->hart == h) { /* else it was made anew */
 		if ((csr_read(sstatus) & SSTATUS_FS) == SSTATUS_FS_DIRTY)
 			fp_save(old);
 		old->hart = NULL;
@@ -174,18 +175,43 @@ void arch_user_init(struct arch_user *user, uaddr_t pc, uaddr_t sp, uaddr_t tp, 
 	guest_user_init(user);
 }
 
+/* This hart has nothing of it any more. */
+static void user_drop(struct arch_hart *h, struct arch_user *user)
+{
+	if (h->fp_owner == user)
+		h->fp_owner = NULL;
+	user->hart = user->fp_hart = NULL;
+	if (h->user != user)
+		return;
+	csr_clear(sstatus, SSTATUS_FS);
+	h->user = NULL;
+	satp_unload(h);
+}
+
+void arch_user_leave(struct arch_user *user)
+{
+	struct arch_hart *h = this_hart();
+
+	guest_save(h, user);
+	if (user->hart == h && (csr_read(sstatus) & SSTATUS_FS) == SSTATUS_FS_DIRTY)
+		fp_save(user);
+	user_drop(h, user);
+}
+
+void arch_user_arrive(struct arch_user *user)
+{
+	(void)user;
+	/* It may have written instructions, and told only the hart that it was on. Its stores are
+	 * seen here: they came before the message that it travels in. */
+	__asm__ volatile(".4byte 0x0000100f" : : : "memory"); /* fence.i */
+}
+
 void arch_user_fini(struct arch_user *user)
 {
 	struct arch_hart *h = this_hart();
 
 	guest_forget(h, user);
-	user->hart = user->fp_hart = NULL;
-	if (h->fp_owner == user)
-		h->fp_owner = NULL;
-	if (h->user == user) {
-		user_unload(h);
-		satp_unload(h);
-	}
+	user_drop(h, user);
 }
 
 uaddr_t arch_user_enter_fn(void)

@@ -481,6 +481,32 @@ void sim_kill(struct process *p)
 	sim_on_core((unsigned)sim_below(cores_count), kill_here, &k);
 }
 
+/* From its home core, which knows whether it is alive. */
+static void move_here(void *arg)
+{
+	struct process *p = ((struct killing *)arg)->proc;
+	unsigned to = (unsigned)sim_below(cores_count + 1);
+	struct list *at = &p->threads;
+	int err;
+
+	if (p->state != PROCESS_ALIVE || atomic_load(&p->used) != 2)
+		return;
+	for (uint64_t n = sim_below(p->thread_count) + 1; n; n--)
+		at = at->next;
+	err = thread_move(list_item(at, struct user_thread, sibling), to);
+	if (to == cores_count || !(cores[to]->roles & ROLE_USER))
+		sim_check(err == -EINVAL);
+	else
+		sim_check(!err || err == -EBUSY);
+}
+
+void sim_move(struct process *p)
+{
+	struct killing k = { p };
+
+	sim_on_core(p->home, move_here, &k);
+}
+
 static bool all_gone(void *arg)
 {
 	(void)arg;

@@ -41,6 +41,7 @@ static uint64_t history; /* of every step: equal seeds, equal numbers */
 static uint64_t steps;
 static bool in_stepper = true;
 bool sim_busy;
+void (*sim_between)(void);
 void (*sim_last_words)(void);
 static int report_fd;
 static bool early_wakes; /* every other seed: they would hide a lost wake-up */
@@ -238,6 +239,8 @@ static bool step(void)
 	unsigned ready[CORES_MAX], n = 0;
 	nsec_t next;
 
+	if (sim_between)
+		sim_between();
 	if (sim_timed)
 		return step_timed();
 	next = sim_devices_step(sim_now);

@@ -87,6 +87,8 @@ void sim_for(nsec_t ns);
 extern bool sim_busy;
 /* Calls fn(arg) as core `index`, between two of its turns. */
 void sim_on_core(unsigned index, void (*fn)(void *arg), void *arg);
+/* Called between any two steps, if set. */
+extern void (*sim_between)(void);
 /* In the middle of what a core does: others may run. From programs and from fn of sim_on_core's
  * callees only where a core could be interrupted anyway. */
 void sim_yield(void);
@@ -103,6 +105,9 @@ unsigned sim_alive(void);
 unsigned sim_failed_programs(void);
 /* Kills a process at once, whatever it does. */
 void sim_kill(struct process *p);
+/* Asks for a thread of the process, while it is alive, to move to any core at all, in whatever state
+ * it is; what makes no sense must be refused. */
+void sim_move(struct process *p);
 
 /* ---- the disk -------------------------------------------------------------------------------- */
 

@@ -1,0 +1,68 @@
+/*
+ * move: threads between user cores, as those ask for it who know about processes. The mechanism is
+ * in sched/thread.c, the protocol in docs/moves.md.
+ *
+ * For experiments and tests: `shuffle_us=N` moves every thread to the next user core it may be on
+ * each N microseconds. Each user core has a timer and sends away the threads that have been with it
+ * for half that time or longer, so that none is sent on by every timer that it meets.
+ */
+#include "base/cmdline.h"
+#include "base/print.h"
+#include "mm/frames.h"
+#include "proc/internal.h"
+#include "sched/timer.h"
+
+#define SHUFFLE_US_MAX 10000000u
+
+struct shuffle {
+	struct timer timer;
+	struct mail mail; /* from the boot core */
+};
+
+/* set once at boot */
+static nsec_t shuffle_ns;
+
+int thread_move(struct user_thread *t, unsigned to)
+{
+	return thread_send(&t->thread, to);
+}
+
+static void shuffle_run(struct timer *timer)
+{
+	struct core *c = this_core();
+	struct thread *t = placement_next(c, NULL), *next;
+
+	for (; t; t = next) {
+		next = placement_next(c, t);
+		if (c->now - t->since >= shuffle_ns / 2)
+			(void)!thread_send(t, thread_next_core(t, c->index)); /* or it is busy */
+	}
+	timer_arm(timer, arch_time_ns() + shuffle_ns);
+}
+
+static void shuffle_begin(struct mail *m)
+{
+	shuffle_run(&container_of(m, struct shuffle, mail)->timer);
+}
+
+void moves_init(void)
+{
+	uint64_t us = cmdline_find_u64("shuffle_us", 0);
+
+	if (us > SHUFFLE_US_MAX) {
+		kprint("boot argument shuffle_us=%llu: %u is the most\n", (unsigned long long)us,
+		       SHUFFLE_US_MAX);
+		return;
+	}
+	shuffle_ns = us * 1000;
+	for (unsigned i = 0; us && i < CORES_MAX; i++) {
+		struct shuffle *s;
+
+		if (!cores[i] || !(cores[i]->roles & ROLE_USER))
+			continue;
+		s = frames_boot_alloc(sizeof(*s));
+		timer_init(&s->timer, shuffle_run);
+		s->mail.deliver = shuffle_begin;
+		mailbox_post(i, &s->mail);
+	}
+}
