@@ -85,6 +85,12 @@ void async_cancel(struct async_co *co);
 /* 0, -ECANCELED or -ETIME: what a waiting call would answer the caller now. */
 /* int async_stopped(void); */
 
+/* The running coroutine's priority, 0 (most urgent) to 7, SLUICE_PRIORITY_NORMAL at the start; a
+ * new coroutine has its maker's. What it submits from then on carries it (uapi/sluice.h,
+ * Priorities); on Linux it stays in the process. Neither waits. 0, or -EINVAL for more than 7. */
+int async_set_priority(unsigned priority);
+/* unsigned async_priority(void); */
+
 /* Waits until one (all) of `count` coroutines ended; they remain to be joined. The index of the
  * first that ended (0 for all), or the caller's own -ECANCELED or -ETIME. count is at most
  * ASYNC_WAIT_MAX, else -EINVAL. */

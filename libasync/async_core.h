@@ -149,6 +149,9 @@ struct async_co {
 	uint8_t state;	       /* enum async_state */
 	bool cancelled, detached, is_main;
 	int32_t stop; /* 0, or what waiting calls answer at once */
+	uint8_t priority; /* 0 is the most urgent */
+	/* that, as its entries ask for it; 0: normal. [1]: of opcodes with flags there */
+	uint16_t ioprio[2];
 	struct async_io *io; /* in IN_IO: what it waits for */
 	struct async_scope *scope; /* innermost */
 	struct async_group *group;
@@ -208,6 +211,11 @@ extern ASYNC_PER_THREAD struct async_exec async_exec;
 static inline struct async_co *async_self(void)
 {
 	return async_exec.self;
+}
+
+static inline unsigned async_priority(void)
+{
+	return async_exec.self->priority;
 }
 
 static inline int async_stopped(void)
@@ -329,6 +337,18 @@ static inline uint32_t async_len(size_t len)
 	return (uint32_t)(len < ASYNC_LEN_MAX ? len : ASYNC_LEN_MAX);
 }
 
+/* The entry has the running coroutine's priority. Linux would want privileges for it. */
+static inline __attribute__((always_inline)) void async_ask_priority(struct io_uring_sqe *sqe,
+								     uint8_t opcode)
+{
+	bool flags = opcode == IORING_OP_ACCEPT || opcode == IORING_OP_SEND ||
+		     opcode == IORING_OP_RECV || opcode == IORING_OP_SENDMSG ||
+		     opcode == IORING_OP_RECVMSG;
+
+	if (!ASYNC_ON_LINUX)
+		sqe->ioprio = async_exec.self->ioprio[flags];
+}
+
 /* An operation of the common shape. */
 static inline __attribute__((always_inline)) int32_t async_op(uint8_t opcode, int fd, uint64_t off,
 							      const void *addr, uint32_t len,
@@ -337,9 +357,11 @@ static inline __attribute__((always_inline)) int32_t async_op(uint8_t opcode, in
 	struct async_io io;
 	struct io_uring_sqe *sqe = async_io_begin(&io);
 
-	if (ring_likely(sqe != NULL))
+	if (ring_likely(sqe != NULL)) {
 		ring_fill(sqe, opcode, fd, off, (uint64_t)(uintptr_t)addr, len, op_flags,
 			  (uint64_t)(uintptr_t)&io);
+		async_ask_priority(sqe, opcode);
+	}
 	return async_io_wait(&io);
 }
 
@@ -396,11 +418,13 @@ static inline __attribute__((always_inline)) int64_t async_exchange(int fd, cons
 	send = ring_sqe(&x->ring);
 	ring_fill(send, IORING_OP_SEND, fd, 0, (uint64_t)(uintptr_t)out, async_len(out_len),
 		  MSG_WAITALL | MSG_NOSIGNAL, (uint64_t)(uintptr_t)me | ASYNC_TAG_LINK);
+	async_ask_priority(send, IORING_OP_SEND);
 	send->flags = IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
 	x->answers_extra--; /* the send answers only if it fails; then it is counted back */
 	recv = ring_sqe(&x->ring);
 	ring_fill(recv, IORING_OP_RECV, fd, 0, (uint64_t)(uintptr_t)in, async_len(in_len), 0,
 		  (uint64_t)(uintptr_t)&io);
+	async_ask_priority(recv, IORING_OP_RECV);
 	res = async_io_wait(&io);
 	return ring_unlikely(res < 0) ? async_exchange_failed(&io, res) : res;
 }

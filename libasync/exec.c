@@ -440,6 +440,7 @@ void async_start(const struct ring *ring)
 	x->turns_left = ASYNC_TURNS_MAX;
 	x->tick_hz = info->time_hz ? info->time_hz : ASYNC_S;
 	x->main.is_main = true;
+	x->main.priority = SLUICE_PRIORITY_NORMAL;
 	x->self = &x->main;
 	if (info->flags & SLUICE_START_SPIN_GIVEN)
 		async_config.spin_ns = info->spin_us * 1000ull;

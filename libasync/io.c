@@ -10,6 +10,21 @@ static uint64_t io_addr(const void *p)
 	return (uint64_t)(uintptr_t)p;
 }
 
+/* ---- priority ---- */
+
+int async_set_priority(unsigned priority)
+{
+	struct async_co *me = async_self();
+
+	if (priority >= SLUICE_PRIORITIES)
+		return -EINVAL;
+	me->priority = (uint8_t)priority;
+	for (int flags = 0; flags < 2; flags++)
+		me->ioprio[flags] =
+			priority == SLUICE_PRIORITY_NORMAL ? 0 : sluice_ioprio(priority, flags);
+	return 0;
+}
+
 /* ---- files ---- */
 
 int64_t async_readv(int fd, const struct iovec *iov, unsigned count, uint64_t off, int rw_flags)

@@ -77,7 +77,11 @@ struct async_co *async_stack_get(void)
 	co = x->free_stacks;
 	x->free_stacks = co->next;
 	bytes = co->stack_bytes;
-	*co = (struct async_co){ .stack_bytes = bytes };
+	*co = (struct async_co){
+		.stack_bytes = bytes,
+		.priority = x->self->priority,
+		.ioprio = { x->self->ioprio[0], x->self->ioprio[1] },
+	};
 	co->context.pc = (uint64_t)(uintptr_t)async_co_entry;
 	co->context.sp = (uint64_t)(uintptr_t)co;
 	return co;

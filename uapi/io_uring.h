@@ -25,7 +25,7 @@
 struct io_uring_sqe {
 	uint8_t opcode;  /* 0: IORING_OP_* */
 	uint8_t flags;   /* 1: IOSQE_* */
-	uint16_t ioprio; /* 2: bits of accept, send, recv; priority elsewhere */
+	uint16_t ioprio; /* 2: bits of accept, send, recv; priority elsewhere (sluice.h) */
 	int32_t fd;      /* 4: descriptor, or a count, a domain, flags: see the operation */
 	union {          /* 8 */
 		uint64_t off; /* file offset, ~0 = the file's own position */

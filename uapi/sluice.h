@@ -20,8 +20,8 @@
  *        |opcode |flags |ioprio |nr | pers<<16 |  a0  |  a1  |  a2  |user_data |  a3  |  a4  |  a5  |
  *        +-------+------+-------+--------------+------+------+------+----------+------+------+------+
  *
- * ioprio is 0; BUFFER_SELECT and FIXED_FILE are refused with -EINVAL; links, drain, async and
- * skip-success work as for any operation (a result in -4095..-1 breaks a chain; there is no short
+ * BUFFER_SELECT and FIXED_FILE are refused with -EINVAL; ioprio (Priorities, below), links, drain,
+ * async and skip-success work as for any operation (a result in -4095..-1 breaks a chain; there is no short
  * result). ASYNC_CANCEL finds it by user_data and by opcode, never by descriptor. -EINVAL answers
  * numbers that act on "the calling thread" when the ring has no single owner; -ENOSYS answers
  * unknown numbers. Memory an argument points to must stay valid until the CQE arrives.
@@ -83,6 +83,43 @@ struct sluice_spawn {
 	uint32_t home;	    /* index of the core that serves it; ANY: the parent's */
 };
 _Static_assert(sizeof(struct sluice_spawn) == 48, "sluice_spawn is 48 bytes");
+
+/*
+ * Priorities: eight, 0 the most urgent, 4 what nobody asked for. An entry asks by its ioprio, in
+ * Linux' encoding class << 13 | level (level 0 to 7; anything else in it is -EINVAL):
+ *
+ *   class             level 0-1   2-3   4-5   6-7
+ *   1 real time             0     0     1     1
+ *   2 best effort           2     3     4     5
+ *   3 idle                  6     6     7     7
+ *
+ * ioprio 0 asks for the ring's. Every opcode takes it, SYSCALL too. ACCEPT, SEND, RECV, SENDMSG and
+ * RECVMSG have flags in the lower bits, which keep their meaning: there the level is in bits 10 to
+ * 12, class << 13 | level << 10 | flags. Everybody may ask for anything.
+ *
+ * io_uring_register(fd, SLUICE_REGISTER_PRIORITY, NULL, ioprio): of the ring, for entries that do
+ * not ask; 0: back to normal. On a polled ring also its place among its core's rings.
+ */
+#define IOPRIO_CLASS_SHIFT 13
+#define IOPRIO_CLASS_RT 1u
+#define IOPRIO_CLASS_BE 2u
+#define IOPRIO_CLASS_IDLE 3u
+#define SLUICE_IOPRIO_HIGH_SHIFT 10
+#define SLUICE_REGISTER_PRIORITY 0x51CE0001u
+#define SLUICE_PRIORITIES 8u
+#define SLUICE_PRIORITY_NORMAL 4u
+
+/* The ioprio that asks for `priority` (0 to 7); `flags_below`: for ACCEPT, SEND, ... */
+static inline uint16_t sluice_ioprio(unsigned priority, int flags_below)
+{
+	unsigned class = priority < 2 ? IOPRIO_CLASS_RT :
+			 priority < 6 ? IOPRIO_CLASS_BE :
+					IOPRIO_CLASS_IDLE;
+	unsigned level = class == IOPRIO_CLASS_BE ? (priority - 2) * 2 : (priority & 1) * 4;
+
+	return (uint16_t)(class << IOPRIO_CLASS_SHIFT |
+			  level << (flags_below ? SLUICE_IOPRIO_HIGH_SHIFT : 0));
+}
 
 /*
  * Where the 64-bit result of IORING_OP_SYSCALL is found:

@@ -88,6 +88,8 @@ void ring_begin(struct core *c, struct ring *r, struct op *op)
 	place = ring_place(r, op);
 	if (place != c->index)
 		op_send(op, place);
+	else if (unlikely(op->priority > OP_PRIORITY_NORMAL))
+		op_run_later(op); /* behind whatever is more urgent */
 	else
 		op_run(op);
 }
@@ -270,13 +272,14 @@ void ring_chain_advance(struct core *c, struct ring *r, struct op *op)
 
 /* ---- the careful accept ---------------------------------------------------------------------- */
 
-void ring_accept_careful(struct core *c, struct ring *r, const struct io_uring_sqe *sqe)
+void ring_accept_careful(struct core *c, struct ring *r, struct io_uring_sqe *sqe)
 {
 	const struct op_row *row = op_table[sqe->opcode];
 	struct op *op = c->hand;
 	bool linked = r->chain_head || (sqe->flags & LINK_FLAGS);
+	const struct io_uring_sqe *asks = sqe;
 	struct io_uring_sqe other;
-	int err;
+	int err, priority = ring_take_priority(r, row, sqe);
 
 	c->hand = NULL;
 	r->ops_held++;
@@ -285,20 +288,24 @@ void ring_accept_careful(struct core *c, struct ring *r, const struct io_uring_s
 	op->user_data = sqe->user_data;
 	op->cqe_flags = 0;
 	op->extra = 0;
-	op->word = op_word(OP_HELD, sqe->opcode, sqe->flags, c->index, c->index);
+	op->word = op_word(OP_HELD, sqe->opcode, sqe->flags, ring_priority(r), c->index, c->index);
 	trace_hot(TRACE_TAKE, sqe->opcode | r->id << 8, (uintptr_t)op, sqe->user_data);
 	if (r->slow & RING_SLOW_DEAD)
 		err = -ECANCELED;
 	else
 		err = ring_check_allowed(r, sqe);
-	if (!err && row == &row_syscall)
-		op->row = row = sys_translate(row, &sqe, &other, &err);
+	if (!err && priority < 0)
+		err = priority;
 	if (!err)
-		err = ring_check(op, row, sqe);
+		op->priority = (uint8_t)priority;
+	if (!err && row == &row_syscall)
+		op->row = row = sys_translate(row, &asks, &other, &err);
+	if (!err)
+		err = ring_check(op, row, asks);
 	if (!err && row == &row_link_timeout &&
 	    (!r->chain_head || r->chain_tail->row == &row_link_timeout))
 		err = -EINVAL; /* it guards the entry before it */
-	op->res = sqe->fd;
+	op->res = asks->fd;
 	if (err)
 		r->batch_failed = !(r->setup & IORING_SETUP_SUBMIT_ALL);
 	if (linked)

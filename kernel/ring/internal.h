@@ -18,6 +18,7 @@ struct ring_core {
 	/* chain members whose turn has come: begun by ring_begin_ready, never recursively */
 	struct list ready;
 	uint32_t polled_count;
+	uint32_t unsorted; /* a priority has changed since rings_sort */
 	/* set once: ops that only doors may take, one per thread or a quarter of the pool */
 	uint32_t door_ops;
 };
@@ -62,7 +63,7 @@ struct door {
  * core. */
 unsigned ring_take(struct core *c, struct ring *r, unsigned max);
 /* One SQE, already copied, goes into the core's hand (which must not be NULL). */
-void ring_accept(struct core *c, struct ring *r, const struct io_uring_sqe *sqe);
+void ring_accept(struct core *c, struct ring *r, struct io_uring_sqe *sqe);
 /* May `r` take another op, or does it hold its share of the pool? */
 bool ring_may_take(const struct core *c, const struct ring *r);
 /* The core's hand, from the pool if it has none. NULL: `r` holds its share of the pool. */
@@ -107,7 +108,7 @@ void ring_complete_unbegun(struct core *c, struct ring *r, struct op *op, int32_
 /* ---- chain.c: links and drain */
 
 /* The careful path of ring_accept: the hand leaves as a chain member or a held-back op. */
-void ring_accept_careful(struct core *c, struct ring *r, const struct io_uring_sqe *sqe);
+void ring_accept_careful(struct core *c, struct ring *r, struct io_uring_sqe *sqe);
 /* A batch ended: an open chain ends with it. */
 void ring_chain_end(struct core *c, struct ring *r);
 /* Starts an op that was accepted earlier: file, place, link timeout, first step. */
@@ -148,6 +149,30 @@ must_use const struct op_row *sys_translate(const struct op_row *row,
 must_use int ring_resolve_file(struct ring *r, struct op *op);
 /* The core `op` must run on. */
 uint32_t ring_place(const struct ring *r, const struct op *op);
+
+/* ---- priority.c */
+
+/* Of entries that do not say otherwise. */
+static inline uint32_t ring_priority(const struct ring *r)
+{
+	return r->op_word >> OP_WORD_PRIORITY & 0xff;
+}
+/* Is a priority among what ioprio says? */
+static inline bool ioprio_asks(const struct op_row *row, uint16_t ioprio)
+{
+	return row && row->ioprio_bits ? ioprio >> SLUICE_IOPRIO_HIGH_SHIFT : ioprio;
+}
+/* The priority that the entry asks for, else its ring's; takes it out of ioprio. -EINVAL for what
+ * is none. */
+must_use int ring_take_priority(const struct ring *r, const struct op_row *row,
+				struct io_uring_sqe *sqe);
+/* From the next turn on; what was accepted before keeps its priority. ioprio 0: normal. 0 or
+ * -EINVAL. */
+must_use int ring_set_priority(struct core *c, struct ring *r, uint32_t ioprio);
+/* A polled ring takes its place among the core's: the most urgent first. */
+void ring_list(struct core *c, struct ring *r);
+/* Puts them in order again. Not while somebody walks the list. */
+void rings_sort(struct core *c);
 
 /* ---- timeout.c */
 

@@ -36,7 +36,7 @@ void ring_init(struct ring *r, struct process *p, uint32_t core, enum ring_kind 
 	r->core = core;
 	r->slow = trace_detail ? RING_SLOW_TRACE : 0;
 	r->table = op_table;
-	r->op_word = op_word(OP_STEPPING, 0, 0, core, core);
+	r->op_word = op_word(OP_STEPPING, 0, 0, OP_PRIORITY_NORMAL, core, core);
 	r->id = ++ring_ids;
 	r->more_credit = MORE_CREDIT;
 	for (unsigned i = 0; i < RING_HASH; i++)
@@ -277,7 +277,7 @@ static struct ring *ring_make(struct process *p, uint32_t sq, uint32_t cq, uint3
 		r->slow |= RING_SLOW_RESTRICTED;
 	file_init(&r->file, &ring_file_ops, S_IFREG, FILE_STREAM);
 	if (kind == RING_POLLED)
-		list_push_back(&c->rings->rings, &r->link);
+		ring_list(c, r);
 	list_push_back(&p->rings, &r->sibling);
 	return r;
 }

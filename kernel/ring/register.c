@@ -362,6 +362,8 @@ static int register_code(struct ring *r, uint32_t code, uaddr_t at, uint32_t cou
 	case IORING_UNREGISTER_PBUF_RING:
 	case IORING_REGISTER_PBUF_STATUS:
 		return register_pbuf(r, code, at, count);
+	case SLUICE_REGISTER_PRIORITY:
+		return at ? -EINVAL : ring_set_priority(this_core(), r, count);
 	default:
 		return -EINVAL;
 	}

@@ -17,6 +17,17 @@
 /* SQE flags that the quick path understands; everything else takes the careful one. */
 #define QUICK_FLAGS (IOSQE_FIXED_FILE | IOSQE_ASYNC)
 
+/* What it does not: nonzero for other flags, and for any ioprio. They lie in the entry's first
+ * word, less the opcode. */
+static inline uint64_t sqe_unusual(const struct io_uring_sqe *sqe)
+{
+	const int32_t *word = (const void *)sqe;
+
+	_Static_assert(offsetof(struct io_uring_sqe, flags) == 1, "the second byte");
+	_Static_assert(offsetof(struct io_uring_sqe, ioprio) == 2, "the upper half");
+	return (uint64_t)(*word & (int32_t)~(0xffu | QUICK_FLAGS << 8));
+}
+
 /* ---- completions ----------------------------------------------------------------------------- */
 
 /* From now on every CQE takes the slow way in, behind those that are held back. */
@@ -514,9 +525,10 @@ static inline __attribute__((always_inline)) bool hand_accept(struct core *c, st
 
 /* Anything but the quick path. */
 static __attribute__((noinline)) void accept_otherwise(struct core *c, struct ring *r,
-						       const struct io_uring_sqe *sqe)
+						       struct io_uring_sqe *sqe)
 {
-	if ((r->slow & ~RING_SLOW_TRACE) | (sqe->flags & ~QUICK_FLAGS)) {
+	if ((r->slow & ~RING_SLOW_TRACE) | (sqe->flags & ~QUICK_FLAGS) ||
+	    ioprio_asks(op_table[sqe->opcode], sqe->ioprio)) {
 		ring_accept_careful(c, r, sqe);
 		return;
 	}
@@ -524,7 +536,7 @@ static __attribute__((noinline)) void accept_otherwise(struct core *c, struct ri
 	(void)hand_accept(c, r, c->hand, sqe, r->slow);
 }
 
-void ring_accept(struct core *c, struct ring *r, const struct io_uring_sqe *sqe)
+void ring_accept(struct core *c, struct ring *r, struct io_uring_sqe *sqe)
 {
 	accept_otherwise(c, r, sqe);
 }
@@ -630,7 +642,7 @@ static inline __attribute__((always_inline)) uint64_t take(struct core *c, struc
 		sqe_copy(&sqe, at);
 		if (unlikely(++at == ring_end))
 			at = r->sqes;
-		if (unlikely((uint64_t)r->slow | (sqe.flags & (uint64_t)~QUICK_FLAGS)))
+		if (unlikely((uint64_t)r->slow | sqe_unusual(&sqe)))
 			accept_otherwise(c, r, &sqe);
 		else if (likely(hand_accept(c, r, hand, &sqe, false)))
 			continue;

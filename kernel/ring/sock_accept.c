@@ -110,6 +110,7 @@ const struct op_row row_accept = {
 	.name = "accept",
 	.body_size = sizeof(struct accept_op),
 	.needs_file = 1,
+	.ioprio_bits = 1,
 	.state_count = array_count(accept_names),
 	.state_names = accept_names,
 	.check = accept_check,

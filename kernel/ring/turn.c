@@ -28,6 +28,8 @@ static unsigned rings_run(struct core *c)
 	unsigned done = ring_begin_ready(c);
 	nsec_t behind_since = 0;
 
+	if (unlikely(rc->unsorted))
+		rings_sort(c);
 	list_for_each_safe(pos, &rc->rings) {
 		struct ring *r = list_item(pos, struct ring, link);
 

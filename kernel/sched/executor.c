@@ -1,8 +1,9 @@
 /*
  * executor: runs op steps. It knows four verdicts (again, parked, done, degrade), bounds the steps
  * per op and per turn, and is the one place that traces them. Runnable ops queue by priority;
- * within a priority in the order they were woken. A queue that was passed over for AGEING_TURNS
- * turns in a row is served first once, so that low priorities starve for a bounded time only.
+ * within a priority in the order they were woken. A queue that was passed over AGEING_PICKS times
+ * in a row is served first once, the least urgent of several such before the others: so its first
+ * op waits for less than OP_PICKS_MAX others, whatever is more urgent (op.h).
  *
  * Owner core only, except op_send and op_wake_remote, which go through the mailbox.
  */
@@ -17,7 +18,7 @@
 
 #define STEPS_PER_RUN 64 /* states one op may visit before others get their turn */
 #define OPS_PER_TURN 64
-#define AGEING_TURNS 32
+#define AGEING_PICKS (OP_PICKS_MAX - OP_PRIORITIES)
 
 struct executor {
 	struct list queue[OP_PRIORITIES]; /* 0 is the most urgent */
@@ -56,7 +57,7 @@ static struct op *executor_next(struct core *c, struct executor *ex)
 	struct op *op;
 
 	for (unsigned p = first + 1; c->ops_ready >> p; p++)
-		if ((c->ops_ready & 1u << p) && ++ex->passed_over[p] >= AGEING_TURNS)
+		if ((c->ops_ready & 1u << p) && ++ex->passed_over[p] >= AGEING_PICKS)
 			prio = p;
 	ex->passed_over[prio] = 0;
 	op = list_item(list_take_front(&ex->queue[prio]), struct op, link);
@@ -108,6 +109,11 @@ void op_run(struct op *op)
 {
 	op->life = OP_STEPPING;
 	op_continue(op, STEP_AGAIN);
+}
+
+void op_run_later(struct op *op)
+{
+	executor_queue(this_core(), op);
 }
 
 void op_wake(struct op *op)

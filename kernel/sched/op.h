@@ -51,6 +51,7 @@ enum op_life {
 #define OP_BODY_BYTES 128
 #define OP_PRIORITIES 8 /* 0 is the most urgent */
 #define OP_PRIORITY_NORMAL 4u
+#define OP_PICKS_MAX 40 /* the first op of a run queue is among the next so many that run */
 
 struct op_row;
 
@@ -93,13 +94,15 @@ struct op {
 };
 _Static_assert(sizeof(struct op) == OP_BYTES, "an in-flight operation is 256 bytes");
 
-/* The eight bytes of op->word (little-endian, as both machines are): state 0, normal priority, no
- * flags. */
-static inline uint64_t op_word(uint32_t life, uint32_t opcode, uint32_t sqe_flags, uint32_t core,
-			       uint32_t home)
+#define OP_WORD_PRIORITY 32 /* where `priority` is in op->word */
+
+/* The eight bytes of op->word (little-endian, as both machines are): state 0, no flags. */
+static inline uint64_t op_word(uint32_t life, uint32_t opcode, uint32_t sqe_flags,
+			       uint32_t priority, uint32_t core, uint32_t home)
 {
 	return life << 8 | opcode << 16 | (uint64_t)sqe_flags << 24 |
-	       (uint64_t)OP_PRIORITY_NORMAL << 32 | (uint64_t)core << 40 | (uint64_t)home << 56;
+	       (uint64_t)priority << OP_WORD_PRIORITY | (uint64_t)core << 40 |
+	       (uint64_t)home << 56;
 }
 
 #define OP_CANCELLED                                                                               \
@@ -140,6 +143,7 @@ struct op_row {
 		uint32_t special; /* any of the three */
 	};
 	uint8_t buf_select;   /* accepts IOSQE_BUFFER_SELECT */
+	uint8_t ioprio_bits;  /* the lower bits of ioprio are its own flags */
 	uint8_t preemptible;
 	uint8_t state_count;
 	/* Does all of a plain entry at once, without an op: true, and *res is its result. False:
@@ -222,6 +226,8 @@ unsigned waitlist_wake_all(struct waitlist *w);
 /* Runs the op on this core until it parks or is done, at most the step budget; then it goes on from
  * the run queue. */
 void op_run(struct op *op);
+/* The same, behind what is runnable already and as urgent. */
+void op_run_later(struct op *op);
 /* Hands the op to core `index`, which runs it from its current state. */
 void op_send(struct op *op, unsigned index);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/prog.h"
+#include "ring/internal.h"
 #include "uapi/errno.h"
 #include "uapi/mman.h"
 #include "uapi/syscall.h"
@@ -94,6 +95,31 @@ static void ring_use(struct made *m)
 	}
 }
 
+/* A core looks at its most urgent rings first, however often their priorities change. */
+static void rings_in_order(void)
+{
+	for (unsigned i = 0; i < CORES_MAX; i++) {
+		uint32_t last = 0;
+
+		if (!cores[i] || !cores[i]->rings || cores[i]->rings->unsorted)
+			continue;
+		list_for_each(pos, &cores[i]->rings->rings) {
+			uint32_t priority = ring_priority(list_item(pos, struct ring, link));
+
+			sim_check(priority >= last);
+			last = priority;
+		}
+	}
+}
+
+static void ring_hurry(struct sim_prog *p, struct made *m)
+{
+	uint16_t ioprio = sluice_ioprio((unsigned)sim_below(SLUICE_PRIORITIES), 0);
+
+	sim_check(prog_enter(p, SYS_io_uring_register, (uint64_t)m->view.start.ring_fd,
+			     SLUICE_REGISTER_PRIORITY, 0, sim_chance(4) ? 0 : ioprio, 0, 0) == 0);
+}
+
 /* Operations that nobody will finish. */
 static void ring_burden(struct made *m, uaddr_t at)
 {
@@ -152,7 +178,10 @@ static void makes_rings(struct sim_prog *p)
 
 		if (!ring_make(p, at, &m))
 			continue;
+		if (sim_chance(2))
+			ring_hurry(p, &m);
 		ring_use(&m);
+		rings_in_order();
 		if (sim_chance(2))
 			ring_burden(&m, at + 1024);
 		ring_leave(p, &m);

@@ -11,12 +11,17 @@
 #include "sched/op.h"
 #include "uapi/errno.h"
 
-enum { COUNTING, WAITING, WAKING_SELF, DEEP };
+enum { COUNTING, WAITING, WAKING_SELF, DEEP, LOGGED };
 
 static struct waitlist here;
 static unsigned steps, done_count;
 static int32_t done_res;
 static struct op *done_order[512];
+
+/* who ran, by priority */
+#define STEPS_PER_PICK 64
+static uint8_t pick[4000];
+static unsigned picks;
 
 static void done(struct op *op)
 {
@@ -44,6 +49,13 @@ static enum step step(struct op *op)
 		op_wake(op);
 		op_wake(op);
 		return op_park(op, &here);
+	case LOGGED: /* as long as one may step at a time */
+		if (!*left)
+			return op_finish(op, 3);
+		if (*left % STEPS_PER_PICK == 0 && picks < array_count(pick))
+			pick[picks++] = op->priority;
+		--*left;
+		return op_goto(op, LOGGED);
 	}
 	return STEP_DEGRADE;
 }
@@ -82,7 +94,7 @@ static const struct op_row row = {
 	.step = step,
 	.cancel = cancel,
 	.fiber = fiber,
-	.state_count = 4,
+	.state_count = 5,
 };
 
 static struct op *make(uint8_t state, uint64_t left)
@@ -222,6 +234,50 @@ static void priorities(void **state)
 		turns(100);
 }
 
+/*
+ * Is each of eight priorities served, never later than is promised, however much is to be done at
+ * all the others, and still mostly the most urgent? And do eight that become runnable at once run
+ * in their order?
+ */
+static void ageing(void **state)
+{
+	struct op *op[OP_PRIORITIES];
+	unsigned last[OP_PRIORITIES] = { 0 }, urgent = 0;
+
+	(void)state;
+	picks = 0;
+	for (unsigned p = 0; p < OP_PRIORITIES; p++) {
+		op[p] = make(WAITING, 1);
+		op[p]->priority = (uint8_t)((p * 3 + 5) % OP_PRIORITIES);
+		op_run(op[p]);
+	}
+	waitlist_wake_all(&here);
+	turns(1);
+	assert_int_equal(done_count, OP_PRIORITIES);
+	for (unsigned p = 0; p < OP_PRIORITIES; p++)
+		assert_ptr_equal(done_order[(p * 3 + 5) % OP_PRIORITIES], op[p]);
+
+	for (unsigned p = 0; p < OP_PRIORITIES; p++) {
+		op[p] = make(LOGGED, STEPS_PER_PICK * array_count(pick));
+		op[p]->priority = (uint8_t)p;
+		op_run_later(op[p]);
+	}
+	while (picks < array_count(pick))
+		turns(1);
+	for (unsigned i = 0; i < picks; i++) {
+		assert_true(i - last[pick[i]] <= OP_PICKS_MAX);
+		last[pick[i]] = i;
+		urgent += pick[i] == 0;
+	}
+	for (unsigned p = 0; p < OP_PRIORITIES; p++)
+		assert_true(picks - last[p] <= OP_PICKS_MAX);
+	assert_true(urgent > picks / 2);
+	for (unsigned p = 0; p < OP_PRIORITIES; p++)
+		*op_body(op[p], uint64_t) = 0;
+	turns(2);
+	assert_int_equal(done_count, 2 * OP_PRIORITIES);
+}
+
 /* Does a fiber keep its locals over parks, and does one too many wait for a free stack? */
 static void fibers(void **state)
 {
@@ -337,7 +393,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		exec_test(again),     exec_test(parked),     exec_test(woken_while_stepping),
 		exec_test(cancelled), exec_test(priorities), exec_test(fibers),
-		exec_test(pool_ends), exec_test(sent_away),
+		exec_test(pool_ends), exec_test(sent_away),  exec_test(ageing),
 	};
 
 	unit_kernel(64, 2, "map=0:kernel,1:mixed");
