@@ -57,6 +57,10 @@ class Conf:
         return {int(h): set(r.split("+")) for h, r in
                 (part.split(":") for part in self.values.get("map", "0:mixed").split(","))}
 
+    def io_harts(self):
+        """How many harts may have a queue of a disk's own."""
+        return sum(bool(roles & {"io", "mixed"}) for roles in self.roles().values())
+
     def programs(self):
         """(hart or None, words) of each program started at boot."""
         found = []
@@ -65,7 +69,7 @@ class Conf:
             if words:
                 hart = None
                 if words[0].startswith("@"):
-                    hart = int(words.pop(0)[1:])
+                    hart = int(words.pop(0)[1:].split(":")[0])
                 while not words[0].startswith("/"):
                     words.pop(0)  # of its environment
                 found.append((hart, words))
@@ -124,8 +128,8 @@ def check_run(_conf, value):
     for part in value.split(";"):
         words = part.split()
         if words and words[0].startswith("@"):
-            if not words[0][1:].isdigit():
-                raise ValueError(f'"{words[0]}" is not @HART')
+            if not re.fullmatch(r"@\d+(:\d+)?", words[0]):
+                raise ValueError(f'"{words[0]}" is not @HART or @HART:HOME')
             words.pop(0)
         while words and re.match(r"[^/=]+=", words[0]):
             words.pop(0)

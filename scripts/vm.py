@@ -146,8 +146,9 @@ class VM:
             name = self.disk.replace(",", ",,")
             drive = f"file={name},format={image_format(self.disk)},discard=unmap"
         if drive:
-            words += ["-drive", f"if=none,id=disk0,{drive}",
-                      "-device", "virtio-blk-device,drive=disk0"]
+            queues = self.config.io_harts()
+            words += ["-drive", f"if=none,id=disk0,{drive}", "-device", "virtio-blk-device,drive=disk0" +
+                      (f",num-queues={queues}" if queues > 1 else "")]
         forwards = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}"
                            for guest, host in self.ports.items())
         words += ["-netdev", (self.netdev or "user" + forwards) + ",id=net0", "-device", "virtio-net-device,netdev=net0",

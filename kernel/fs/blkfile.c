@@ -10,7 +10,8 @@
  * block, and a write reads the blocks it changes in part first while other writers of those blocks
  * wait (blkslow.c). Reading at the end gives 0, writing there -ENOSPC.
  *
- * Runs on the disk's core: a file opened elsewhere is given to that core.
+ * Runs on a core that has a lane to the disk: an operation of another core is sent to one. What a
+ * lane may not do alone it hands to the disk's core (disk.h). Slow pieces run there.
  */
 #include <string.h>
 
@@ -32,7 +33,7 @@ static void piece_answered(struct blk_req *r)
 
 	t->moved = r->status ? r->status : r->kind <= BLK_WRITE ? (int32_t)r->len : 0;
 	t->started = PIECE_BACK;
-	job_give(j->disk, j);
+	job_give(j);
 	op_wake(op);
 }
 
@@ -40,6 +41,7 @@ static void piece_answered(struct blk_req *r)
 static inline enum step piece_submit(struct disk *d, struct blkjob *j, struct op *op,
 				     struct transfer *t)
 {
+	struct waitlist *room = &d->dev->room[j->lane->index];
 	int result;
 
 	j->req.done = piece_answered;
@@ -48,14 +50,15 @@ static inline enum step piece_submit(struct disk *d, struct blkjob *j, struct op
 		t->started = PIECE_OUT;
 		return op_park_alone(op);
 	}
-	job_give(d, j);
+	job_give(j);
 	if (result == -EAGAIN)
-		return piece_wait(op, t, &d->dev->room);
+		return piece_wait(op, t, room);
 	return piece_done(t, result);
 }
 
 static enum step piece_begin(struct disk *d, struct op *op, struct transfer *t)
 {
+	struct lane *l = lane_here(d);
 	uint64_t off = t->off;
 	uint32_t len = t->pin.len;
 	struct blkjob *j;
@@ -65,12 +68,15 @@ static enum step piece_begin(struct disk *d, struct op *op, struct transfer *t)
 	if (unlikely(len > d->size - off))
 		len = (uint32_t)(d->size - off);
 	if (unlikely(((uint32_t)off | len) & d->block_mask || t->pin.pages > d->dev->segments_max))
-		return slow_begin_piece(d, op, t, len);
-	if (unlikely(d->exclusive) && t->write && disk_is_taken(d, off, off + len, false))
-		return piece_wait(op, t, &d->overlap);
-	j = job_take(d, op, t);
+		return l->index ? lane_leave(l, op) : slow_begin_piece(d, op, t, len);
+	if (t->write && l->index && atomic_load_explicit(&d->alone, memory_order_relaxed))
+		return lane_leave(l, op);
+	if (t->write && !l->index && unlikely(d->exclusive) &&
+	    disk_is_taken(d, off, off + len, false))
+		return piece_wait(op, t, &l->overlap);
+	j = job_take(l, op, t);
 	if (unlikely(!j))
-		return piece_wait(op, t, &d->no_job);
+		return piece_wait(op, t, &l->no_job);
 	j->req.kind = t->write ? BLK_WRITE : BLK_READ;
 	j->req.fua = t->fua;
 	j->req.sector = off >> 9;
@@ -124,6 +130,7 @@ static int disk_transfer_cancel(struct file *f, struct op *op, struct transfer *
 static enum step disk_flush(struct file *f, struct op *op, struct transfer *t)
 {
 	struct disk *d = fs_file_of(f)->disk;
+	struct lane *l = lane_here(d);
 	enum step verdict;
 	struct blkjob *j;
 
@@ -131,9 +138,9 @@ static enum step disk_flush(struct file *f, struct op *op, struct transfer *t)
 		return verdict;
 	if (!d->dev->has_flush)
 		return piece_done(t, 0);
-	j = job_take(d, op, t);
+	j = job_take(l, op, t);
 	if (!j)
-		return piece_wait(op, t, &d->no_job);
+		return piece_wait(op, t, &l->no_job);
 	j->req.kind = BLK_FLUSH;
 	j->req.fua = 0;
 	j->req.len = 0;
@@ -164,6 +171,12 @@ static enum step disk_discard(struct file *f, struct op *op, struct transfer *t,
 		return slow_begin_range(d, op, t, len, BLK_DISCARD, false);
 	}
 	return piece_done(t, -EOPNOTSUPP);
+}
+
+/* Whole pieces and flushes need no particular lane. */
+static uint32_t disk_place(struct file *f, uint32_t core)
+{
+	return blk_place(fs_file_of(f)->disk->dev, core);
 }
 
 static int disk_stat(struct file *f, struct statx *st)
@@ -201,6 +214,7 @@ static void disk_free(struct file *f)
 
 static const struct file_ops disk_ops = {
 	.name = "disk",
+	.place = disk_place,
 	.transfer = disk_transfer,
 	.transfer_cancel = disk_transfer_cancel,
 	.flush = disk_flush,
@@ -237,14 +251,7 @@ static void disk_init(struct disk *d, uint16_t minor)
 	d->minor = minor;
 	d->block_mask = d->dev->block_size - 1;
 	d->size = align_down(d->dev->sectors << 9, (uint64_t)d->dev->block_size);
-	waitlist_init(&d->no_job);
-	waitlist_init(&d->overlap);
-	d->jobs = frames_boot_alloc(sizeof(*d->jobs) * JOBS_MAX);
-	for (unsigned i = JOBS_MAX; i-- > 0;) {
-		d->jobs[i].disk = d;
-		d->jobs[i].next = d->free;
-		d->free = &d->jobs[i];
-	}
+	lanes_init(d);
 }
 
 void disks_init(void)

@@ -9,8 +9,9 @@
  * Each phase re-checks that the device has answered (job.out) and may be entered again after a
  * spurious wake, or after the device's queue was full. A write that changes blocks in part has its
  * blocks for itself from the first read to the last write: aligned writers of those blocks and
- * other such writers wait on disk->overlap, and it waits for those that were there before it. A job
- * that has begun is not cancelled: it ends by itself soon.
+ * other such writers wait on the lane's overlap, and it waits for those that were there before it; other
+ * lanes do not write meanwhile (disk.h). A job that has begun is not cancelled: it ends by itself
+ * soon.
  *
  * Disk's core only.
  */
@@ -25,7 +26,7 @@
 bool disk_is_taken(const struct disk *d, uint64_t begin, uint64_t end, bool exclusive)
 {
 	for (unsigned i = 0; i < JOBS_MAX; i++) {
-		const struct blkjob *j = &d->jobs[i];
+		const struct blkjob *j = &d->lane[0]->jobs[i];
 		uint64_t from, to;
 
 		if (!j->op || (!j->exclusive && (!exclusive || j->req.kind != BLK_WRITE)))
@@ -57,7 +58,7 @@ static enum step slow_finish(struct disk *d, struct blkjob *j, int64_t moved)
 	j->bounce = 0;
 	j->exclusive = false;
 	j->end = 0;
-	job_give(d, j);
+	job_give(j);
 	return piece_done(t, (int32_t)moved);
 }
 
@@ -75,7 +76,7 @@ static void slow_submit(struct disk *d, struct blkjob *j, uint8_t next, enum ste
 		j->phase = next;
 		*verdict = op_park_alone(j->op);
 	} else if (result == -EAGAIN) {
-		*verdict = op_park(j->op, &d->dev->room);
+		*verdict = op_park(j->op, &d->dev->room[0]);
 	} else {
 		*verdict = slow_finish(d, j, j->done ? (int64_t)j->done : result);
 	}
@@ -190,7 +191,7 @@ static bool slow_range(struct disk *d, struct blkjob *j, enum step *verdict)
 
 enum step slow_step(struct disk *d, struct op *op, struct transfer *t)
 {
-	struct blkjob *j = &d->jobs[t->job];
+	struct blkjob *j = &d->lane[0]->jobs[t->job];
 	enum step verdict = STEP_PARKED;
 	bool range = j->phase >= SLOW_RANGE;
 
@@ -210,15 +211,16 @@ enum step slow_step(struct disk *d, struct op *op, struct transfer *t)
 static struct blkjob *slow_take(struct disk *d, struct op *op, struct transfer *t, uint64_t begin,
 				uint64_t end, bool exclusive, enum step *verdict)
 {
+	struct lane *l = d->lane[0];
 	struct blkjob *j;
 
-	if (exclusive && disk_is_taken(d, begin, end, true)) {
-		*verdict = piece_wait(op, t, &d->overlap);
+	if (exclusive && (!lanes_quiet(d) || disk_is_taken(d, begin, end, true))) {
+		*verdict = piece_wait(op, t, &l->overlap);
 		return NULL;
 	}
-	j = job_take(d, op, t);
+	j = job_take(l, op, t);
 	if (!j) {
-		*verdict = piece_wait(op, t, &d->no_job);
+		*verdict = piece_wait(op, t, &l->no_job);
 		return NULL;
 	}
 	j->begin = begin;
@@ -229,7 +231,7 @@ static struct blkjob *slow_take(struct disk *d, struct op *op, struct transfer *
 	j->exclusive = exclusive;
 	j->req.status = 0;
 	d->exclusive += exclusive;
-	t->job = (uint32_t)(j - d->jobs);
+	t->job = (uint32_t)(j - l->jobs);
 	t->started = PIECE_SLOW;
 	return j;
 }

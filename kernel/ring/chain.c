@@ -53,8 +53,11 @@ int ring_resolve_file(struct ring *r, struct op *op)
 
 uint32_t ring_place(const struct ring *r, const struct op *op)
 {
-	if (op->file)
+	if (op->file) {
+		if (op->file->core != r->core && op->row->spread && op->file->ops->place)
+			return op->file->ops->place(op->file, r->core);
 		return op->file->core;
+	}
 	if (op->row->place == OP_PLACE_NET)
 		return core_with_role(ROLE_NET)->index;
 	if (op->row->place == OP_PLACE_HOME)

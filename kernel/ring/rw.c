@@ -387,6 +387,7 @@ static bool write_quick(struct core *c, struct ring *r, const struct io_uring_sq
 		.name = row_name,                                                                  \
 		.body_size = sizeof(struct rw_op),                                                 \
 		.needs_file = 1,                                                                   \
+		.spread = 1,                                                                       \
 		.buf_select = selects,                                                             \
 		.state_count = 2,                                                                  \
 		.state_names = rw_state_names,                                                     \
@@ -431,6 +432,7 @@ const struct op_row row_fsync = {
 	.name = "fsync",
 	.body_size = sizeof(struct rw_op),
 	.needs_file = 1,
+	.spread = 1,
 	.state_count = 1,
 	.state_names = (const char *const[]){ "flush" },
 	.check = fsync_check,

@@ -48,6 +48,11 @@ struct transfer {
 struct file_ops {
 	const char *name;
 	/*
+	 * Where a READ, WRITE or FSYNC (an op whose row says `spread`) runs that is on `core`, not
+	 * file->core, now; it may be moved on from there. Any serving core. NULL: on file->core.
+	 */
+	uint32_t (*place)(struct file *f, uint32_t core);
+	/*
 	 * One piece of a read or write. Called in state "act" and again after each wake, until it
 	 * does not return STEP_PARKED. Returns STEP_DONE with t->moved set (0 at end of file), or
 	 * STEP_PARKED after parking `op` (on a wait list of the file, or alone with a device that

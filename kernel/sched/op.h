@@ -139,8 +139,9 @@ struct op_row {
 			/* the SQE's generic fields (personality, ...) are arguments: do not look at
 			 * them */
 			uint8_t raw;
+			uint8_t spread;	    /* the file may name another core: file_ops.place */
 		};
-		uint32_t special; /* any of the three */
+		uint32_t special; /* any of the four */
 	};
 	uint8_t buf_select;   /* accepts IOSQE_BUFFER_SELECT */
 	uint8_t ioprio_bits;  /* the lower bits of ioprio are its own flags */

@@ -10,6 +10,7 @@
 #include "drivers/virtio/queue.c"
 
 #include "drivers/virtio/blk.c"
+#include "drivers/virtio/blkdev.c"
 
 #define DISK_BYTES (1u << 20)
 #define REQUESTS 600
@@ -23,23 +24,29 @@ static struct {
 	uint32_t queue_max;
 	uint32_t seg_max;
 
+	uint16_t queues; /* num_queues */
+
 	char disk[DISK_BYTES];
-	struct vq *q;
-	uint16_t seen;	   /* available entries taken */
-	uint16_t used;	   /* used entries given back */
 	uint32_t doorbell; /* what the driver writes to */
+	bool line;	   /* the interrupt is up */
 	unsigned starts, flushes, writes, doorbells;
 	uint64_t order; /* the last requests' types, one nibble each, newest lowest */
 	uint32_t status;
 	bool failed;
 
-	/* chains taken and not yet given back */
-	uint16_t held[256];
-	unsigned held_count;
-
 	enum lie lie;
 	int answer; /* status byte to answer with, -1: do the work */
 } dev;
+
+/* Its queues, and the one that the functions below are about. */
+static struct dev_queue {
+	struct vq *q;
+	uint16_t seen; /* available entries taken */
+	uint16_t used; /* used entries given back */
+	/* chains taken and not yet given back */
+	uint16_t held[256];
+	unsigned held_count;
+} dev_queues[4], *at = dev_queues;
 
 int vdev_route(struct vdev *v, uint32_t core)
 {
@@ -51,16 +58,16 @@ int vdev_negotiate(struct vdev *v, uint64_t wanted, uint64_t needed)
 {
 	(void)needed;
 	v->features = dev.offers & (wanted | VIRTIO_F_VERSION_1);
-	dev.held_count = 0;
-	dev.seen = dev.used = 0;
+	memset(dev_queues, 0, sizeof(dev_queues));
 	dev.status = 0;
+	dev.line = false;
 	return 0;
 }
 
 uint32_t vdev_queue_max(struct vdev *v, uint16_t index)
 {
 	(void)v;
-	return index ? 0 : dev.queue_max;
+	return index < max_of(dev.queues, (uint16_t)1) ? dev.queue_max : 0;
 }
 
 int vdev_queue_start(struct vdev *v, uint16_t index, struct vq *q)
@@ -69,7 +76,7 @@ int vdev_queue_start(struct vdev *v, uint16_t index, struct vq *q)
 	q->doorbell = &dev.doorbell;
 	q->event_idx = (v->features & VIRTIO_F_EVENT_IDX) != 0;
 	vq_irq_off(q);
-	dev.q = q;
+	dev_queues[index].q = q;
 	dev.doorbell = UINT32_MAX;
 	return 0;
 }
@@ -94,8 +101,11 @@ uint32_t vdev_status(struct vdev *v)
 
 uint32_t vdev_interrupts(struct vdev *v)
 {
+	uint32_t why = (dev.status ? VDEV_IRQ_CONFIG : 0) | (dev.line ? VDEV_IRQ_USED : 0);
+
 	(void)v;
-	return dev.status ? VDEV_IRQ_CONFIG : 0;
+	dev.line = false;
+	return why;
 }
 
 void vdev_config(struct vdev *v, uint32_t off, void *dst, uint32_t len)
@@ -112,6 +122,9 @@ void vdev_config(struct vdev *v, uint32_t off, void *dst, uint32_t len)
 		break;
 	case CONFIG_BLK_SIZE:
 		value = 512;
+		break;
+	case CONFIG_NUM_QUEUES:
+		value = dev.queues;
 		break;
 	case CONFIG_DISCARD_SECTORS:
 	case CONFIG_ZEROES_SECTORS:
@@ -134,8 +147,8 @@ struct chain {
 static struct chain chain_walk(uint16_t head)
 {
 	struct chain c = { .count = 0 };
-	const struct vq_desc *table = dev.q->desc;
-	uint32_t entries = dev.q->size, i = head;
+	const struct vq_desc *table = at->q->desc;
+	uint32_t entries = at->q->size, i = head;
 
 	if (table[i].rest >> 32 & VQ_INDIRECT) {
 		entries = (uint32_t)table[i].rest / sizeof(struct vq_desc);
@@ -160,19 +173,21 @@ static struct chain chain_walk(uint16_t head)
 static void dev_take(void)
 {
 	if (dev.doorbell != UINT32_MAX) {
-		assert_int_equal(dev.doorbell, 0);
+		assert_int_equal(dev.doorbell, at - dev_queues);
 		dev.doorbells++;
 		dev.doorbell = UINT32_MAX;
 	}
-	while (dev.seen != dev.q->avail->idx)
-		dev.held[dev.held_count++] = dev.q->avail->ring[dev.seen++ & dev.q->mask];
-	*avail_event(dev.q) = dev.seen;
+	while (at->seen != at->q->avail->idx)
+		at->held[at->held_count++] = at->q->avail->ring[at->seen++ & at->q->mask];
+	*avail_event(at->q) = at->seen;
 }
 
 static void dev_put_used(uint32_t id, uint32_t len)
 {
-	dev.q->used->ring[dev.used++ & dev.q->mask] = (struct vq_used_elem){ id, len };
-	dev.q->used->idx = dev.used;
+	at->q->used->ring[at->used++ & at->q->mask] = (struct vq_used_elem){ id, len };
+	at->q->used->idx = at->used;
+	if (*used_event(at->q) == (uint16_t)(at->used - 1))
+		dev.line = true;
 }
 
 /* Does what a chain asks for; returns the bytes written into it. */
@@ -218,12 +233,12 @@ static uint32_t dev_serve(const struct chain *c)
 /* Gives the held chain at place `k` back, honestly or not. */
 static void dev_answer(unsigned k)
 {
-	uint16_t head = dev.held[k];
+	uint16_t head = at->held[k];
 	struct chain c = chain_walk(head);
 	uint32_t wrote = dev_serve(&c);
 	enum lie lie = dev.lie;
 
-	dev.held[k] = dev.held[--dev.held_count];
+	at->held[k] = at->held[--at->held_count];
 	dev.lie = HONEST;
 	switch (lie) {
 	case HONEST:
@@ -246,8 +261,8 @@ static void dev_answer(unsigned k)
 		dev_put_used(head, wrote - 1);
 		break;
 	case LIE_COUNT:
-		dev.used = (uint16_t)(dev.used + 999);
-		dev.q->used->idx = dev.used;
+		at->used = (uint16_t)(at->used + 999);
+		at->q->used->idx = at->used;
 		break;
 	}
 }
@@ -255,8 +270,8 @@ static void dev_answer(unsigned k)
 static void dev_answer_all(void)
 {
 	dev_take();
-	while (dev.held_count)
-		dev_answer((unsigned)(unit_random() % dev.held_count));
+	while (at->held_count)
+		dev_answer((unsigned)(unit_random() % at->held_count));
 }
 
 /* ---- the driver's caller --------------------------------------------------------------------- */
@@ -264,6 +279,7 @@ static void dev_answer_all(void)
 static struct vdev *slot;
 static struct blk_dev *disk;
 static struct vblk *driver;
+static struct vblk_queue *queue; /* its first */
 static struct request {
 	struct blk_req r;
 	struct pin pin;
@@ -273,15 +289,19 @@ static unsigned done_count;
 
 static void request_done(struct blk_req *r)
 {
+	assert_int_equal(disk->lane_of[this_core()->index], r->lane);
 	container_of(r, struct request, r)->done++;
 	done_count++;
 }
 
-static void probe(uint64_t features, uint32_t queue_max, uint32_t seg_max)
+static void probe_queues(uint64_t features, uint32_t queue_max, uint32_t seg_max, uint16_t queues)
 {
 	memset(&dev, 0, sizeof(dev));
-	dev.offers = features | VIRTIO_F_VERSION_1 | F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_DISCARD |
-		     F_WRITE_ZEROES;
+	at = dev_queues;
+	dev.queues = queues;
+	dev.offers = features | VIRTIO_F_VERSION_1 | VBLK_F_SEG_MAX | VBLK_F_BLK_SIZE |
+		     VBLK_F_FLUSH | VBLK_F_DISCARD | VBLK_F_WRITE_ZEROES |
+		     (queues ? VBLK_F_MQ : 0);
 	dev.queue_max = queue_max;
 	dev.seg_max = seg_max;
 	dev.answer = -1;
@@ -290,6 +310,12 @@ static void probe(uint64_t features, uint32_t queue_max, uint32_t seg_max)
 	assert_int_equal(vblk_probe(slot, 0), 0);
 	disk = blk_devs[0];
 	driver = container_of(disk, struct vblk, dev);
+	queue = driver->queue[0];
+}
+
+static void probe(uint64_t features, uint32_t queue_max, uint32_t seg_max)
+{
+	probe_queues(features, queue_max, seg_max, 0);
 }
 
 static int probe_usual(void **state)
@@ -322,9 +348,9 @@ static int request_submit(struct request *q)
 
 static void turn(void)
 {
-	driver->poller.flush(&driver->poller);
+	queue->poller.flush(&queue->poller);
 	dev_answer_all();
-	driver->poller.poll(&driver->poller);
+	queue->poller.poll(&queue->poller);
 }
 
 /* Frames for a request, every second one next to its predecessor. */
@@ -408,7 +434,7 @@ static void bytes_arrive_direct(void **state)
 {
 	(void)state;
 	probe(VIRTIO_F_EVENT_IDX, 256, 254);
-	assert_int_equal(driver->slot_count, 8);
+	assert_int_equal(queue->slot_count, 8);
 	assert_int_equal(disk->segments_max, 17);
 	round_trip();
 	probe(0, 16, 254);
@@ -509,7 +535,7 @@ static void ranges(void **state)
 	assert_int_equal(request_submit(request_make(1, BLK_ZEROES, 0, 0, 0)), -EINVAL);
 	assert_int_equal(request_submit(request_make(1, 77, 0, 0, 512)), -EINVAL);
 	assert_int_equal(request_submit(request_make(1, BLK_READ, 0, 0, 0)), -EINVAL);
-	assert_int_equal(driver->free_count, 256);
+	assert_int_equal(queue->free_count, 256);
 }
 
 /* Does every lie fail what is in flight exactly once, start the device over, and leave it
@@ -523,19 +549,19 @@ static void lies(void **state)
 		done_count = 0;
 		for (unsigned i = 0; i < 20; i++)
 			assert_int_equal(request_submit(small(i, BLK_READ, i)), 0);
-		driver->poller.flush(&driver->poller);
+		queue->poller.flush(&queue->poller);
 		dev_take();
 		dev_answer(3);
 		dev.lie = lie;
 		dev_answer(5);
-		driver->poller.poll(&driver->poller);
+		queue->poller.poll(&queue->poller);
 		for (unsigned i = 0; i < 20; i++) {
 			assert_int_equal(requests[i].done, 1);
 			failed += requests[i].r.status == -EIO;
 		}
 		assert_in_range(failed, 18, 20);
 		assert_int_equal(dev.starts, 2);
-		assert_int_equal(driver->free_count, 256);
+		assert_int_equal(queue->free_count, 256);
 		assert_int_equal(request_submit(small(0, BLK_READ, 0)), 0);
 		turn();
 		assert_int_equal(requests[0].r.status, 0);
@@ -552,17 +578,17 @@ static void liar_is_given_up(void **state)
 	for (tries = 0; tries < 100; tries++) {
 		if (request_submit(small(0, BLK_READ, 0)))
 			break;
-		driver->poller.flush(&driver->poller);
+		queue->poller.flush(&queue->poller);
 		dev_take();
 		dev.lie = LIE_ID_FAR;
 		dev_answer(0);
-		driver->poller.poll(&driver->poller);
+		queue->poller.poll(&queue->poller);
 		assert_int_equal(requests[0].r.status, -EIO);
 	}
 	assert_int_equal(tries, LIES_MAX);
 	assert_true(dev.failed);
 	assert_int_equal(request_submit(small(0, BLK_READ, 0)), -EIO);
-	assert_false(driver->poller.arm(&driver->poller));
+	assert_false(queue->poller.arm(&queue->poller));
 }
 
 /* Does a device that asks for a reset get one before the core sleeps? */
@@ -570,9 +596,9 @@ static void reset_on_request(void **state)
 {
 	(void)state;
 	assert_int_equal(request_submit(small(0, BLK_READ, 0)), 0);
-	driver->poller.flush(&driver->poller);
+	queue->poller.flush(&queue->poller);
 	dev.status = VDEV_NEEDS_RESET;
-	driver->poller.arm(&driver->poller);
+	queue->poller.arm(&queue->poller);
 	assert_int_equal(requests[0].r.status, -EIO);
 	assert_int_equal(dev.starts, 2);
 }
@@ -583,16 +609,16 @@ static void arming_looks_again(void **state)
 {
 	(void)state;
 	assert_int_equal(request_submit(small(0, BLK_READ, 0)), 0);
-	driver->poller.flush(&driver->poller);
-	assert_false(driver->poller.arm(&driver->poller));
-	assert_int_equal(*used_event(&driver->q), driver->q.taken);
-	driver->poller.disarm(&driver->poller);
-	assert_int_not_equal(*used_event(&driver->q), driver->q.taken);
+	queue->poller.flush(&queue->poller);
+	assert_false(queue->poller.arm(&queue->poller));
+	assert_int_equal(*used_event(&queue->q), queue->q.taken);
+	queue->poller.disarm(&queue->poller);
+	assert_int_not_equal(*used_event(&queue->q), queue->q.taken);
 	dev_answer_all();
-	assert_true(driver->poller.arm(&driver->poller));
-	driver->poller.disarm(&driver->poller);
-	assert_int_equal(driver->poller.poll(&driver->poller), 1);
-	assert_false(driver->poller.arm(&driver->poller));
+	assert_true(queue->poller.arm(&queue->poller));
+	queue->poller.disarm(&queue->poller);
+	assert_int_equal(queue->poller.poll(&queue->poller), 1);
+	assert_false(queue->poller.arm(&queue->poller));
 }
 
 /* What if the used ring is filled by a die? Every request is answered exactly once all the same. */
@@ -605,37 +631,236 @@ static void random_lies(void **state)
 	for (unsigned round = 0; round < 3000; round++) {
 		unsigned n = (unsigned)(unit_random() % 40);
 
-		if (driver->dead) {
+		if (queue->dead) {
 			probe_usual(NULL);
 			assert_int_equal(done_count, submitted);
 		}
-		for (unsigned i = 0; i < n && driver->free_count; i++)
+		for (unsigned i = 0; i < n && queue->free_count; i++)
 			submitted += request_submit(small(i, i % 3 ? BLK_READ : BLK_WRITE, i)) == 0;
-		driver->poller.flush(&driver->poller);
+		queue->poller.flush(&queue->poller);
 		dev_take();
-		while (dev.held_count) {
+		while (at->held_count) {
 			if (unit_random() % 64 == 0)
 				dev.lie = (enum lie)(unit_random() % (LIE_COUNT + 1));
-			dev_answer((unsigned)(unit_random() % dev.held_count));
+			dev_answer((unsigned)(unit_random() % at->held_count));
 		}
 		if (unit_random() % 32 == 0)
 			dev_put_used((uint32_t)unit_random(), (uint32_t)unit_random());
-		driver->poller.poll(&driver->poller);
+		queue->poller.poll(&queue->poller);
 		assert_int_equal(done_count, submitted);
-		if (!driver->dead)
-			assert_int_equal(driver->free_count, 256);
+		if (!queue->dead)
+			assert_int_equal(queue->free_count, 256);
 	}
+}
+
+/* ---- several queues: cores 0 and 1 have the role io ------------------------------------------- */
+
+static struct vblk_queue *queue_at(unsigned lane)
+{
+	arch_core_set(cores[lane]);
+	at = &dev_queues[lane];
+	return driver->queue[lane];
+}
+
+static int probe_two(void **state)
+{
+	(void)state;
+	probe_queues(VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX, 256, 254, 3);
+	done_count = 0;
+	return 0;
+}
+
+static int back_to_one(void **state)
+{
+	(void)state;
+	arch_core_set(cores[0]);
+	at = dev_queues;
+	return 0;
+}
+
+static struct request *on_lane(unsigned i, unsigned lane)
+{
+	struct request *r = small(i, BLK_READ, i);
+
+	r->r.lane = (uint8_t)lane;
+	return r;
+}
+
+/* Mails between the two cores, until there are none. */
+static void deliver_all(void)
+{
+	unsigned n;
+
+	do {
+		n = 0;
+		for (unsigned i = 0; i < 2; i++) {
+			(void)queue_at(i);
+			n += mailbox_deliver(cores[i]);
+		}
+	} while (n);
+}
+
+static void lane_turn(unsigned lane)
+{
+	struct vblk_queue *q = queue_at(lane);
+
+	q->poller.flush(&q->poller);
+	dev_answer_all();
+	q->poller.poll(&q->poller);
+}
+
+/* Has every io core its queue, and do requests and answers of one never touch the other's? */
+static void lanes_are_apart(void **state)
+{
+	(void)state;
+	assert_int_equal(disk->lanes, 2); /* the third queue has no core */
+	assert_int_equal(disk->lane_of[1], 1);
+	assert_int_equal(disk->lane_of[2], BLK_NO_LANE);
+	for (unsigned i = 0; i < 40; i++) {
+		(void)queue_at(i % 2);
+		assert_int_equal(request_submit(on_lane(i, i % 2)), 0);
+	}
+	assert_int_equal(vq_outstanding(&driver->queue[0]->q), 20);
+	lane_turn(1);
+	assert_int_equal(done_count, 20);
+	assert_int_equal(vq_outstanding(&driver->queue[0]->q), 20);
+	assert_int_equal(disk->load(disk, 0), 20);
+	assert_int_equal(disk->load(disk, 1), 0);
+	assert_int_equal(blk_place(disk, 2), 1); /* it has less to do */
+	lane_turn(0);
+	assert_int_equal(done_count, 40);
+	assert_int_equal(blk_place(disk, 1), 1);
+	assert_int_equal(blk_place(disk, 0), 0);
+	assert_int_not_equal(blk_place(disk, 2), blk_place(disk, 2)); /* in turn among equals */
+}
+
+/* Does one queue's lie end what the others have in flight, each once and on its own core, and is
+ * the whole disk usable afterwards? */
+static void lie_stops_all_lanes(void **state)
+{
+	for (unsigned liar = 0; liar < 2; liar++) {
+		struct vblk_queue *q;
+
+		probe_two(state);
+		for (unsigned i = 0; i < 20; i++) {
+			(void)queue_at(i % 2);
+			assert_int_equal(request_submit(on_lane(i, i % 2)), 0);
+		}
+		for (unsigned lane = 0; lane < 2; lane++) {
+			q = queue_at(lane);
+			q->poller.flush(&q->poller);
+			dev_take();
+		}
+		q = queue_at(liar);
+		dev.lie = LIE_ID_FAR;
+		dev_answer(3);
+		q->poller.poll(&q->poller);
+		/* until the other core has stopped, nothing is taken and nothing reset */
+		assert_int_equal(request_submit(on_lane(30, liar)), -EAGAIN);
+		assert_int_equal(dev.starts, 1);
+		assert_int_equal(done_count, 0);
+		(void)queue_at(!liar);
+		assert_int_equal(request_submit(on_lane(31, !liar)), 0);
+		deliver_all();
+		assert_int_equal(dev.starts, 2);
+		assert_int_equal(done_count, 21);
+		for (unsigned i = 0; i < 20; i++)
+			assert_int_equal(requests[i].r.status, -EIO);
+		assert_int_equal(requests[31].r.status, -EIO);
+		for (unsigned lane = 0; lane < 2; lane++) {
+			(void)queue_at(lane);
+			assert_int_equal(driver->queue[lane]->free_count, 256);
+			assert_int_equal(request_submit(on_lane(lane, lane)), 0);
+			lane_turn(lane);
+			assert_int_equal(requests[lane].r.status, 0);
+		}
+		assert_int_equal(dev.starts, 2);
+	}
+}
+
+/* Both lie at once, again and again, until the device is given up: does every lane say so? */
+static void liars_are_given_up(void **state)
+{
+	(void)state;
+	for (unsigned tries = 0; !driver->dead && tries < 100; tries++) {
+		for (unsigned lane = 0; lane < 2; lane++) {
+			struct vblk_queue *q = queue_at(lane);
+
+			assert_int_equal(request_submit(on_lane(lane, lane)), 0);
+			q->poller.flush(&q->poller);
+			dev_take();
+			dev.lie = LIE_ID_FAR;
+			dev_answer(0);
+			q->poller.poll(&q->poller);
+		}
+		deliver_all();
+	}
+	assert_true(driver->dead && dev.failed);
+	assert_int_equal(dev.starts, LIES_MAX);
+	for (unsigned lane = 0; lane < 2; lane++) {
+		struct vblk_queue *q = queue_at(lane);
+
+		assert_int_equal(request_submit(on_lane(lane, lane)), -EIO);
+		assert_false(q->poller.arm(&q->poller));
+	}
+}
+
+/* The line leads to core 0: is core 1 woken although only core 0 hears of it, and although somebody
+ * else has lowered the line? */
+static void sleepers_are_woken(void **state)
+{
+	struct vblk_queue *q;
+	uint64_t rung;
+
+	(void)state;
+	q = queue_at(1);
+	assert_int_equal(request_submit(on_lane(1, 1)), 0);
+	q->poller.flush(&q->poller);
+	assert_false(q->poller.arm(&q->poller));
+	assert_int_equal(driver->armed, 2);
+	q = queue_at(0);
+	rung = this_core()->count->doorbells;
+	driver->watcher.poll(&driver->watcher);
+	assert_int_equal(this_core()->count->doorbells, rung); /* nothing has come */
+	at = &dev_queues[1];
+	dev_answer_all();
+	assert_true(dev.line);
+	driver->watcher.poll(&driver->watcher);
+	assert_int_equal(this_core()->count->doorbells, rung + 1);
+	driver->watcher.poll(&driver->watcher);
+	assert_int_equal(this_core()->count->doorbells, rung + 1); /* once */
+	lane_turn(1);
+	assert_int_equal(requests[1].done, 1);
+
+	/* core 0 is about to sleep, and its lowering of the line hides what came for core 1 */
+	q = queue_at(1);
+	assert_int_equal(request_submit(on_lane(1, 1)), 0);
+	q->poller.flush(&q->poller);
+	assert_false(q->poller.arm(&q->poller));
+	dev_answer_all();
+	q = queue_at(0);
+	rung = this_core()->count->doorbells;
+	assert_false(q->poller.arm(&q->poller));
+	assert_false(dev.line);
+	assert_int_equal(this_core()->count->doorbells, rung + 1);
+	q->poller.disarm(&q->poller);
+	q = queue_at(1);
+	q->poller.disarm(&q->poller);
+	assert_int_equal(driver->armed, 0);
+	q->poller.poll(&q->poller);
+	assert_int_equal(requests[1].done, 1);
 }
 
 static int setup(void **state)
 {
 	(void)state;
-	unit_kernel(64, 2, "map=0:kernel+io+net,1:user");
+	unit_kernel(64, 3, "map=0:kernel+io+net,1:io,2:user");
 	one_frame = frame_alloc_zeroed();
 	return one_frame ? 0 : -1;
 }
 
 #define blk_test(f) cmocka_unit_test_setup(f, probe_usual)
+#define lane_test(f) cmocka_unit_test_setup_teardown(f, probe_two, back_to_one)
 
 int main(void)
 {
@@ -652,6 +877,10 @@ int main(void)
 		blk_test(reset_on_request),
 		blk_test(arming_looks_again),
 		blk_test(random_lies),
+		lane_test(lanes_are_apart),
+		lane_test(lie_stops_all_lanes),
+		lane_test(liars_are_given_up),
+		lane_test(sleepers_are_woken),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

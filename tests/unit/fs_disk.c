@@ -85,7 +85,7 @@ static void fake_answer(unsigned n)
 		fake_serve(r);
 		r->done(r);
 	}
-	waitlist_wake_all(&fake.dev.room);
+	waitlist_wake_all(fake.dev.room);
 }
 
 /* ---- operations on it ------------------------------------------------------------------------ */

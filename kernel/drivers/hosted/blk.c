@@ -257,7 +257,7 @@ static unsigned blk_poll(struct device_poller *p)
 		disk.out--;
 		r->done(r);
 	}
-	waitlist_wake_all(&disk.dev.room);
+	waitlist_wake_all(disk.dev.room);
 	return n;
 }
 

@@ -68,7 +68,7 @@ static unsigned disk_poll(struct device_poller *p)
 	for (unsigned i = 0; i < n; i++)
 		done[i]->done(done[i]);
 	if (n || back)
-		waitlist_wake_all(&disk_dev.room);
+		waitlist_wake_all(disk_dev.room);
 	return n;
 }
 
