@@ -84,6 +84,28 @@ _Noreturn void ring_exit(struct ring *ring, int status);
  * that found something impossible. */
 _Noreturn void ring_die(struct ring *ring, const char *text);
 
+/* ---- more threads (Sluice only; uapi/sluice.h, IORING_OP_THREAD) ---- */
+
+/* One more thread with a ring of its own. It belongs to whoever starts it, and stays until the
+ * thread has ended: its word `tid` is 0 then, and FUTEX_WAIT on it waits for that. */
+struct ring_thread {
+	struct sluice_thread ask;
+	struct sluice_start start; /* written by the kernel */
+	struct ring ring;	   /* made by the thread, of `start`, before fn */
+	void (*fn)(struct ring_thread *thread);
+	void *arg;
+	uint32_t tid;
+};
+
+/* Prepares a thread that runs fn on [stack, stack + bytes), with the thread pointer `tp`, on core
+ * `core` or SLUICE_ANY_CORE; ring_fill_thread asks for it: its number, or -errno. It ends when fn
+ * returns. */
+void ring_thread_init(struct ring_thread *thread, void (*fn)(struct ring_thread *), void *arg,
+		      void *stack, size_t bytes, uint64_t tp, uint32_t core);
+
+/* Ends the thread that runs; with the last one the process. */
+_Noreturn void ring_thread_exit(struct ring *ring, int status);
+
 /* ---- submitting ---- */
 
 /* Free SQEs; reads the kernel's head (pairs with the release store after a batch is copied). */
@@ -124,6 +146,9 @@ static inline uint32_t ring_sqes(struct ring *ring, uint32_t want, struct io_uri
 }
 
 typedef uint64_t __attribute__((may_alias)) ring_word;
+
+/* Flags of a FUTEX_WAIT or _WAKE on a word of 32 bits in the program's own memory. */
+#define RING_FUTEX_FLAGS 0x82
 
 /* What must hold here: said to reader and analyzers, free, and not checked. */
 #define ring_known(cond)                                                                           \
@@ -188,6 +213,31 @@ static inline void ring_publish(struct ring *ring)
 	ring->sq_shown = ring->sq_next;
 	/* model: ring-publish-tail */
 	__atomic_store_n(ring->sq_tail, ring->sq_next, __ATOMIC_RELEASE);
+}
+
+static inline void ring_fill_thread(struct io_uring_sqe *sqe, struct ring_thread *thread,
+				    uint64_t user_data)
+{
+	ring_fill(sqe, IORING_OP_THREAD, 0, 0, (uint64_t)(uintptr_t)&thread->ask,
+		  sizeof(thread->ask), 0, user_data);
+}
+
+/* Waits while *word is `value`: 0 when woken, -EAGAIN if it is another one. */
+static inline void ring_fill_futex_wait(struct io_uring_sqe *sqe, const uint32_t *word,
+					uint32_t value, uint64_t user_data)
+{
+	ring_fill(sqe, IORING_OP_FUTEX_WAIT, RING_FUTEX_FLAGS, value, (uint64_t)(uintptr_t)word, 0,
+		  0, user_data);
+	sqe->addr3 = UINT32_MAX;
+}
+
+/* Wakes at most `count` of those who wait: how many there were. */
+static inline void ring_fill_futex_wake(struct io_uring_sqe *sqe, const uint32_t *word,
+					uint32_t count, uint64_t user_data)
+{
+	ring_fill(sqe, IORING_OP_FUTEX_WAKE, RING_FUTEX_FLAGS, count, (uint64_t)(uintptr_t)word, 0,
+		  0, user_data);
+	sqe->addr3 = UINT32_MAX;
 }
 
 static inline bool ring_is_polled(const struct ring *ring)

@@ -39,7 +39,7 @@ ABI_BUILD = os.environ.get("ABI_BUILD")
 ABI_MACHINES = ("hosted",) if ABI_BUILD else ("riscv64", "uintr", "hosted")
 # On "uintr", riscv64 with every program in VS-mode, these; UINTR=all runs all of them so on riscv64.
 UINTR_PROGRAMS = ("async_net", "async_switch", "hostile_faults", "hostile_memory", "memory_calls",
-                  "mixed_chaos", "move_memory", "move_registers", "ring_wakeup")
+                  "mixed_chaos", "move_memory", "move_registers", "ring_wakeup", "thread_calls")
 SAYS = re.compile(r"^(ok|FAIL|not ok)\b\s*(?:(\d+)\s*-?\s+)?(.*)$")
 
 only = os.environ.get("ONLY", "")

@@ -122,6 +122,43 @@ static inline uint16_t sluice_ioprio(unsigned priority, int flags_below)
 }
 
 /*
+ * IORING_OP_THREAD: one more thread of this process. addr names a struct sluice_thread, len is its
+ * size, every other field 0. Result: its number (gettid). It begins at `entry` with `arg` as the
+ * first argument, `sp` and `tp` in their registers (hosted machine: tp is the base of %gs), zero in
+ * the others, and no return address. Nothing but the descriptors, memory and fate of the process is
+ * shared with the caller: a fault of any thread ends the process.
+ *
+ * `start`, if it is not 0, is where the kernel writes a struct sluice_start: the thread has a ring
+ * of its own then, as a process has by birth (a descriptor, three mappings, TAG | WIDE | NATIVE),
+ * and is the one whom exit and gettid mean on that ring. The ring outlives the thread, until
+ * its descriptor is closed. A thread without one may use the ecall door.
+ *
+ * `tid`, if it is not 0, is an aligned 32-bit word that holds the number before the thread's first
+ * instruction, and 0 when it has ended for good (its stack may be unmapped); then FUTEX_WAKE wakes
+ * everybody who waits on that word. So FUTEX_WAIT on it joins.
+ *
+ * SYS_exit (93) ends the thread that calls it, or that owns the ring (-EINVAL on a ring that nobody
+ * owns); with the last thread, or SYS_exit_group (94), the process ends. Its status is then what
+ * its first thread gave.
+ *
+ * -EINVAL (size, flags, reserved, alignment, a core that runs no programs), -EFAULT, -EAGAIN (64
+ * threads of this process, or the machine has no more), -ENOMEM, -EMFILE.
+ */
+#define IORING_OP_THREAD 0xE3
+
+struct sluice_thread {
+	uint32_t size;	/* sizeof(struct sluice_thread) */
+	uint32_t flags; /* 0 */
+	uint64_t entry, sp, arg, tp;
+	uint64_t tid;	/* address of a word, or 0 */
+	uint64_t start; /* address of a struct sluice_start, or 0 */
+	/* index of the core that runs it; SLUICE_ANY_CORE: that with the fewest threads */
+	uint32_t core;
+	uint32_t reserved; /* 0 */
+};
+_Static_assert(sizeof(struct sluice_thread) == 64, "sluice_thread is 64 bytes");
+
+/*
  * Where the 64-bit result of IORING_OP_SYSCALL is found:
  *
  * - 32-byte CQEs (CQE32; on a CQE_MIXED ring entries with IORING_CQE_F_32, which this opcode

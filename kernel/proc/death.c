@@ -61,10 +61,10 @@ void death_advance(struct process *p)
 
 	switch ((enum death_stage)p->stage) {
 	case DEATH_NONE:
-		return; /* a thread that faulted died before its process heard of it */
+		return; /* a thread ended by itself, or faulted before its process heard of it */
 	case DEATH_STOPPING:
 		left = process_hooks.quiesce(p);
-		if (left || p->threads_running || p->mails_out)
+		if (left || p->threads_running || p->threads_ending || p->mails_out)
 			return;
 		p->stage = DEATH_BARRIER;
 		threads_barrier(p);

@@ -39,14 +39,23 @@ must_use int stack_build(struct process *p, const struct process_spec *spec,
 void threads_init(void);
 /* A new thread of `p`, not started. 0, -EAGAIN (too many threads), or what its slot's making
  * answers. Home core. */
-must_use int thread_create(struct process *p, uint32_t core, uaddr_t pc, uaddr_t sp, uint64_t arg,
+must_use int thread_create(struct process *p, const struct thread_spec *spec,
 			   struct user_thread **out);
-/* Home core: the order to die to every thread, and the barrier afterwards; each comes back by one
- * message and counts p->mails_out down. */
+/* Home core: the order to die to every thread that is not ending by itself, and the barrier
+ * afterwards; each comes back by one message and counts p->mails_out down. */
 void threads_kill(struct process *p);
 void threads_barrier(struct process *p);
 /* All threads dead and all messages back: takes them apart. */
 void threads_free(struct process *p);
+/* The same for one of them. */
+void thread_free(struct user_thread *ut);
+void thread_order_death(struct user_thread *ut);
+void thread_order_barrier(struct user_thread *ut);
+
+/* ---- ending.c */
+
+/* A message about an ending thread (ut->stage) has come home. */
+void thread_advance(struct user_thread *ut);
 
 /* ---- process.c */
 

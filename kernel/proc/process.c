@@ -137,8 +137,7 @@ static int spawn_descriptors(struct process *p, const struct process_spec *spec)
 }
 
 /* What the kernel knows before the ring is made; ring_create adds the rest. */
-static void spawn_announce(const struct process_spec *spec, uint32_t user_core,
-			   struct sluice_start *start)
+void process_announce(struct sluice_start *start, uint32_t user_core, uint32_t home)
 {
 	*start = (struct sluice_start){
 		.size = sizeof(*start),
@@ -147,7 +146,7 @@ static void spawn_announce(const struct process_spec *spec, uint32_t user_core,
 		.enter_fn = arch_user_enter_fn(),
 		.time_hz = arch_user_time_hz(),
 		.core = user_core,
-		.kernel_core = spec->home,
+		.kernel_core = home,
 	};
 	if (cmdline_find("spin_us")) {
 		start->spin_us = (uint32_t)(cores[user_core]->spin_ns / 1000);
@@ -155,7 +154,7 @@ static void spawn_announce(const struct process_spec *spec, uint32_t user_core,
 	}
 	if (start->enter_fn)
 		start->flags |= SLUICE_START_HOSTED;
-	if (user_core == spec->home)
+	if (user_core == home)
 		start->flags |= SLUICE_START_MIXED;
 }
 
@@ -176,11 +175,12 @@ static int spawn_first_thread(struct process *p, const struct process_spec *spec
 	uint32_t core = spec->user_core == PROCESS_ANY_CORE ? placement_least_loaded() :
 							      spec->user_core;
 	struct sluice_start start;
+	struct thread_spec thread;
 	struct user_thread *ut;
 	uaddr_t sp;
 	int err;
 
-	spawn_announce(spec, core, &start);
+	process_announce(&start, core, spec->home);
 	err = process_hooks.ring_create(p, &start);
 	if (err) {
 		kprint("%s: no ring for it: error %d\n", spec->path, -err);
@@ -193,16 +193,17 @@ static int spawn_first_thread(struct process *p, const struct process_spec *spec
 				       "no memory for its stack");
 		goto out_rings;
 	}
-	err = thread_create(p, core, elf->entry, sp, sp, &ut);
+	thread = (struct thread_spec){ .core = core, .pc = elf->entry, .sp = sp, .arg = sp };
+	err = thread_create(p, &thread, &ut);
 	if (err) {
 		kprint("%s: no thread for it: error %d\n", spec->path, -err);
 		goto out_rings;
 	}
 	p->state = PROCESS_ALIVE;
-	p->threads_running = 1;
+	p->first = ut;
 	atomic_store(&p->used, 2);
 	trace_event(TRACE_PROC, 0, p->pid, 0);
-	thread_start(&ut->thread);
+	process_thread_start(ut);
 	return 0;
 
 out_rings:
@@ -247,6 +248,8 @@ int process_spawn(const struct process_spec *spec, struct process **out)
 	list_init(&p->link);
 	list_init(&p->children);
 	waitlist_init(&p->child_waiters);
+	for (unsigned i = 0; i < PROCESS_FUTEXES; i++)
+		waitlist_init(&p->futexes[i]);
 	list_init(&p->child_link);
 	p->parent_home = PROCESS_ANY_CORE;
 	if (spec->parent) {

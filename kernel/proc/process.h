@@ -13,12 +13,15 @@
 #define PROC_PROCESS_H
 
 #include "sched/file.h"
+#include "sched/op.h"
 #include "sched/thread.h"
 
 #define PROCESS_FDS_MAX 4096
 #define PROCESSES_MAX 64
 #define PROCESS_ANY_CORE UINT32_MAX
 #define PROCESS_RINGS_MAX 64
+#define PROCESS_THREADS_MAX 64u
+#define PROCESS_FUTEXES 16u /* wait lists, by address */
 
 struct process;
 struct ring;
@@ -39,6 +42,11 @@ struct process {
 	int32_t exit_status; /* as wait4 encodes it: code << 8, or signal number */
 	uint32_t thread_count;
 	struct list threads;  /* of struct user_thread.sibling */
+	struct user_thread *first; /* the thread it was born with; NULL once that was told to end */
+	int32_t first_status;	   /* what that gave, as exit_status */
+	uint32_t threads_live;	   /* threads that nobody has told to end */
+	uint32_t threads_ending;   /* told to end while the process goes on, and not yet gone */
+	struct waitlist futexes[PROCESS_FUTEXES]; /* FUTEX_WAIT ops, owned by ring/ */
 	struct list rings;    /* of struct ring.sibling */
 	struct list link;     /* all processes */
 	uint8_t stage;	      /* of dying: death.c */
@@ -83,10 +91,17 @@ struct user_thread {
 	struct thread thread; /* what the core sees */
 	struct process *proc;
 	struct list sibling; /* home core only */
-	struct mail mail;    /* its death, on the way home */
+	struct mail mail;    /* its death, on the way home; afterwards thread_poke's */
 	struct mail kill_mail; /* from home and back: the order to die, later the barrier */
 	uint32_t tid;
 	_Atomic uint32_t used; /* the slot in the table of threads is taken */
+
+	/* home core only */
+	uint8_t stage;	   /* how far its end has come while its process goes on: threads.c */
+	bool dead;	   /* its core has said that it will never run again */
+	bool order_back;   /* kill_mail is at home again */
+	bool poked;	   /* `mail` is under way as a poke */
+	uaddr_t tid_at;	   /* word that is 0 when it has ended, and woken; 0: none */
 
 	/* the thread's kernel-private one-deep submission slot (the ecall door), owned by ring/ */
 	struct ring *slot;
@@ -116,6 +131,11 @@ struct process_hooks {
 	void (*thread_fini)(struct user_thread *t);
 	/* It has come to this core. */
 	void (*thread_moved)(struct user_thread *t);
+	/* A dead thread of a process that goes on: ends what its slot has in flight and its wait in
+	 * enter. 0: nothing is left; else called again after thread_poke. Home core. */
+	unsigned (*thread_quiesce)(struct user_thread *t);
+	/* It has ended for good: whoever waits for its word is told. Home core. */
+	void (*thread_ended)(struct user_thread *t);
 };
 extern struct process_hooks process_hooks;
 
@@ -195,6 +215,28 @@ must_use int thread_move(struct user_thread *t, unsigned to);
 /* Boot: the argument shuffle_us=N makes every thread move to the next user core it may be on each N
  * microseconds. */
 void moves_init(void);
+/* ---- threads --------------------------------------------------------------------------------- */
+
+struct thread_spec {
+	uint32_t core; /* that runs it */
+	uaddr_t pc, sp, tp;
+	uint64_t arg;
+	uaddr_t tid_at; /* see struct user_thread; not written here */
+};
+/* One more thread of an ALIVE process, not yet started: the caller does what must be done before
+ * its first instruction and calls process_thread_start. 0, -EAGAIN
+ * (PROCESS_THREADS_MAX, or the machine's table is full). Home core. */
+must_use int process_thread_make(struct process *p, const struct thread_spec *spec,
+				 struct user_thread **out);
+void process_thread_start(struct user_thread *t);
+/* `t` ends; or its process, if there is no other thread: with the status of its first one. Who is
+ * the last may be NULL. `wait_status` as in process_kill. Home core; returns before it has
+ * happened. */
+void process_thread_end(struct process *p, struct user_thread *t, int32_t wait_status);
+/* Something that an ending thread waits for has happened. Only posts a message. Home core. */
+void thread_poke(struct user_thread *t);
+/* What a program is told about the thread that `user_core` runs, but for its ring. */
+void process_announce(struct sluice_start *start, uint32_t user_core, uint32_t home);
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 

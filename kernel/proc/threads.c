@@ -1,6 +1,6 @@
 /*
  * threads: the user threads of processes: made and taken apart on the home core, trapping and dying
- * on their own.
+ * on their own. How one ends while its process goes on is in ending.c.
  *
  *   home: thread_create -> thread_start ... threads_kill --kill_mail--> own core: thread_kill --kill_mail--> home
  *                                                  own core: dead --mail--> home: one thread less
@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/panic.h"
 #include "base/trace.h"
 #include "mm/frames.h"
 #include "proc/internal.h"
@@ -25,6 +26,8 @@
 /* set once at boot */
 static struct user_thread *thread_table;
 static _Atomic uint32_t thread_ids;
+/* any core, atomic: threads beside the first one of each process */
+static _Atomic uint32_t threads_more;
 
 void threads_init(void)
 {
@@ -146,7 +149,11 @@ static void death_arrives(struct mail *m)
 	struct user_thread *ut = container_of(m, struct user_thread, mail);
 
 	ut->proc->threads_running--;
-	death_advance(ut->proc);
+	ut->dead = true;
+	if (ut->stage)
+		thread_advance(ut);
+	else
+		death_advance(ut->proc);
 }
 
 static void thread_dead(struct thread *t)
@@ -168,6 +175,11 @@ static void order_returns(struct mail *m)
 {
 	struct user_thread *ut = container_of(m, struct user_thread, kill_mail);
 
+	if (ut->stage) {
+		ut->order_back = true;
+		thread_advance(ut);
+		return;
+	}
 	ut->proc->mails_out--;
 	death_advance(ut->proc);
 }
@@ -212,47 +224,81 @@ static void barrier_reached(struct mail *m)
 		mailbox_post(barrier_next(&ut->thread), m);
 }
 
-static void threads_order(struct process *p, bool barrier)
+void thread_order_death(struct user_thread *ut)
+{
+	ut->kill_mail.deliver = order_reached;
+	mailbox_post(thread_core(&ut->thread), &ut->kill_mail);
+}
+
+void thread_order_barrier(struct user_thread *ut)
+{
+	unsigned last = thread_core(&ut->thread);
+
+	ut->kill_mail.deliver = barrier_reached;
+	ut->thread.been[last / 64] &= ~(1ull << last % 64);
+	mailbox_post(barrier_next(&ut->thread), &ut->kill_mail);
+}
+
+static void threads_order(struct process *p, void (*order)(struct user_thread *ut))
 {
 	list_for_each(pos, &p->threads) {
 		struct user_thread *ut = list_item(pos, struct user_thread, sibling);
-		unsigned last = thread_core(&ut->thread);
 
+		if (ut->stage)
+			continue; /* its end is under way already */
 		p->mails_out++;
-		ut->kill_mail.deliver = barrier ? barrier_reached : order_reached;
-		if (barrier)
-			ut->thread.been[last / 64] &= ~(1ull << last % 64);
-		mailbox_post(barrier ? barrier_next(&ut->thread) : last, &ut->kill_mail);
+		order(ut);
 	}
 }
 
 void threads_kill(struct process *p)
 {
-	threads_order(p, false);
+	threads_order(p, thread_order_death);
 }
 
 void threads_barrier(struct process *p)
 {
-	threads_order(p, true);
+	threads_order(p, thread_order_barrier);
 }
 
 /* ---- birth and end, home core ---------------------------------------------------------------- */
 
-static struct user_thread *thread_claim(void)
+/* Every process finds a place for its first thread; what is beyond is for the others. */
+static bool thread_claim_more(void)
 {
+	uint32_t n = atomic_load_explicit(&threads_more, memory_order_relaxed);
+
+	do
+		if (n == THREADS_MAX - PROCESSES_MAX)
+			return false;
+	while (!atomic_compare_exchange_weak(&threads_more, &n, n + 1));
+	return true;
+}
+
+static struct user_thread *thread_claim(struct process *p)
+{
+	if (p->thread_count == PROCESS_THREADS_MAX || (p->thread_count && !thread_claim_more()))
+		return NULL;
 	for (unsigned i = 0; i < THREADS_MAX; i++) {
 		uint32_t none = 0;
 
 		if (atomic_compare_exchange_strong(&thread_table[i].used, &none, 1))
 			return &thread_table[i];
 	}
-	return NULL;
+	panic("the table of threads is smaller than its shares");
 }
 
-int thread_create(struct process *p, uint32_t core, uaddr_t pc, uaddr_t sp, uint64_t arg,
-		  struct user_thread **out)
+/* The last one of a process gives the first one's place back, whoever it is. */
+static void thread_unclaim(struct process *p, struct user_thread *ut)
 {
-	struct user_thread *ut = thread_claim();
+	if (p->thread_count)
+		atomic_fetch_sub(&threads_more, 1);
+	atomic_store_explicit(&ut->used, 0, memory_order_release);
+}
+
+int thread_create(struct process *p, const struct thread_spec *spec, struct user_thread **out)
+{
+	struct user_thread *ut = thread_claim(p);
 	int err;
 
 	if (!ut)
@@ -265,6 +311,9 @@ int thread_create(struct process *p, uint32_t core, uaddr_t pc, uaddr_t sp, uint
 	ut->enter = NULL;
 	ut->receiver = NULL;
 	ut->proc = p;
+	ut->stage = 0;
+	ut->dead = ut->order_back = ut->poked = false;
+	ut->tid_at = spec->tid_at;
 	ut->thread.as = p->as;
 	ut->thread.trap = thread_trap;
 	ut->thread.dead = thread_dead;
@@ -272,28 +321,31 @@ int thread_create(struct process *p, uint32_t core, uaddr_t pc, uaddr_t sp, uint
 	list_init(&ut->thread.link);
 	/* The first thread is named as its process, as on Linux. */
 	ut->tid = p->thread_count ? 0x10000 + atomic_fetch_add(&thread_ids, 1) : p->pid;
-	arch_user_init(&ut->thread.user, pc, sp, 0, arg);
+	arch_user_init(&ut->thread.user, spec->pc, spec->sp, spec->tp, spec->arg);
 	err = process_hooks.thread_init(ut);
 	if (err) {
-		atomic_store(&ut->used, 0);
+		thread_unclaim(p, ut);
 		return err;
 	}
-	thread_place(&ut->thread, core);
+	thread_place(&ut->thread, spec->core);
 	list_push_back(&p->threads, &ut->sibling);
 	p->thread_count++;
 	*out = ut;
 	return 0;
 }
 
+void thread_free(struct user_thread *ut)
+{
+	struct process *p = ut->proc;
+
+	process_hooks.thread_fini(ut);
+	list_remove(&ut->sibling);
+	p->thread_count--;
+	thread_unclaim(p, ut);
+}
+
 void threads_free(struct process *p)
 {
-	struct list *pos;
-
-	while ((pos = list_pop_front(&p->threads))) {
-		struct user_thread *ut = list_item(pos, struct user_thread, sibling);
-
-		process_hooks.thread_fini(ut);
-		p->thread_count--;
-		atomic_store_explicit(&ut->used, 0, memory_order_release);
-	}
+	list_for_each_safe(pos, &p->threads)
+		thread_free(list_item(pos, struct user_thread, sibling));
 }

@@ -161,6 +161,59 @@ static void enter_arrive(struct mail *m)
 		enter_wait_here(w);
 }
 
+/*
+ * A dead thread leaves enter: a message behind everything that its core sent to the ring's core,
+ * and back.
+ */
+static void leave_back(struct mail *m)
+{
+	struct door *d = container_of(m, struct door, leave_mail);
+
+	d->leaving = false;
+	d->left = true;
+	thread_poke(d->wait.thread);
+}
+
+static void leave_there(struct mail *m)
+{
+	struct door *d = container_of(m, struct door, leave_mail);
+	struct enter_wait *w = &d->wait;
+	struct ring *r = w->ring;
+
+	if (r && r->core != this_core()->index) {
+		mailbox_post(r->core, m);
+		return;
+	}
+	if (r) {
+		timer_disarm(&w->timer);
+		if (list_is_linked(&w->link)) {
+			list_remove(&w->link);
+			r->watchers--;
+		}
+		w->ring = NULL;
+		file_put(&r->file);
+	}
+	m->deliver = leave_back;
+	mailbox_post(w->thread->proc->home, m);
+}
+
+unsigned door_quiesce(struct user_thread *t)
+{
+	struct door *d = container_of(t->slot, struct door, slot);
+
+	if (!d->left && !d->leaving) {
+		d->leaving = true;
+		d->leave_mail.deliver = leave_there;
+		mailbox_post(d->wait.core, &d->leave_mail);
+	}
+	return ring_stop(this_core(), &d->slot) + d->leaving;
+}
+
+struct user_thread *ring_caller(const struct ring *r)
+{
+	return r->kind == RING_SLOT ? ((struct door *)r->door)->wait.thread : r->owner;
+}
+
 /* ---- the trap, on the thread's core ---------------------------------------------------------- */
 
 static int enter_args(struct user_thread *t, struct enter_wait *w)
@@ -226,6 +279,7 @@ static bool enter_trap(struct user_thread *t)
 		return true;
 	}
 	w->ring = container_of(f, struct ring, file);
+	w->core = w->ring->core;
 	if (core_serves(c, w->ring)) {
 		quick_remember(t, w->ring);
 		if (likely(enter_serve(c, w, &result))) {
@@ -343,7 +397,12 @@ int door_init(struct user_thread *t)
 	d->slot.door = d;
 	d->wait.thread = t;
 	d->wait.ring = NULL;
+	d->wait.core = t->proc->home;
 	d->wait.begun = 0;
+	d->leaving = d->left = false;
+	if (!t->proc->thread_count) /* the first one: the ring its process was born with is its */
+		list_for_each(pos, &t->proc->rings)
+			list_item(pos, struct ring, sibling)->owner = t;
 	d->quick_fd = QUICK_NONE;
 	d->quick_ring = NULL;
 	t->thread.user.quick = ring_door_quick;
@@ -364,6 +423,12 @@ void door_fini(struct user_thread *t)
 {
 	struct door *d = container_of(t->slot, struct door, slot);
 
+	list_for_each(pos, &t->proc->rings) {
+		struct ring *r = list_item(pos, struct ring, sibling);
+
+		if (r->owner == t)
+			r->owner = NULL;
+	}
 	notice_thread_gone(t);
 	t->slot = NULL;
 	t->enter = NULL;

@@ -30,6 +30,7 @@ struct enter_wait {
 	struct list link; /* ring->waiters */
 	struct user_thread *thread;
 	struct ring *ring; /* its file is referenced */
+	uint32_t core;	   /* that of the last ring it entered */
 	uint32_t to_submit, min_complete, flags;
 	uint8_t timed; /* `deadline` is meant */
 	uint8_t begun; /* the quick door has submitted already: `result` */
@@ -48,6 +49,10 @@ struct door {
 	struct io_uring_sqe sqe; /* the trap as an SQE, kernel-private */
 	struct mail mail;
 	bool served; /* the result came before the thread parked */
+
+	/* its thread has ended and is taken out of enter; home core but for the mail */
+	struct mail leave_mail;
+	bool leaving, left;
 
 	/* the last enter that this core could serve itself: what the quick door may take without
 	 * looking further */
@@ -206,11 +211,22 @@ void ring_init(struct ring *r, struct process *p, uint32_t core, enum ring_kind 
 void ring_reap(struct core *c, struct ring *r);
 /* turn.c: gives a serving core its rings part. Boot. */
 void ring_core_attach(struct core *c);
+/* A native ring for a thread of `p`: fills what `start` says about it. `p` is loading, or ring_drop
+ * takes it back. 0 or -errno. Home core. */
+must_use int ring_create_native(struct process *p, struct sluice_start *start, struct ring **out);
+/* Takes a ring back of which the program was told nothing. Home core. */
+void ring_drop_native(struct process *p, const struct sluice_start *start, const struct ring *r);
+unsigned ring_stop(struct core *c, struct ring *r);
 /* io_uring_setup: a descriptor or -errno. Ring's core. */
 int ring_setup(struct process *p, uint32_t entries, struct io_uring_params *params);
 /* Address of the part of a ring that mmap offset `off` names: through *out its frame block and
  * length. */
 must_use int ring_mmap(struct file *f, uint64_t off, uint64_t len, paddr_t *block, uint64_t *bytes);
+
+/* ---- futex.c */
+
+/* The word at `at` becomes 0 and everybody who waits on it is woken. Home core. */
+void futex_clear(struct process *p, uaddr_t at);
 
 /* ---- enter.c */
 
@@ -229,6 +245,11 @@ void enter_wake(struct core *c, struct ring *r);
 /* Forgets threads of a dying process that wait on `r`. */
 void enter_forget(struct core *c, struct ring *r);
 void doors_init(void);
+/* The thread of `t` is dead: nothing of it is in flight any more, neither in its slot nor in enter?
+ * Asks for that, and says thread_poke when it may have become true. Home core. */
+unsigned door_quiesce(struct user_thread *t);
+/* "The calling thread" of an entry of `r`, NULL: it has none. Home core. */
+struct user_thread *ring_caller(const struct ring *r);
 
 /* ---- table.c */
 

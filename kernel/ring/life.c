@@ -108,7 +108,7 @@ static void ring_strip(struct core *c, struct ring *r)
 	r->shared = NULL; /* nothing is published any more */
 }
 
-static unsigned ring_stop(struct core *c, struct ring *r)
+unsigned ring_stop(struct core *c, struct ring *r)
 {
 	r->slow |= RING_SLOW_DEAD;
 	if (r->shared)
@@ -179,6 +179,8 @@ void ring_reap(struct core *c, struct ring *r)
 {
 	if (r->inflight_count)
 		return;
+	if (r->kind == RING_SLOT)
+		thread_poke(container_of(r, struct door, slot)->wait.thread);
 	if (r->proc->state == PROCESS_DYING)
 		process_poke(r->proc);
 	else if (r->orphan == ORPHAN_WAITING)
@@ -282,7 +284,7 @@ static struct ring *ring_make(struct process *p, uint32_t sq, uint32_t cq, uint3
 	return r;
 }
 
-static int ring_create_native(struct process *p, struct sluice_start *start)
+int ring_create_native(struct process *p, struct sluice_start *start, struct ring **out)
 {
 	struct core *c = this_core();
 	bool mixed = c->roles & ROLE_USER;
@@ -322,7 +324,28 @@ static int ring_create_native(struct process *p, struct sluice_start *start)
 	start->params.resv[2] = SLUICE_SETUP_TAG | SLUICE_SETUP_WIDE | SLUICE_SETUP_NATIVE;
 	ring_describe(r, &start->params);
 	start->watch = watch_at;
+	*out = r;
 	return 0;
+}
+
+void ring_drop_native(struct process *p, const struct sluice_start *start, const struct ring *r)
+{
+	int err = aspace_unmap(p->as, start->sq_ring, align_up(r->ring_bytes, PAGE_SIZE));
+
+	if (!err)
+		err = aspace_unmap(p->as, start->sqes, align_up(r->sqes_bytes, PAGE_SIZE));
+	if (!err && start->watch)
+		err = aspace_unmap(p->as, start->watch, PAGE_SIZE);
+	(void)err; /* without memory to split a region: they stay till the process ends */
+	(void)fd_close(p, start->ring_fd);
+}
+
+/* The ring of a process that is loading; its first thread will own it. */
+static int ring_create_first(struct process *p, struct sluice_start *start)
+{
+	struct ring *r;
+
+	return ring_create_native(p, start, &r);
 }
 
 static uint32_t round_up_pow2(uint32_t n)
@@ -440,6 +463,12 @@ static void process_rings_free(struct process *p)
 	}
 }
 
+static void thread_ended(struct user_thread *t)
+{
+	if (t->tid_at)
+		futex_clear(t->proc, t->tid_at);
+}
+
 #define DOOR_OPS_MAX 256u /* threads there can be: proc/threads.c */
 
 void rings_init(void)
@@ -460,12 +489,14 @@ void rings_init(void)
 	table_check();
 	doors_init();
 	process_hooks = (struct process_hooks){
-		.ring_create = ring_create_native,
+		.ring_create = ring_create_first,
 		.door = ring_door,
 		.quiesce = process_quiesce,
 		.rings_free = process_rings_free,
 		.thread_init = door_init,
 		.thread_fini = door_fini,
 		.thread_moved = door_moved,
+		.thread_quiesce = door_quiesce,
+		.thread_ended = thread_ended,
 	};
 }

@@ -150,11 +150,7 @@ static void notice_attach(struct mail *m)
 
 static struct user_thread *notice_thread(struct op *op)
 {
-	struct process *p = op_process(op);
-
-	return list_is_empty(&p->threads)
-		       ? NULL
-		       : list_item(p->threads.next, struct user_thread, sibling);
+	return op_process(op)->first;
 }
 
 static struct receiver *notice_receiver(struct op *op)

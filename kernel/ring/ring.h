@@ -131,7 +131,8 @@ struct ring {
 	uint32_t notice_id;
 
 	/* registered resources */
-	/* slots: emptied, filled and replaced by exchange, from any core that serves; see register.c */
+	/* slots: emptied, filled and replaced by exchange, from any core that serves; see
+	 * register.c */
 	struct file *_Atomic *_Atomic files;
 	uint32_t file_count; /* set before `files` */
 	uint32_t buf_count;
@@ -145,6 +146,9 @@ struct ring {
 	paddr_t block_ring, block_sqes;
 	uint64_t ring_bytes, sqes_bytes;
 	void *door;	       /* RING_SLOT: the struct door it belongs to */
+
+	/* home core only: whom "the calling thread" means in its entries; NULL: nobody */
+	struct user_thread *owner;
 };
 
 /* The CQ tail: private, free-running; the program sees what was published of it. */
@@ -214,7 +218,7 @@ extern const struct op_row row_nop, row_readv, row_writev, row_fsync, row_read_f
 	row_timeout_remove, row_accept, row_cancel, row_link_timeout, row_connect, row_fallocate,
 	row_openat, row_close, row_files_update, row_statx, row_read, row_write, row_send, row_recv,
 	row_shutdown, row_socket, row_uring_cmd, row_bind, row_listen, row_pipe, row_ftruncate,
-	row_spawn, row_waitid, row_notice,
+	row_spawn, row_waitid, row_thread, row_futex_wait, row_futex_wake, row_notice,
 	row_syscall;
 
 /* ---- the 0xE0 table: kernel/ring/sys_*.c ----------------------------------------------------- */

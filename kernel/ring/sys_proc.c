@@ -14,16 +14,32 @@
 #include "uapi/errno.h"
 #include "uapi/mman.h"
 
-/* ---- the end: never answered, since nobody is left to read the answer */
+/* ---- the end: never answered where nobody is left to read the answer */
 
 enum { EXIT_ACT, EXIT_WAIT };
 
-static enum step exit_step(struct op *op, const struct sys_args *args)
+static enum step exit_group_step(struct op *op, const struct sys_args *args)
 {
 	if (op->state == EXIT_WAIT)
 		return op->flags & OP_CANCELLED ? op_finish(op, -ECANCELED) : op_park_alone(op);
 	process_kill(op_process(op), (int32_t)(args->a[0] & 0xff) << 8);
 	return op_goto(op, EXIT_WAIT);
+}
+
+/* A thread's ring outlives it, so there its exit is answered; its slot is quiesced once it is
+ * dead. */
+static enum step exit_step(struct op *op, const struct sys_args *args)
+{
+	struct user_thread *t = ring_caller(op->ring);
+	struct process *p = op_process(op);
+	bool last = p->threads_live == 1;
+
+	if (op->state == EXIT_WAIT)
+		return exit_group_step(op, args);
+	if (!t && !last)
+		return op_finish(op, -EINVAL);
+	process_thread_end(p, t, (int32_t)(args->a[0] & 0xff) << 8);
+	return last || op->ring->kind == RING_SLOT ? op_goto(op, EXIT_WAIT) : op_finish(op, 0);
 }
 
 static int exit_cancel(struct op *op)
@@ -32,10 +48,9 @@ static int exit_cancel(struct op *op)
 	return 0;
 }
 
-/* A process has one thread here: the end of the thread is the end of both. */
 const struct sys_row sys_exit = { .name = "exit", .step = exit_step, .cancel = exit_cancel };
 const struct sys_row sys_exit_group = { .name = "exit_group",
-					.step = exit_step,
+					.step = exit_group_step,
 					.cancel = exit_cancel };
 
 /* ---- names */
@@ -47,8 +62,16 @@ static enum step getpid_step(struct op *op, const struct sys_args *args)
 }
 
 const struct sys_row sys_getpid = { .name = "getpid", .step = getpid_step };
-/* The thread that owns the ring, which is the first: it has its process's number. */
-const struct sys_row sys_gettid = { .name = "gettid", .step = getpid_step };
+
+static enum step gettid_step(struct op *op, const struct sys_args *args)
+{
+	const struct user_thread *t = ring_caller(op->ring);
+
+	(void)args;
+	return op_finish(op, t ? (int32_t)t->tid : -EINVAL);
+}
+
+const struct sys_row sys_gettid = { .name = "gettid", .step = gettid_step };
 
 /* The kernel is everybody's parent and everybody is user 0. */
 static enum step zero_step(struct op *op, const struct sys_args *args)

@@ -21,6 +21,20 @@ _start:
 	unimp
 	.size _start, . - _start
 
+	/* The same for every other thread, which has nothing but sp, tp and a0. */
+	.text
+	.globl ring_thread_entry
+	.type ring_thread_entry, @function
+ring_thread_entry:
+	.option push
+	.option norelax
+	lla	gp, __global_pointer$
+	.option pop
+	mv	ra, zero
+	call	ring_thread_begin
+	unimp
+	.size ring_thread_entry, . - ring_thread_entry
+
 	/* A word with contents, so that the zeros around it get room of their own (user.ld). */
 	.section .tdata.contents, "awT", @progbits
 	.quad	0

@@ -21,4 +21,14 @@ _start:
 	ud2
 	.size _start, . - _start
 
+	/* The same for every other thread. */
+	.text
+	.globl ring_thread_entry
+	.type ring_thread_entry, @function
+ring_thread_entry:
+	xorl	%ebp, %ebp
+	call	ring_thread_begin
+	ud2
+	.size ring_thread_entry, . - ring_thread_entry
+
 	.section .note.GNU-stack, "", @progbits

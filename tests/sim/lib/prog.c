@@ -22,6 +22,8 @@
 #include "uapi/syscall.h"
 
 #define PROGRAMS_MAX 64u
+#define THREAD_MAINS_MAX 16u
+#define THREAD_START 128u /* in a thread's block: behind the ask and the word */
 #define ENTRY_FIRST 0x200u
 #define ENTRY_STEP 16u
 #define ARCHIVE_BYTES (1u << 19)
@@ -43,6 +45,8 @@ static struct {
 	void *arg;
 	struct process *proc;
 } programs[PROGRAMS_MAX];
+/* threads beside the first are told by their entry what to do */
+static void (*thread_mains[THREAD_MAINS_MAX])(struct sim_prog *p);
 static unsigned program_count, programs_gone, programs_failed;
 static uint64_t frames_before, ops_before;
 
@@ -104,6 +108,16 @@ static void thread_begin(void *arg)
 	prog_exit(p, 0);
 }
 
+static void more_begin(void *arg)
+{
+	struct sim_thread *t = arg;
+	struct sim_prog *p = &t->prog;
+
+	prog_read(p, t->user->first_arg + THREAD_START, &p->start, sizeof(p->start));
+	t->main(p);
+	prog_thread_exit(p, 0);
+}
+
 enum arch_exit_kind sim_user_run(struct arch_user *u, struct aspace *as, struct arch_exit *exit)
 {
 	struct sim_core *sc = &sim_cores[sim_here];
@@ -112,19 +126,22 @@ enum arch_exit_kind sim_user_run(struct arch_user *u, struct aspace *as, struct 
 	if (!t) {
 		unsigned index = (unsigned)((u->pc & (PAGE_SIZE - 1)) - ENTRY_FIRST) / ENTRY_STEP;
 
-		sim_check(index < program_count);
+		bool more = index >= PROGRAMS_MAX;
+
+		sim_check(more ? index < PROGRAMS_MAX + THREAD_MAINS_MAX : index < program_count);
 		t = calloc(1, sizeof(*t));
 		t->user = u;
 		t->as = as;
 		t->stack = sim_stack_alloc();
-		t->main = programs[index].main;
+		t->main = more ? thread_mains[index - PROGRAMS_MAX] : programs[index].main;
 		t->prog = (struct sim_prog){
-			.arg = programs[index].arg,
+			.arg = more ? (void *)(uintptr_t)u->sp : programs[index].arg,
 			.stack = u->sp,
-			.proc = programs[index].proc,
+			.proc = more ? NULL : programs[index].proc,
 			.thread = t,
 		};
-		arch_fiber_init(&t->fiber, t->stack, SIM_STACK_BYTES, thread_begin, t);
+		arch_fiber_init(&t->fiber, t->stack, SIM_STACK_BYTES,
+				more ? more_begin : thread_begin, t);
 		u->frame = t;
 	}
 	sc->tick = hosted_cpu_self->deadline;
@@ -233,6 +250,42 @@ noreturn_fn void prog_exit(struct sim_prog *p, int status)
 	while ((said = prog_enter(p, SYS_exit_group, (uint64_t)status, 0, 0, 0, 0, 0)) == -EAGAIN)
 		prog_pause(p);
 	sim_fail("exit_group came back with %lld", (long long)said);
+}
+
+noreturn_fn void prog_thread_exit(struct sim_prog *p, int status)
+{
+	int64_t said;
+
+	while ((said = prog_enter(p, SYS_exit, (uint64_t)status, 0, 0, 0, 0, 0)) == -EAGAIN)
+		prog_pause(p);
+	sim_fail("exit came back with %lld", (long long)said);
+}
+
+int32_t prog_thread(struct sim_prog *p, void (*main)(struct sim_prog *p), void *arg, uaddr_t at,
+		    uint32_t core)
+{
+	struct sluice_thread ask = {
+		.size = sizeof(ask),
+		.sp = (uintptr_t)arg, /* nothing here has a stack of the program's */
+		.arg = at,
+		.tid = prog_thread_word(at),
+		.start = at + THREAD_START,
+		.core = core,
+	};
+	struct io_uring_sqe sqe = { .opcode = IORING_OP_THREAD,
+				    .addr = at,
+				    .len = sizeof(ask),
+				    .user_data = at };
+	unsigned i = 0;
+
+	while (i < THREAD_MAINS_MAX && thread_mains[i] && thread_mains[i] != main)
+		i++;
+	sim_check(i < THREAD_MAINS_MAX);
+	thread_mains[i] = main;
+	ask.entry = align_down(thread_here(p)->user->pc, PAGE_SIZE) + ENTRY_FIRST +
+		    (PROGRAMS_MAX + i) * ENTRY_STEP;
+	prog_write(p, at, &ask, sizeof(ask));
+	return prog_do(p, &sqe, NULL);
 }
 
 uaddr_t prog_map(struct sim_prog *p, uint64_t len)

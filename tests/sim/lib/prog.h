@@ -31,6 +31,15 @@ int64_t prog_enter(struct sim_prog *p, int64_t nr, uint64_t a0, uint64_t a1, uin
 /* Computes for a while. */
 void prog_pause(struct sim_prog *p);
 noreturn_fn void prog_exit(struct sim_prog *p, int status);
+/* One more thread, through the ring of `p`: main(its own p, with a ring and `arg`); it ends when
+ * main returns. `at`: PROG_THREAD_BYTES of the program's memory that are the thread's until the
+ * word at prog_thread_word(at) is 0. Its number, or -errno. */
+int32_t prog_thread(struct sim_prog *p, void (*main)(struct sim_prog *p), void *arg, uaddr_t at,
+		    uint32_t core);
+#define PROG_THREAD_BYTES 512u
+#define prog_thread_word(at) ((at) + 64)
+/* Ends the thread, through the door. */
+noreturn_fn void prog_thread_exit(struct sim_prog *p, int status);
 /* Anonymous memory through the door. */
 uaddr_t prog_map(struct sim_prog *p, uint64_t len);
 
