@@ -289,18 +289,28 @@ build/layers.ok: scripts/check-layers $(sort $(shell find kernel uapi -name '*.[
 link_ld := kernel/arch/riscv64/link.ld
 
 # The kernel's thread pointer is its core pointer, so no library object may bring a thread-local in.
-$(O)/kernel.elf: $(main_obj) $(kernel_objs) $(third_objs) $(link_ld)
+$(O)/kernel.elf: $(main_obj)
+$(O)/kernel.elf $(O)/handover/kernel.elf: $(kernel_objs) $(third_objs) $(link_ld)
 	$(call say,LD,$@)
 	$(Q)$(RISCV_CC) $(rv_kernel_multilib) -mcmodel=medany -static -nostdlib -nostartfiles \
 		-Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments \
-		-Wl,--defsym=vfprintf=__i_vfprintf -Wl,-Map=$(O)/kernel.map -Wl,-T,$(link_ld) \
+		-Wl,--defsym=vfprintf=__i_vfprintf -Wl,-Map=$(@:.elf=.map) -Wl,-T,$(link_ld) \
 		$(filter %.o,$^) -Wl,--start-group $(kernel_pico) -lgcc -Wl,--end-group -o $@
 	$(Q)if riscv64-unknown-elf-readelf -lW $@ | grep -q '^  TLS'; then \
 		echo 'kernel.elf holds thread-local data, which would overwrite the core structure' >&2; exit 1; fi
 
-$(O)/sluice: $(main_obj) $(O)/libkernel.a
+$(O)/sluice: $(main_obj)
+$(O)/sluice $(O)/handover/sluice: $(O)/libkernel.a
 	$(call say,LD,$@)
-	$(Q)$(host_cc) $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVER),--coverage) -pthread $^ $(slirp_libs) -o $@
+	$(Q)$(host_cc) $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVER),--coverage) -pthread $(filter %.o,$^) $(filter %.a,$^) $(slirp_libs) -o $@
+
+# A kernel with another main, which only hands over: what the comparison measures bare.
+handover := $(O)/handover/$(if $(filter riscv64,$(MACHINE)),kernel.elf,sluice)
+$(handover): $(O)/bench/kernel/handover.c.o | $(O)/handover/initrd.cpio
+$(O)/handover/initrd.cpio: $(O)/initrd.cpio
+	$(Q)mkdir -p $(@D) && ln -sfn ../initrd.cpio $@
+.PHONY: handover
+handover: $(handover)
 
 .PHONY: kernel
 ifeq ($(main_obj),)
@@ -602,8 +612,8 @@ bench-gate:
 .PHONY: compare
 compare:
 	$(Q)scripts/packages.sh bench compare
-	$(Q)$(again) MACHINE=riscv64 SAN= all
-	$(Q)$(again) MACHINE=hosted SAN= all
+	$(Q)$(again) MACHINE=riscv64 SAN= all handover
+	$(Q)$(again) MACHINE=hosted SAN= all handover
 	$(Q)$(again) bench-programs
 	$(Q)if $(MAKE) peer; then bench/compare/run $(if $(QUICK),--quick) $(ONLY); else \
 		echo 'compare: without Linux on the same machine'; \

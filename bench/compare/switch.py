@@ -3,7 +3,13 @@
 A token goes round a ring of members, and each adds up a buffer of its own when it has it. "Alone" is the
 same work by one member without any switch; what is left when that is taken off is the switch. Guests: one
 hart, -icount. This host: its own clock, one cpu.
+
+Bare: two that do nothing but hand over to each other. Coroutines yield; of operations and fibers each wakes
+the other and parks, through the executor, in a kernel that does only this (bench/kernel/handover.c);
+processes and threads of Linux yield, first in first out, and each change from one to the other counts once.
 """
+import os
+
 from compare.steps import Step
 from measure import AHEAD, run_host
 
@@ -19,6 +25,13 @@ SLUICE = (("Sluice coroutines, channels", "channel", "channel-alone"),
           ("Sluice processes, kernel pipes", "process", "pipe-alone"))
 LINUX = (("Linux processes, pipes", "process", "overhead"), ("Linux threads, pipes", "thread", "overhead"))
 SWITCHES = 200000
+HOSTED_SWITCHES = 4000000
+YIELDS, HOSTED_YIELDS = 5000, 200000
+BARE_TEXT = ("Nothing is done but handing over: coroutines with their floating-point values, operations and fibers "
+             "through the kernel's executor.")
+COROUTINE, PROCESS = "user coroutine", "process"
+BARE_SLUICE = {"step": "step operation", "fiber": "kernel fiber"}
+BARE_LINUX = {"yield-process": PROCESS, "yield-thread": "thread"}
 
 
 def declare(section):
@@ -27,8 +40,9 @@ def declare(section):
                    "instructions/hop", plot="bars", text=text)
     section.figure("switch_net_insn", "The switch alone: the same work by one member taken off", "members/buffer",
                    "instructions/switch", plot="bars", text=text)
-    section.figure("switch_bare_insn", "The bare hand-over", "what", "instructions/switch", plot=None,
-                   text="Two coroutines that only yield to each other, floating-point values kept.")
+    section.figure("switch_bare_insn", "The bare hand-over", "what", "instructions/hand-over", plot="bars", text=BARE_TEXT)
+    section.figure("switch_bare_ns", "The bare hand-over, on this host's processor", "what", "ns/hand-over", plot="bars",
+                   text=BARE_TEXT)
     section.figure("switch_ns", "A token handed on and the buffer added up, on this host's processor",
                    "members/buffer", "ns/hop", plot="bars",
                    text="The hosted Sluice beside this host's own processes and threads, and the adding up alone.")
@@ -83,11 +97,52 @@ def sluice(run, section):
                                                        run="/bin/b_switch " + words(how, shape, HOPS))
                 table.add(how, shape, per_hop(line, window))
     table.keep_both(section, SLUICE)
-    bare = []
+
+
+def handover(run, machine, **options):
+    """The kernel whose main hands over operations and fibers: its lines and windows."""
+    return run.bench.results(machine=machine, smp=1, prefix=AHEAD, build=os.path.join("build", machine, "handover"),
+                             run="/bin/b_co", **options)
+
+
+def bare(run, section):
+    found = {}
     for _ in range(run.instruction_rounds):
         (line,), _ = run.bench.results(smp=1, icount=True, prefix=AHEAD, run=f"/bin/b_co {SWITCHES}")
-        bare.append((int(line["instructions"]) - int(line["plain"])) / int(line["switches"]))
-    section.row("switch_bare_insn", "Sluice", "user coroutine", bare, "1 hart, -icount, instret")
+        found.setdefault(COROUTINE, []).append((int(line["instructions"]) - int(line["plain"])) / int(line["switches"]))
+    for line, window in zip(*handover(run, "riscv64", icount=True, plugin=True)):
+        found.setdefault(BARE_SLUICE[line["how"]], []).append(per_hop(line, window))
+    for what, values in found.items():
+        section.row("switch_bare_insn", "Sluice", what, values, ONE)
+
+
+def bare_linux(run, section):
+    order = [how for _ in range(run.instruction_rounds) for how in BARE_LINUX]
+    script = "\n".join(f"switch {how} 2 0 {YIELDS} || return 1" for how in order)
+    found = {}
+    for how, line, window in zip(order, *run.bench.peer_results(script, smp=1, icount=True, plugin=True, prefix=AHEAD,
+                                                                settle=5, limit=120)):
+        found.setdefault(BARE_LINUX[how], []).append(per_hop(line, window))
+    for what, values in found.items():
+        section.row("switch_bare_insn", "Linux", what, values, ONE, "SCHED_FIFO" if line["fifo"] == "1" else "")
+
+
+def bare_hosted(run, section):
+    found = {}
+    for _ in range(run.clock_rounds):
+        (line,), _ = run.bench.results(machine="hosted", smp=1, prefix=AHEAD, run=f"/bin/b_co {HOSTED_SWITCHES}")
+        found.setdefault(("Sluice", COROUTINE), []).append((int(line["ns"]) - int(line["plain_ns"])) / int(line["switches"]))
+        for how, what in BARE_LINUX.items():
+            line = host_line("linux_switch", how, 2, 0, HOSTED_YIELDS)
+            found.setdefault(("this host", what), []).append(per_hop(line, None))
+    for line in handover(run, "hosted")[0]:
+        found.setdefault(("Sluice", BARE_SLUICE[line["how"]]), []).append(per_hop(line, None))
+    for (system, what), values in found.items():
+        section.row("switch_bare_ns", system, what, values, HERE)
+
+
+def host_line(*program):
+    return dict(word.split("=", 1) for word in run_host(*program, prefix=AHEAD).split()[1:])
 
 
 def linux(run, section):
@@ -110,9 +165,7 @@ def hosted(run, section):
                                                run="/bin/b_switch " + words(how, shape, HOSTED_HOPS))
                 table.add(how, shape, per_hop(line, None))
             for how in ("process", "thread", "overhead"):
-                said = run_host("linux_switch", *words(how, shape, HOSTED_HOPS).split(), prefix=AHEAD)
-                line = dict(word.split("=", 1) for word in said.split()[1:])
-                table.add(how, shape, per_hop(line, None))
+                table.add(how, shape, per_hop(host_line("linux_switch", *words(how, shape, HOSTED_HOPS).split()), None))
     table.keep(section, "switch_ns", [("Sluice coroutines, channels", "channel", None)], HERE)
     table.keep(section, "switch_ns", [("this host's processes, pipes", "process", None),
                                       ("this host's threads, pipes", "thread", None)], HERE)
@@ -123,16 +176,23 @@ def ratios(_run, section):
     """Process against coroutine, of the same work, from the medians above: what the issue asks to be 12 at
     least, and 50 against the bare hand-over."""
     net, coroutine = section.figures["switch_net_insn"], SLUICE[0][0]
-    bare = section.figures["switch_bare_insn"].find("Sluice", "user coroutine")
+    bare_row = section.figures["switch_bare_insn"].find("Sluice", COROUTINE)
     for name_, process in (("Linux", LINUX[0][0]), ("Sluice", SLUICE[2][0])):
         found = [net.find(process, shape).value / net.find(coroutine, shape).value for shape in net.params()
                  if net.find(process, shape) and net.find(coroutine, shape)]
         if not found:
             continue
-        section.remark(f"A {name_} process against a coroutine, the switch alone: {min(found):.1f} to "
+        section.remark(f"A {name_} process against a coroutine, the same work, the switch alone: {min(found):.1f} to "
                        f"{max(found):.1f} times its instructions (asked: 12).")
-        section.remark(f"A {name_} process (2p/0K) against the bare hand-over: "
-                       f"{net.find(process, '2p/0K').value / bare.value:.1f} times (asked: 50).")
+        section.remark(f"A {name_} process (2p/0K) against the coroutine's bare hand-over: "
+                       f"{net.find(process, '2p/0K').value / bare_row.value:.1f} times its instructions (asked: 50).")
+    for key, unit in (("switch_bare_insn", "instructions"), ("switch_bare_ns", "time on this host's processor")):
+        figure = section.figures[key]
+        mine = figure.find("Sluice", COROUTINE)
+        theirs = figure.find("Linux", PROCESS) or figure.find("this host", PROCESS)
+        if mine and theirs:
+            section.remark(f"Bare against bare, a process that yields against a coroutine that yields: "
+                           f"{theirs.value / mine.value:.1f} times its {unit} (asked: 50).")
 
 
 def steps(run):
@@ -140,4 +200,6 @@ def steps(run):
     return [Step("Sluice", 5 * n * shaped * 0.6 + 2, sluice),
             Step("Linux", 7 + n * shaped * 1.2, linux, peer=True),
             Step("hosted", run.clock_rounds * shaped * 0.9, hosted),
+            Step("bare", n + 1, bare), Step("bare, Linux", 8, bare_linux, peer=True),
+            Step("bare, hosted", run.clock_rounds * 1.5 + 1, bare_hosted),
             Step("ratios", 0, ratios)]

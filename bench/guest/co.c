@@ -59,7 +59,7 @@ int main(int argc, char **argv)
 {
 	struct side left = { .yields = WARM, .first = 1.0 },
 		    right = { .yields = WARM, .first = 7.0 };
-	uint64_t count = 0, from, switching, plain;
+	uint64_t count = 0, from, from_ns, switching, switching_ns, plain, plain_ns;
 	double want_left, want_right;
 
 	for (const char *p = argc == 2 ? argv[1] : ""; *p >= '0' && *p <= '9'; p++)
@@ -72,19 +72,24 @@ int main(int argc, char **argv)
 		return 1;
 	left.yields = right.yields = count / 2;
 	from = guest_instructions();
+	from_ns = guest_ns();
 	if (pair_run(&left, &right))
 		return 1;
 	switching = guest_instructions() - from;
+	switching_ns = guest_ns() - from_ns;
 	from = guest_instructions();
+	from_ns = guest_ns();
 	want_left = side_expect(&left);
 	want_right = side_expect(&right);
 	plain = guest_instructions() - from;
+	plain_ns = guest_ns() - from_ns;
 	if (left.sum != want_left || right.sum != want_right) {
 		async_printf("b_co: a floating-point value did not survive a switch\n");
 		return 1;
 	}
-	async_printf("bench: switches=%llu instructions=%llu plain=%llu\n",
+	async_printf("bench: switches=%llu instructions=%llu plain=%llu ns=%llu plain_ns=%llu\n",
 		     (unsigned long long)(count / 2 * 2), (unsigned long long)switching,
-		     (unsigned long long)plain);
+		     (unsigned long long)plain, (unsigned long long)switching_ns,
+		     (unsigned long long)plain_ns);
 	return 0;
 }

@@ -4,6 +4,9 @@
  *	process		members are processes, linked by pipes
  *	thread		members are threads, linked by pipes
  *	overhead	one process writes and reads all pipes itself
+ *	yield-process	two processes that only yield to each other, first in, first out where that is
+ *			allowed; ROUNDS counts each hand-over, MEMBERS and KIB say nothing
+ *	yield-thread	two threads, likewise
  *
  * All on cpu 0.
  */
@@ -98,18 +101,80 @@ static void rounds_alone(uint64_t count, uint64_t *const *words)
 		}
 }
 
+/* Shared by both that yield. */
+static struct yields {
+	volatile uint64_t hops; /* how often the cpu went from one to the other */
+	volatile unsigned last;
+	volatile bool stop;
+} *yields;
+
+static void yield_until(unsigned me, uint64_t hops)
+{
+	while (yields->hops < hops && !yields->stop) {
+		if (yields->last != me) {
+			yields->last = me;
+			yields->hops++;
+		}
+		sched_yield();
+	}
+}
+
+static void *yield_run(void *unused)
+{
+	(void)unused;
+	yield_until(1, UINT64_MAX);
+	return NULL;
+}
+
+static int yield_main(const char *how, uint64_t hops)
+{
+	bool is_thread = !strcmp(how, "yield-thread");
+	struct sched_param param = { .sched_priority = 1 };
+	bool fifo = sched_setscheduler(0, SCHED_FIFO, &param) == 0;
+	pthread_t thread;
+	uint64_t from, ns;
+
+	yields = mmap(NULL, sizeof(*yields), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	if (yields == MAP_FAILED)
+		die("mmap: %s", strerror(errno));
+	if (is_thread && pthread_create(&thread, NULL, yield_run, NULL))
+		die("a thread cannot be started");
+	if (!is_thread && fork() == 0) {
+		yield_run(NULL);
+		_exit(0);
+	}
+	yield_until(0, 1000);
+	from = now_ns();
+	PEER_MARK(PEER_MARK_BEGIN);
+	yield_until(0, 1000 + hops);
+	PEER_MARK(PEER_MARK_END);
+	ns = now_ns() - from;
+	yields->stop = true;
+	printf("bench: how=%s fifo=%u hops=%llu ns=%llu\n", how, fifo, (unsigned long long)hops,
+	       (unsigned long long)ns);
+	if (is_thread)
+		pthread_join(thread, NULL);
+	while (wait(NULL) > 0)
+		;
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t rounds, from = 0, *words[SWITCH_MEMBERS_MAX];
 	bool alone;
 
 	if (argc != 5)
-		die("usage: switch process|thread|overhead MEMBERS KIB ROUNDS");
+		die("usage: switch process|thread|overhead|yield-process|yield-thread MEMBERS KIB "
+		    "ROUNDS");
 	alone = !strcmp(argv[1], "overhead");
 	members = (unsigned)number(argv[2], 2, SWITCH_MEMBERS_MAX);
 	bytes = number(argv[3], 0, 1024) * 1024;
 	rounds = number(argv[4], 1, 1000000000);
 	pin_to(0);
+	if (!strncmp(argv[1], "yield-", 6))
+		return yield_main(argv[1], rounds);
 	for (unsigned i = 0; i < members; i++) {
 		words[i] = buffer_make();
 		if (pipe(links[i]))
