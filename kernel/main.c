@@ -128,11 +128,11 @@ static void main_core(struct core *c, uint32_t ops)
 	trace_init_core(c->index, frames_boot_alloc(trace_ring_size(trace_slots)), trace_slots);
 	timers_init(c);
 	inboxes_init(c);
-	if (c->roles & ROLE_SERVES) {
+	if (c->roles & ROLE_MAY_SERVE) {
 		executor_init(c, ops);
 		fibers_init(c);
 	}
-	if (c->roles & ROLE_USER)
+	if (c->roles & ROLE_MAY_RUN)
 		placement_init(c);
 }
 

@@ -48,6 +48,7 @@ static const struct column core_columns[] = {
 	{"traps/s", 8, "traps", RATE},	      {"mailq", 6, "mails_peak", TEXT},
 	{"runq", 5, "ops_peak", TEXT},	      {"ready", 6, "threads", TEXT},
 	{"ops", 5, "ops", TEXT},	      {"age us", 7, "behind_ns", AGE},
+	{"moves", 6, "moves", TEXT},
 };
 
 static const struct column ring_columns[] = {

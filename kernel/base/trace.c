@@ -39,6 +39,7 @@ static const struct {
 	[TRACE_NET] = { "net", "event", "b", "c" },
 	[TRACE_COUNT] = { "count", "what", "b", "c" },
 	[TRACE_BALANCE] = { "balance", "move", "busy_id", "waits" },
+	[TRACE_ROLE] = { "role", "roles", "b", "c" },
 };
 
 void trace_init_core(unsigned index, struct trace_ring *ring, uint64_t slots)

@@ -35,6 +35,7 @@ enum trace_kind {
 	 * its threads wait << 32 */
 	TRACE_BALANCE,
 	TRACE_THREAD,	/* a thread came to this core: a = parked, b = its address, c = core it left */
+	TRACE_ROLE, /* an elastic core has settled: a = its roles */
 	TRACE_KINDS
 };
 

@@ -57,6 +57,11 @@ void balance_mover_set(enum balance_kind kind, const struct balance_mover *m)
 	movers[kind] = m;
 }
 
+const struct balance_mover *balance_mover(enum balance_kind kind)
+{
+	return movers[kind];
+}
+
 void balance_policy_set(const struct policy *p)
 {
 	policy = p;
@@ -100,6 +105,8 @@ int balance_init(void)
 		return -EINVAL;
 	}
 	balance_policy_set(p);
+	movers[BALANCE_ROLE] = &role_mover;
+	roles_init();
 	for (unsigned i = 0; i < cores_count; i++) {
 		struct core *c = cores[i];
 
@@ -181,16 +188,12 @@ static void signals_write(struct core *c, nsec_t window)
 
 static uint8_t roles_of(const struct core *c)
 {
-	uint32_t roles = c->roles;
+	uint32_t roles = __atomic_load_n(&c->roles, __ATOMIC_RELAXED);
 
-	return (uint8_t)((roles & ROLE_SERVES ? BALANCE_SERVES : 0) |
+	return (uint8_t)((core_is_leaving(c) ? BALANCE_LEAVING : 0) |
+			 (roles & ROLE_SERVES ? BALANCE_SERVES : 0) |
 			 (roles & ROLE_USER ? BALANCE_RUNS : 0) |
 			 (roles & ROLE_ELASTIC ? BALANCE_ELASTIC : 0));
-}
-
-static uint32_t age_of(nsec_t since, nsec_t now)
-{
-	return since && now > since ? (uint32_t)min_of(now - since, (nsec_t)UINT32_MAX) : 0;
 }
 
 /* A core that has not looked at itself for two windows sleeps, or has been at one thing since:
@@ -210,9 +213,9 @@ static void view_core(struct balance_core *to, const struct core *c, nsec_t now)
 		to->ops = asleep_since ? 0 : to->ops;
 	}
 	to->mails = word_of(s->mails);
-	to->behind_ns = age_of(word_of(s->behind_since), now);
+	to->behind_ns = balance_age(word_of(s->behind_since), now);
 	to->ready = (uint16_t)min_of(word_of(s->ready), UINT16_MAX);
-	to->delay_ns = age_of(word_of(s->ready_since), now);
+	to->delay_ns = balance_age(word_of(s->ready_since), now);
 }
 
 static unsigned view_make(nsec_t now)
@@ -223,7 +226,7 @@ static unsigned view_make(nsec_t now)
 		struct core *c = cores[i];
 		struct balance_core *to = &view[n];
 
-		if (!c || !c->roles)
+		if (!c || !core_has_role(c, UINT32_MAX))
 			continue;
 		view_core(to, c, now);
 		to->units = view_units + units;
@@ -252,7 +255,8 @@ static bool move_makes_sense(const struct balance_move *m, unsigned cores_seen)
 	if (!from || m->kind >= BALANCE_KINDS || !movers[m->kind])
 		return false;
 	if (m->kind == BALANCE_ROLE)
-		return (from->roles & BALANCE_ELASTIC) && !(from->roles & m->to) &&
+		return (from->roles & BALANCE_ELASTIC) && !(from->roles & BALANCE_LEAVING) &&
+		       !(from->roles & m->to) &&
 		       (m->to == BALANCE_SERVES || m->to == BALANCE_RUNS);
 	return to && to != from && m->id &&
 	       (to->roles & (m->kind == BALANCE_RING ? BALANCE_SERVES : BALANCE_RUNS)) &&
@@ -351,9 +355,11 @@ void balance_look(struct core *c)
 		c->look_at = c->signals.stamp + LOOK_MIN_NS;
 		return;
 	}
+	c->look_at = c->now + BALANCE_EVERY_NS;
+	if (c->roles & ROLE_ELASTIC)
+		roles_look(c);
 	signals_write(c, window);
 	board_write(c);
-	c->look_at = c->now + BALANCE_EVERY_NS;
 	if (!urgent && c->now < atomic_load_explicit(&pass_at, memory_order_relaxed))
 		return;
 	/* One decides; pairs with the store below. */

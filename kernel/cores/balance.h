@@ -37,6 +37,7 @@ struct balance_mover {
 	int (*move)(struct core *c, uint64_t id, unsigned to);
 };
 void balance_mover_set(enum balance_kind kind, const struct balance_mover *m);
+const struct balance_mover *balance_mover(enum balance_kind kind);
 
 /* Boot core, after the core map: reads the boot argument policy=. 0; a name that is none is
  * refused by a sentence, -EINVAL. */
@@ -56,7 +57,21 @@ static inline void balance_behind(struct core *c)
 		c->look_at = min_of(c->look_at, c->now + BALANCE_AGE_NS);
 }
 
+/* For what waits since `since` (0: it does not), at most four seconds. */
+static inline uint32_t balance_age(nsec_t since, nsec_t now)
+{
+	return since && now > since ? (uint32_t)min_of(now - since, (nsec_t)UINT32_MAX) : 0;
+}
+
 /* Moves accepted so far, of each kind; any core. */
 uint64_t balance_moves(enum balance_kind kind);
+
+/* ---- roles.c: elastic cores */
+
+extern const struct balance_mover role_mover;
+/* Boot, after the core map. */
+void roles_init(void);
+/* An elastic core's look at what it must give away. From balance_look. */
+void roles_look(struct core *c);
 
 #endif

@@ -13,6 +13,8 @@
 #include "cores/balance.h"
 #include "mm/frames.h"
 
+#define STATUS_HART 103
+
 struct core *cores[CORES_MAX];
 unsigned cores_count;
 
@@ -25,7 +27,8 @@ void core_part_set(struct core *c, enum core_part slot, const struct core_part_o
 struct core *core_with_role(uint32_t role)
 {
 	for (unsigned i = 0; i < CORES_MAX; i++)
-		if (cores[i] && (cores[i]->roles & role))
+		if (cores[i] && core_has_role(cores[i], role) &&
+		    !core_has_role(cores[i], ROLE_ELASTIC))
 			return cores[i];
 	return NULL;
 }
@@ -86,6 +89,8 @@ void core_sleep(struct core *c)
 		for (unsigned i = 0; i < CORE_PARTS; i++)
 			if (c->part[i] && c->part[i]->deadline)
 				deadline = min_of(deadline, c->part[i]->deadline(c));
+		if (unlikely(c->role_next)) /* not done with leaving */
+			deadline = min_of(deadline, c->look_at);
 		if (unlikely(trace_detail) && c->now > c->sample_time)
 			core_sample(c);
 		trace_event(TRACE_SLEEP, 0, 0, deadline);
@@ -136,13 +141,30 @@ static void core_enter(struct core *c)
 	core_loop(c);
 }
 
+/* What the devices' owner, or the last who could run programs, leaves behind nobody can take. */
+static void core_missing(struct core *c)
+{
+	const char *why = NULL;
+
+	if (c->roles & (ROLE_IO | ROLE_NET) || core_with_role(ROLE_SERVES) == c)
+		why = "devices are its";
+	role_lost(c);
+	for (unsigned i = 0; !why; i++) {
+		if (i == CORES_MAX)
+			why = "nobody is left to run programs";
+		else if (cores[i] && core_has_role(cores[i], ROLE_USER))
+			break;
+	}
+	kprint("core %u: the hart does not start; %s%s\n", (unsigned)c->index,
+	       why ? "no going on without it, " : "going on without it", why ? why : "");
+	if (why)
+		arch_poweroff(STATUS_HART);
+}
+
 noreturn_fn void cores_start(void)
 {
-	for (unsigned i = 1; i < CORES_MAX; i++) {
-		if (!cores[i] || arch_core_start(i, core_enter, cores[i]) == 0)
-			continue;
-		kprint("core %u: the hart does not start; going on without it\n", i);
-		cores[i]->roles = 0;
-	}
+	for (unsigned i = 1; i < CORES_MAX; i++)
+		if (cores[i] && arch_core_start(i, core_enter, cores[i]))
+			core_missing(cores[i]);
 	core_loop(this_core());
 }

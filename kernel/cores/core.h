@@ -21,8 +21,11 @@
 #define ROLE_NET 8u    /* owns NICs and the TCP/IP stack (a kernel core) */
 #define ROLE_MIXED (ROLE_USER | ROLE_KERNEL | ROLE_IO | ROLE_NET)
 #define ROLE_RT 16u
-#define ROLE_ELASTIC 32u
+#define ROLE_ELASTIC 32u /* ROLE_USER or ROLE_KERNEL, one at a time */
 #define ROLE_SERVES (ROLE_KERNEL | ROLE_IO | ROLE_NET)
+/* What it must be able to do, now or later. */
+#define ROLE_MAY_SERVE (ROLE_SERVES | ROLE_ELASTIC)
+#define ROLE_MAY_RUN (ROLE_USER | ROLE_ELASTIC)
 
 /* The order of a turn. Upper floors fill their slots at boot: core_part_set. PART_FLUSH tells
  * devices what the parts before it queued, with one doorbell each, before a user thread may keep
@@ -104,6 +107,7 @@ struct core {
 
 	/* set once at boot */
 	uint32_t index;
+	/* of an elastic core, its own code changes it: roles.c. Others: core_has_role */
 	uint32_t roles;
 	nsec_t spin_ns; /* idle spin budget */
 	/* The doorbell line: a page of its own, mapped by the programs whose rings this core polls.
@@ -119,6 +123,10 @@ struct core {
 	/* since the last look: most mails of a turn; and what was counted then */
 	uint32_t mails_deep;
 	uint64_t idle_seen, sqes_seen;
+	/* an elastic core: the role it is being drained for, 0: none, read by others; until when,
+	 * and who got the last it gave away */
+	uint32_t role_next, drain_last;
+	nsec_t leave_until;
 	uint32_t inboxes_used; /* slots that somebody is in */
 	nsec_t busy_until; /* last time a turn did something */
 	uint32_t watch_seen; /* what *watch held before the last turn that found nothing */
@@ -168,19 +176,22 @@ static inline bool mailbox_is_empty(const struct core *c)
 
 /* Reads the core map (boot arguments `map`, `spin_us`, `policy`), creates a struct core for each
  * hart named. Boot core, before any part is set. Refuses a senseless map (unknown role, hart twice,
- * hart that does not exist, no core that serves, no core that runs users, no such policy) with a
- * sentence that names the place: returns -EINVAL. */
+ * hart that does not exist, no core that serves for good, none that runs programs, no such policy)
+ * with a sentence that names the place: returns -EINVAL. */
 must_use int cores_init(void);
 
 /* Fills a slot of `c`'s turn. Before the core is started. */
 void core_part_set(struct core *c, enum core_part slot, const struct core_part_ops *ops);
 
 /* Starts the other cores and enters this one's loop. A core that does not start is reported and
- * left out. */
+ * left out; if it owns devices, or nobody is left to run programs, the machine ends with a
+ * sentence. */
 noreturn_fn void cores_start(void);
 
 /* A core's life: turns, spinning, sleep. cores_start enters it; the simulator does so itself. */
 noreturn_fn void core_loop(struct core *c);
+/* The hart does not start: nobody gives it anything any more. roles.c, boot. */
+void role_lost(struct core *c);
 /* One turn; returns the work done. The simulator may call this itself; core_loop calls it for
  * ever. */
 unsigned core_turn(struct core *c);
@@ -200,6 +211,31 @@ static inline void core_peak(_Atomic uint32_t *peak, uint32_t n)
 		atomic_store_explicit(peak, n, memory_order_relaxed);
 }
 
-struct core *core_with_role(uint32_t role); /* first started core that has the role; NULL if none */
+/* Has it one of these roles now? Any core. */
+static inline bool core_has_role(const struct core *c, uint32_t role)
+{
+	return __atomic_load_n(&c->roles, __ATOMIC_RELAXED) & role;
+}
+
+/* Is it giving away what it has, to change its role? Any core. */
+static inline bool core_is_leaving(const struct core *c)
+{
+	return __atomic_load_n(&c->role_next, __ATOMIC_RELAXED);
+}
+
+/* Is it to be given what its role `role` is for? Any core. */
+static inline bool core_takes(const struct core *c, uint32_t role)
+{
+	return core_has_role(c, role) && !core_is_leaving(c);
+}
+
+/* May `c` be a process's home: does it serve, and always will? */
+static inline bool core_is_home(const struct core *c)
+{
+	return core_has_role(c, ROLE_SERVES) && !core_has_role(c, ROLE_ELASTIC);
+}
+
+/* First started core that has the role for good: an elastic one is never it. NULL if none. */
+struct core *core_with_role(uint32_t role);
 
 #endif

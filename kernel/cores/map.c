@@ -19,6 +19,7 @@ static const struct {
 } role_names[] = {
 	{ "user", ROLE_USER },	 { "kernel", ROLE_KERNEL }, { "io", ROLE_IO | ROLE_KERNEL },
 	{ "net", ROLE_NET | ROLE_KERNEL }, { "mixed", ROLE_MIXED },
+	{ "elastic", ROLE_ELASTIC | ROLE_USER }, /* begins with programs */
 };
 
 void core_roles_text(const struct core *c, char *text)
@@ -27,11 +28,11 @@ void core_roles_text(const struct core *c, char *text)
 		uint32_t role;
 		const char *name;
 	} words[] = {{ROLE_KERNEL, "kernel"}, {ROLE_NET, "net"}, {ROLE_IO, "io"},
-		     {ROLE_USER, "user"}};
+		     {ROLE_USER, "user"},   {ROLE_ELASTIC, "elastic"}};
 	size_t at = 0;
 
 	for (unsigned i = 0; i < array_count(words); i++) {
-		if (!(c->roles & words[i].role))
+		if (!core_has_role(c, words[i].role))
 			continue;
 		if (at)
 			text[at++] = '+';
@@ -56,8 +57,8 @@ static int map_refuse(const char *map, const char *at, const char *why)
 	return -EINVAL;
 }
 
-/* One role word; 0 when it is none. rt and elastic are words of the design that no policy serves
- * yet: refused by name. */
+/* One role word; 0 when it is none. rt is a word of the design that nobody serves yet: refused by
+ * name. */
 static uint32_t role_parse(const char *at, size_t len)
 {
 	for (unsigned i = 0; i < array_count(role_names); i++)
@@ -88,16 +89,17 @@ static int map_parse(const char *map, uint32_t roles[CORES_MAX])
 
 			while (*p && *p != '+' && *p != ',')
 				p++;
-			if (word_is(word, (size_t)(p - word), "rt") ||
-			    word_is(word, (size_t)(p - word), "elastic"))
-				return map_refuse(
-					map, word,
-					"the roles rt and elastic are not served by this version");
+			if (word_is(word, (size_t)(p - word), "rt"))
+				return map_refuse(map, word,
+						  "the role rt is not served by this version");
 			role = role_parse(word, (size_t)(p - word));
 			if (!role)
 				return map_refuse(
 					map, word,
-					"no such role (user, kernel, io, net, mixed; joined by +)");
+					"no such role (user, kernel, io, net, mixed; joined by +; "
+					"elastic, by itself)");
+			if (((roles[index] | role) & ROLE_ELASTIC) && roles[index])
+				return map_refuse(map, word, "elastic stands by itself");
 			roles[index] |= role;
 		} while (*p == '+');
 		if (*p == ',' && !*++p)
@@ -122,13 +124,14 @@ static int map_complete(const char *map, uint32_t roles[CORES_MAX])
 
 	for (int i = CORES_MAX - 1; i >= 0; i--) {
 		all |= roles[i];
-		if (roles[i] & ROLE_SERVES)
+		if ((roles[i] & ROLE_SERVES) && !(roles[i] & ROLE_ELASTIC))
 			serves = i;
 	}
 	if (serves < 0)
-		return map_refuse(map, map, "no hart serves rings (kernel, io, net or mixed)");
+		return map_refuse(map, map,
+				  "no hart serves rings for good (kernel, io, net or mixed)");
 	if (!(all & ROLE_USER))
-		return map_refuse(map, map, "no hart runs programs (user or mixed)");
+		return map_refuse(map, map, "no hart runs programs (user, mixed or elastic)");
 	if (!roles[0])
 		return map_refuse(map, map, "hart 0 boots the system and needs a role");
 	if (!(all & ROLE_IO))

@@ -58,7 +58,7 @@ static void report_core(struct text *t, struct core *c, nsec_t now)
 	core_roles_text(c, roles);
 	text_line(t,
 		  "%u %s %s %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu "
-		  "%llu %u %u %u %u %u %llu\n",
+		  "%llu %u %u %u %u %u %llu %llu\n",
 		  (unsigned)c->index, roles[0] ? roles : "none", core_state(c, asleep_since),
 		  (unsigned long long)now, (unsigned long long)(up - min_of(up, spin + sleep)),
 		  (unsigned long long)spin, (unsigned long long)sleep,
@@ -71,7 +71,8 @@ static void report_core(struct text *t, struct core *c, nsec_t now)
 		  ops_total_count(c),
 		  atomic_exchange_explicit(&c->ops_peak, 0, memory_order_relaxed),
 		  placement_ready_count(c),
-		  behind_since ? (unsigned long long)(now - min_of(now, behind_since)) : 0);
+		  behind_since ? (unsigned long long)(now - min_of(now, behind_since)) : 0,
+		  word_of(n->balance_moves));
 }
 
 size_t report_cores(char *buf, size_t size)
@@ -81,7 +82,7 @@ size_t report_cores(char *buf, size_t size)
 
 	text_line(&t, "core role state time_ns busy_ns spin_ns sleep_ns turns sqes cqes steps "
 		      "parks traps faults sleeps waits doorbells mails mails_peak ops ops_max "
-		      "ops_peak threads behind_ns\n");
+		      "ops_peak threads behind_ns moves\n");
 	for (unsigned i = 0; i < cores_count; i++)
 		if (cores[i])
 			report_core(&t, cores[i], now);

@@ -193,6 +193,15 @@ static void run_spawn(struct mail *m)
 /* First message, on the first serving core: what is free now is what must be free in the end. */
 static void run_begin(struct mail *m)
 {
+	for (unsigned i = 0; i < program_count; i++) { /* some harts may not have started */
+		struct program *prog = &programs[i];
+
+		if (prog->user_core != PROCESS_ANY_CORE &&
+		    !core_has_role(cores[prog->user_core], ROLE_MAY_RUN))
+			prog->user_core = PROCESS_ANY_CORE;
+		if (!core_is_home(cores[prog->home]))
+			prog->home = end_core()->index;
+	}
 	frames_before = frames_free_count();
 	ops_before = ops_free_all();
 	m->deliver = run_spawn;

@@ -57,15 +57,16 @@ void children_orphan(struct process *parent)
 
 static bool core_plays(uint32_t core, uint32_t roles)
 {
-	return core < CORES_MAX && cores[core] && (cores[core]->roles & roles);
+	return core < CORES_MAX && cores[core] && core_has_role(cores[core], roles);
 }
 
 int process_place(uint32_t user_core, uint32_t *home)
 {
 	if (*home == PROCESS_ANY_CORE)
-		*home = this_core()->index;
-	if ((user_core != PROCESS_ANY_CORE && !core_plays(user_core, ROLE_USER)) ||
-	    !core_plays(*home, ROLE_SERVES))
+		*home = core_is_home(this_core()) ? this_core()->index :
+						    core_with_role(ROLE_SERVES)->index;
+	if ((user_core != PROCESS_ANY_CORE && !core_plays(user_core, ROLE_MAY_RUN)) ||
+	    !core_plays(*home, ROLE_SERVES) || !core_is_home(cores[*home]))
 		return -EINVAL;
 	return 0;
 }

@@ -8,9 +8,11 @@
  */
 #include "base/cmdline.h"
 #include "base/print.h"
+#include "cores/balance.h"
 #include "mm/frames.h"
 #include "proc/internal.h"
 #include "sched/timer.h"
+#include "uapi/errno.h"
 
 #define SHUFFLE_US_MAX 10000000u
 
@@ -26,6 +28,46 @@ int thread_move(struct user_thread *t, unsigned to)
 {
 	return thread_send(&t->thread, to);
 }
+
+/* ---- for the balancer (cores/balance.h) ------------------------------------------------------ */
+
+static struct user_thread *user_of(struct thread *t)
+{
+	return container_of(t, struct user_thread, thread);
+}
+
+/* Those that would run first. */
+static unsigned threads_list(struct core *c, struct balance_unit *out, unsigned max)
+{
+	unsigned n = 0;
+
+	for (unsigned parked = 0; c->users && parked < 2; parked++)
+		for (struct thread *t = placement_next(c, NULL); t && n < max;
+		     t = placement_next(c, t)) {
+			bool waits = t->state == THREAD_READY;
+
+			if (parked != (t->state == THREAD_PARKED))
+				continue;
+			out[n++] = (struct balance_unit){
+				.id = user_of(t)->tid,
+				.load = !parked,
+				.age_ns = waits ? balance_age(t->ready_since, c->now) : 0,
+			};
+		}
+	return n;
+}
+
+static int threads_move(struct core *c, uint64_t id, unsigned to)
+{
+	for (struct thread *t = placement_next(c, NULL); t; t = placement_next(c, t))
+		if (user_of(t)->tid == id)
+			return thread_move(user_of(t), to);
+	return -ENOENT;
+}
+
+static const struct balance_mover threads_mover = { "threads", threads_list, threads_move };
+
+/* ---- shuffle --------------------------------------------------------------------------------- */
 
 static void shuffle_run(struct timer *timer)
 {
@@ -49,6 +91,7 @@ void moves_init(void)
 {
 	uint64_t us = cmdline_find_u64("shuffle_us", 0);
 
+	balance_mover_set(BALANCE_THREAD, &threads_mover);
 	if (us > SHUFFLE_US_MAX) {
 		kprint("boot argument shuffle_us=%llu: %u is the most\n", (unsigned long long)us,
 		       SHUFFLE_US_MAX);

@@ -476,7 +476,7 @@ void rings_init(void)
 	for (unsigned i = 0; i < CORES_MAX; i++) {
 		struct core *c = cores[i];
 
-		if (!c || !(c->roles & ROLE_SERVES))
+		if (!c || !(c->roles & ROLE_MAY_SERVE))
 			continue;
 		c->rings = frames_boot_alloc(sizeof(*c->rings));
 		list_init(&c->rings->rings);

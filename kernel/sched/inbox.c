@@ -590,7 +590,7 @@ struct inbox *waker_inbox(struct core *c)
 {
 	struct inbox *ib = &c->inboxes->waker;
 
-	if (!c->inboxes->count || (c->roles & ROLE_USER))
+	if (!c->inboxes->count || (c->roles & ROLE_MAY_RUN))
 		return NULL;
 	if (!ib->open) {
 		list_init(&ib->wires);

@@ -97,7 +97,7 @@ unsigned placement_least_loaded(void)
 	for (unsigned i = 0; i < CORES_MAX; i++) {
 		unsigned n;
 
-		if (!cores[i] || !(cores[i]->roles & ROLE_USER))
+		if (!cores[i] || !core_takes(cores[i], ROLE_USER))
 			continue;
 		n = placement_count(cores[i]);
 		if (best == CORES_MAX || n < least) {
@@ -247,7 +247,7 @@ int thread_send(struct thread *t, unsigned to)
 {
 	uint32_t none = 0;
 
-	if (to >= CORES_MAX || !cores[to] || !(cores[to]->roles & ROLE_USER) ||
+	if (to >= CORES_MAX || !cores[to] || !core_has_role(cores[to], ROLE_USER) ||
 	    !thread_may_be_on(t, to))
 		return -EINVAL;
 	if (thread_core(t) == to)
@@ -268,7 +268,7 @@ unsigned thread_next_core(const struct thread *t, unsigned after)
 	for (unsigned i = 1; i < CORES_MAX; i++) {
 		unsigned n = (after + i) % CORES_MAX;
 
-		if (cores[n] && (cores[n]->roles & ROLE_USER) && thread_may_be_on(t, n))
+		if (cores[n] && core_takes(cores[n], ROLE_USER) && thread_may_be_on(t, n))
 			return n;
 	}
 	return after;

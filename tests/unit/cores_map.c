@@ -20,7 +20,8 @@ static void describe(char *out, const struct core *c)
 		uint32_t role;
 		char letter;
 	} letters[] = {
-		{ ROLE_USER, 'u' }, { ROLE_KERNEL, 'k' }, { ROLE_IO, 'i' }, { ROLE_NET, 'n' }
+		{ ROLE_USER, 'u' }, { ROLE_KERNEL, 'k' },  { ROLE_IO, 'i' },
+		{ ROLE_NET, 'n' },  { ROLE_ELASTIC, 'e' },
 	};
 
 	out += strlen(out);
@@ -72,6 +73,9 @@ static void taken(void **state)
 		{ "map=2:user,0:net+io", 3, "kin  u " },
 		{ "map=0:user,1:kernel", 2, "u kin " },
 		{ "map=0:mixed spin_us=0", 1, "ukin " },
+		{ "map=0:kernel,1:elastic", 2, "kin ue " },
+		{ "map=0:elastic,1:elastic,2:kernel,3:user", 4, "ue ue kin u " },
+		{ "map=0:elastic,1:net,2:user", 3, "ue kin u " },
 		{ "map=0:mixed spin_us=10000000", 1, "ukin " },
 	};
 
@@ -93,7 +97,11 @@ static void refused(void **state)
 		{ "map=0:kernel,1:user", 1, NULL },
 		{ "map=0:kernel,0:user", 2, NULL },
 		{ "map=1:kernel,2:user", 3, NULL },
-		{ "map=0:kernel,1:elastic", 2, NULL },
+		{ "map=0:elastic", 1, NULL },
+		{ "map=0:elastic,1:elastic", 2, NULL },
+		{ "map=0:elastic,1:user", 2, NULL },
+		{ "map=0:kernel,1:elastic+user", 2, NULL },
+		{ "map=0:kernel,1:net+elastic", 2, NULL },
 		{ "map=0:kernel,1:user+rt", 2, NULL },
 		{ "map=0:kernel;1:user", 2, NULL },
 		{ "map=99999999999:kernel", 2, NULL },

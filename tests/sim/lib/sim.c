@@ -307,11 +307,11 @@ static void boot_core(struct core *c)
 
 	trace_init_core(c->index, frames_boot_alloc(trace_ring_size(TRACE_SLOTS)), TRACE_SLOTS);
 	timers_init(c);
-	if (c->roles & ROLE_SERVES) {
+	if (c->roles & ROLE_MAY_SERVE) {
 		executor_init(c, ops_per_core);
 		fibers_init(c);
 	}
-	if (c->roles & ROLE_USER)
+	if (c->roles & ROLE_MAY_RUN)
 		placement_init(c);
 	arch_fiber_init(&sc->fiber, sim_stack_alloc(), SIM_STACK_BYTES, core_main, c);
 	sc->current = &sc->fiber;
