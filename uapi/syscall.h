@@ -295,6 +295,9 @@
 #ifndef SYS_prctl
 #define SYS_prctl 167
 #endif
+#ifndef SYS_getcpu
+#define SYS_getcpu 168
+#endif
 #ifndef SYS_gettimeofday
 #define SYS_gettimeofday 169
 #endif

@@ -33,6 +33,7 @@ extern const struct sys_row sys_dup, sys_dup3, sys_fcntl, sys_fallocate, sys_ope
 extern const struct sys_row sys_mmap, sys_munmap, sys_mprotect, sys_madvise, sys_brk;
 extern const struct sys_row sys_clock_gettime, sys_clock_getres, sys_gettimeofday,
 	sys_clock_nanosleep, sys_nanosleep;
+extern const struct sys_row sys_sched_setaffinity, sys_sched_getaffinity, sys_getcpu;
 extern const struct sys_row sys_exit, sys_exit_group, sys_getpid, sys_gettid, sys_getppid,
 	sys_getid, sys_sched_yield, sys_uname, sys_getrandom;
 

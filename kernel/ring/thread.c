@@ -67,7 +67,8 @@ static int thread_ring(struct process *p, const struct sluice_thread *ask, struc
 	return err;
 }
 
-static int thread_make(struct process *p, struct sluice_thread *ask)
+static int thread_make(struct process *p, const struct user_thread *caller,
+		       struct sluice_thread *ask)
 {
 	uint32_t home = p->home;
 	struct thread_spec spec;
@@ -98,6 +99,8 @@ static int thread_make(struct process *p, struct sluice_thread *ask)
 		(void)!user_write(p->as, ask->tid, &t->tid, sizeof(t->tid));
 	if (ring)
 		ring->owner = t;
+	for (unsigned i = 0; caller && i < CORE_WORDS; i++)
+		t->thread.allowed[i] = caller->thread.allowed[i];
 	process_thread_start(t);
 	return (int)t->tid;
 }
@@ -110,7 +113,7 @@ static enum step thread_step(struct op *op)
 	struct sluice_thread ask;
 	int err = user_read(op_aspace(op), at, &ask, sizeof(ask));
 
-	return op_finish(op, err ? err : thread_make(op_process(op), &ask));
+	return op_finish(op, err ? err : thread_make(op_process(op), ring_caller(op->ring), &ask));
 }
 
 const struct op_row row_thread = {

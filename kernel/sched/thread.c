@@ -57,6 +57,8 @@ bool thread_follow(struct thread *t, struct mail *m)
 	return true;
 }
 
+static void thread_leave_forbidden(struct thread *t);
+
 static void thread_wake_deliver(struct mail *m)
 {
 	struct thread *t = container_of(m, struct thread, wake_mail);
@@ -74,10 +76,14 @@ static void thread_wake_deliver(struct mail *m)
 		return; /* for what it waited for before: its answer comes with a wake of its own */
 	if (t->state == THREAD_NEW)
 		list_push_back(&this_core()->users->all, &t->at);
-	if (t->state == THREAD_PARKED || t->state == THREAD_NEW)
+	if (t->state == THREAD_PARKED) {
 		thread_ready(t);
-	else
+	} else if (t->state == THREAD_NEW) {
+		thread_ready(t);
+		thread_leave_forbidden(t);
+	} else {
 		t->woken = 1;
+	}
 }
 
 /* Only the wake that makes the count nonzero posts the node, so it is in at most one mailbox. */
@@ -208,6 +214,9 @@ static void thread_arrive(struct mail *m)
 		t->woken &= !t->parked;
 		thread_ready(t);
 	}
+	/* `move_to`, then `allowed`; thread_allow does it the other way round */
+	atomic_thread_fence(memory_order_seq_cst);
+	thread_leave_forbidden(t);
 }
 
 /* READY or PARKED. The store of t->core is the last that this core does to it, but for the mail
@@ -261,6 +270,24 @@ int thread_send(struct thread *t, unsigned to)
 	else
 		mailbox_post(thread_core(t), &t->move_mail);
 	return 0;
+}
+
+/* It may not be where it is: sent away, unless a move is under way, behind which this is asked
+ * again. */
+static void thread_leave_forbidden(struct thread *t)
+{
+	unsigned core = thread_core(t);
+
+	if (unlikely(!thread_may_be_on(t, core)))
+		(void)!thread_send(t, thread_next_core(t, core));
+}
+
+void thread_allow(struct thread *t, const uint64_t mask[CORE_WORDS])
+{
+	for (unsigned i = 0; i < CORE_WORDS; i++)
+		atomic_store_explicit(&t->allowed[i], mask[i], memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst); /* pairs with thread_arrive */
+	thread_leave_forbidden(t);
 }
 
 unsigned thread_next_core(const struct thread *t, unsigned after)

@@ -109,6 +109,10 @@ static inline unsigned thread_core(const struct thread *t)
 {
 	return atomic_load_explicit(&t->core, memory_order_acquire);
 }
+/* Where `t` may be from now on: at least one core that runs users is in `mask`. If it is elsewhere it
+ * is sent away; one that is under way looks when it arrives, one that has not begun when it does.
+ * Who may call: as for thread_send. */
+void thread_allow(struct thread *t, const uint64_t mask[CORE_WORDS]);
 static inline bool thread_may_be_on(const struct thread *t, unsigned core)
 {
 	return atomic_load_explicit(&t->allowed[core / 64], memory_order_relaxed) >> core % 64 & 1;
