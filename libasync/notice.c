@@ -1,12 +1,14 @@
 /*
- * notice: see notice.h. Runs on the program's first thread; notice_taken inside the interrupt.
+ * notice: see notice.h. Runs on the program's first thread; notice_taken and upcall_taken inside the
+ * interrupt.
  */
 #include "notice.h"
 
 notice_fn notice_handlers[SLUICE_NOTICE_IDS];
 uint64_t notice_counts[SLUICE_NOTICE_IDS];
 void (*notice_after)(void);
-bool notice_direct;
+bool notice_direct, notice_interrupts;
+_Alignas(64) struct sluice_upcall notice_area;
 
 static uint64_t unmasked; /* where the kernel keeps the mask */
 
@@ -28,15 +30,134 @@ void notice_taken(void)
 {
 	uint32_t id;
 
-	if (ring_unlikely(notice_cause() == NOTICE_CAUSE_TIMER)) {
-		notice_timer(UINT64_MAX);
+	if (ring_unlikely(direct_cause() == NOTICE_CAUSE_TIMER)) {
+		direct_timer(UINT64_MAX);
 		notice_serve(0);
 	}
-	while ((id = notice_claim()) != 0)
+	while ((id = direct_claim()) != 0)
 		notice_serve(id);
 	if (notice_after)
 		notice_after();
 }
+
+/* ---- upcalls ---- */
+
+/* The alarm rings at the least of all times that were asked for since it was set: setting it is a
+ * trap, so a later time only changes `wanted`. */
+static uint64_t alarm_set = UINT64_MAX, alarm_wanted = UINT64_MAX;
+
+static uint64_t upcall_news(void)
+{
+	return __atomic_load_n(&notice_area.pending, __ATOMIC_RELAXED) &
+	       __atomic_load_n(&notice_area.enabled, __ATOMIC_RELAXED);
+}
+
+static void alarm_arm(void)
+{
+	uint64_t hz = ring_start_info->time_hz, now = async_ticks_read();
+	uint64_t left = alarm_wanted > now ? alarm_wanted - now : 0;
+
+	alarm_set = alarm_wanted;
+	async_door(ring_start_info->enter_fn, SLUICE_CALL_ALARM,
+		   left / hz * 1000000000u + left % hz * 1000000000u / hz, 0, 0, 0, 0, 0);
+}
+
+void upcall_timer(uint64_t ticks)
+{
+	alarm_wanted = ticks;
+	if (ticks < alarm_set)
+		alarm_arm();
+}
+
+/* It rang: true if that was wanted by now. */
+static bool alarm_taken(void)
+{
+	alarm_set = UINT64_MAX;
+	if (alarm_wanted == UINT64_MAX)
+		return false;
+	if (async_ticks_read() < alarm_wanted) {
+		alarm_arm();
+		return false;
+	}
+	alarm_wanted = UINT64_MAX;
+	return true;
+}
+
+/* Serves all of `got`. */
+static void upcall_serve(uint64_t got)
+{
+	if ((got & 1) && alarm_taken())
+		notice_serve(0);
+	for (got &= ~1ull; got; got &= got - 1)
+		notice_serve((uint32_t)__builtin_ctzll(got));
+}
+
+void upcall_taken(void); /* called by upcall_entry */
+void upcall_taken(void)
+{
+	uint64_t got;
+
+	while ((got = upcall_news()) != 0) {
+		__atomic_fetch_and(&notice_area.pending, ~got, __ATOMIC_ACQUIRE);
+		upcall_serve(got);
+	}
+	if (notice_after)
+		notice_after();
+}
+
+/* Where the handler goes on by itself: notices are what they were, unless something came. */
+bool upcall_again(void); /* called by upcall_entry */
+bool upcall_again(void)
+{
+	__atomic_store_n(&notice_area.on, notice_area.was, __ATOMIC_RELAXED);
+	async_fence_full();
+	if (ring_likely(!upcall_news()) || notice_area.was != SLUICE_UPCALL_ON)
+		return false;
+	upcall_off();
+	return true;
+}
+
+/* What became pending while they were off is served here and now; pairs with the kernel, which sets
+ * the bit and then looks at `on`. */
+void upcall_on(void)
+{
+	for (;;) {
+		__atomic_store_n(&notice_area.on, SLUICE_UPCALL_ON, __ATOMIC_RELAXED);
+		async_fence_full();
+		if (ring_likely(!upcall_news()))
+			return;
+		upcall_off();
+		upcall_taken();
+	}
+}
+
+int64_t upcall_enter(struct ring *ring, uint32_t to_submit, uint32_t min_complete, uint32_t flags,
+		     const void *arg, size_t argsz)
+{
+	int64_t n;
+
+	__atomic_store_n(&notice_area.on, SLUICE_UPCALL_WAKE, __ATOMIC_RELAXED);
+	n = ring_enter(ring, to_submit, min_complete, flags, arg, argsz);
+	upcall_off();
+	return n;
+}
+
+uint32_t upcall_claim(void)
+{
+	uint64_t news;
+	uint32_t id;
+
+	while ((news = upcall_news()) != 0) {
+		id = 63 - (uint32_t)__builtin_clzll(news & -news);
+		__atomic_fetch_and(&notice_area.pending, ~(1ull << id), __ATOMIC_ACQUIRE);
+		if (id)
+			return id;
+		upcall_serve(1);
+	}
+	return 0;
+}
+
+/* ---- asking the kernel ---- */
 
 int notice_call(struct ring *ring, uint32_t command, int fd, uint64_t off, const void *addr)
 {
@@ -58,21 +179,34 @@ int notice_call(struct ring *ring, uint32_t command, int fd, uint64_t off, const
 	return res;
 }
 
+static int notice_register(struct ring *ring, void (*entry)(void), const void *area)
+{
+	for (uint32_t i = 0; i < SLUICE_NOTICE_IDS; i++)
+		notice_handlers[i] = notice_nobody;
+	return notice_call(ring, SLUICE_NOTICE_REGISTER, -1, (uint64_t)(uintptr_t)area,
+			   (const void *)(uintptr_t)entry);
+}
+
 int notice_start(struct ring *ring)
 {
 	bool direct = ring_start_info->flags & SLUICE_START_UINTR;
 	int res;
 
-	for (uint32_t i = 0; i < SLUICE_NOTICE_IDS; i++)
-		notice_handlers[i] = notice_nobody;
-	res = notice_call(ring, SLUICE_NOTICE_REGISTER, -1, 0,
-			  direct ? (const void *)(uintptr_t)notice_entry : NULL);
+	notice_area.enabled = 1; /* the alarm */
+	res = notice_register(ring, direct ? notice_entry : upcall_entry,
+			      direct ? NULL : &notice_area);
 	if (res < 0)
 		return res;
+	notice_interrupts = res;
 	notice_direct = res == SLUICE_NOTICE_DIRECT;
 	if (notice_direct)
-		notice_begin();
+		direct_begin();
 	return res;
+}
+
+int notice_start_waiting(struct ring *ring)
+{
+	return notice_register(ring, NULL, NULL);
 }
 
 void notice_handle(struct ring *ring, uint32_t id, notice_fn fn)
@@ -83,9 +217,18 @@ void notice_handle(struct ring *ring, uint32_t id, notice_fn fn)
 		return;
 	if (notice_direct) {
 		if (fn)
-			notice_unmask(1ull << id);
+			direct_unmask(1ull << id);
 		else
-			notice_mask(1ull << id);
+			direct_mask(1ull << id);
+		return;
+	}
+	if (notice_interrupts) {
+		if (fn)
+			__atomic_fetch_or(&notice_area.enabled, 1ull << id, __ATOMIC_RELAXED);
+		else
+			__atomic_fetch_and(&notice_area.enabled, ~(1ull << id), __ATOMIC_RELAXED);
+		if (notice_area.on == SLUICE_UPCALL_ON)
+			upcall_on(); /* it may be pending */
 		return;
 	}
 	unmasked = fn ? unmasked | 1ull << id : unmasked & ~(1ull << id);
@@ -99,23 +242,22 @@ void notice_wait(struct ring *ring)
 	uint32_t id;
 
 	if (notice_direct) {
-		while (!(id = notice_claim())) {
-			notice_sleep();
-			if (notice_timer_due()) {
-				notice_timer(UINT64_MAX);
+		while (!(id = direct_claim())) {
+			direct_sleep();
+			if (direct_timer_due()) {
+				direct_timer(UINT64_MAX);
 				notice_serve(0);
 				return;
 			}
 		}
 		do
 			notice_serve(id);
-		while ((id = notice_claim()) != 0);
+		while ((id = direct_claim()) != 0);
 		return;
 	}
 	if (notice_call(ring, SLUICE_NOTICE_WAIT, -1, ~0ull, &got))
 		ring_die(ring, "notice: a wait failed\n");
-	for (; got; got &= got - 1)
-		notice_serve((uint32_t)__builtin_ctzll(got));
+	upcall_serve(got);
 }
 
 int notice_endpoint(struct ring *ring, uint32_t id)

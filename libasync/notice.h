@@ -3,10 +3,11 @@
  * handlers, hands endpoints to those who may post, and is told by them. docs/uintr.md is the manual
  * of the whole; uapi/notice.h that of the operations below this.
  *
- * Where the program runs with user interrupts (notice_direct) a handler interrupts whatever runs
- * while notices are on, without the kernel; while they are off what comes stays pending, and
- * notice_wait serves it. Everywhere else notices are always off in this sense: notice_wait asks the
- * kernel. So a program that calls notice_wait when it has nothing to do runs on every machine.
+ * While notices are on a handler interrupts whatever runs: without the kernel where the program runs
+ * with user interrupts (notice_direct), elsewhere by an upcall of the kernel's. While they are off
+ * what comes stays pending, and notice_wait serves it. A receiver that only waits
+ * (!notice_interrupts) has them off always. So a program that calls notice_wait when it has nothing
+ * to do runs on every machine.
  *
  * A handler is integer code: it may not use floating point, and takes no time. What it tells by is
  * a hint to look at shared memory, not a message: identities merge while they are pending, and
@@ -21,6 +22,11 @@
 #include "ring.h"
 #include "uapi/notice.h"
 
+/* Identities reach us without the kernel; a handler interrupts us, that way or by upcalls. */
+extern bool notice_direct, notice_interrupts;
+/* Ours and the kernel's, when they come by upcalls. */
+extern struct sluice_upcall notice_area;
+
 #ifdef __riscv
 #include "arch/riscv64/notice_arch.h"
 #else
@@ -34,11 +40,20 @@ extern notice_fn notice_handlers[SLUICE_NOTICE_IDS];
 extern uint64_t notice_counts[SLUICE_NOTICE_IDS];
 /* Called by the interrupt's handler after all others, still inside it; NULL: nothing. */
 extern void (*notice_after)(void);
-/* Identities reach us without the kernel. */
-extern bool notice_direct;
 
-/* Becomes a receiver, notices off, all identities masked. SLUICE_NOTICE_DIRECT, 0, or -errno. */
+/* Becomes a receiver, notices off, all identities masked. SLUICE_NOTICE_DIRECT or _UPCALLS, or
+ * -errno. */
 int notice_start(struct ring *ring);
+/* The same for one that only waits. 0 or -errno. */
+int notice_start_waiting(struct ring *ring);
+
+/* From here on handlers interrupt, and no more. */
+static inline void notice_on(void);
+static inline void notice_off(void);
+/* Takes one identity that is pending and not masked; 0: none. Notices are off. */
+static inline uint32_t notice_claim(void);
+/* The timer: handler 0 runs when the clock reaches `ticks`; UINT64_MAX: never. */
+static inline void notice_timer(uint64_t ticks);
 /* `fn` serves `id` from now on, and it is not masked any more; NULL masks it: what comes stays
  * pending. */
 void notice_handle(struct ring *ring, uint32_t id, notice_fn fn);
@@ -62,6 +77,50 @@ static inline void notice_send(struct ring *ring, const struct notice_sender *se
 
 /* One NOTICE entry, awaited. */
 int notice_call(struct ring *ring, uint32_t command, int fd, uint64_t off, const void *addr);
+
+/* notice.c: the same by the area that the kernel shares. */
+void upcall_on(void);
+uint32_t upcall_claim(void);
+void upcall_timer(uint64_t ticks);
+/* ring_enter that ends with -EINTR when something is pending, also if it was before; notices are
+ * off, and whoever returns from it takes what came. */
+int64_t upcall_enter(struct ring *ring, uint32_t to_submit, uint32_t min_complete, uint32_t flags,
+		     const void *arg, size_t argsz);
+
+static inline void upcall_off(void)
+{
+	__atomic_store_n(&notice_area.on, SLUICE_UPCALL_OFF, __ATOMIC_RELAXED);
+	__asm__ volatile("" ::: "memory");
+}
+
+static inline void notice_on(void)
+{
+	if (ring_likely(notice_direct))
+		direct_on();
+	else
+		upcall_on();
+}
+
+static inline void notice_off(void)
+{
+	if (ring_likely(notice_direct))
+		direct_off();
+	else
+		upcall_off();
+}
+
+static inline uint32_t notice_claim(void)
+{
+	return ring_likely(notice_direct) ? direct_claim() : upcall_claim();
+}
+
+static inline void notice_timer(uint64_t ticks)
+{
+	if (ring_likely(notice_direct))
+		direct_timer(ticks);
+	else
+		upcall_timer(ticks);
+}
 
 /* The native ring's notify word (SLUICE_NOTICE_RING). */
 static inline uint32_t *notice_word(void)

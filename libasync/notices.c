@@ -59,9 +59,9 @@ void async_doze(void)
 	x->stats.dozes++;
 	notice_timer(first_timer());
 	if (!word_arm(x))
-		while (!notices_serve() && !notice_timer_due() &&
+		while (!notices_serve() && !direct_timer_due() &&
 		       __atomic_load_n(x->ring.cq_tail, __ATOMIC_RELAXED) == x->ring.cq_next)
-			notice_sleep();
+			direct_sleep();
 	word_disarm();
 	notice_timer(UINT64_MAX);
 }

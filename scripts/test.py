@@ -36,10 +36,16 @@ LOGS = os.path.join("build", "tests", "log")
 LIMIT = {"unit": 120, "sim": 300, "abi": 90, "boot": 900, "model": 900}
 SOAK_LIMIT = 7200
 ABI_BUILD = os.environ.get("ABI_BUILD")
-ABI_MACHINES = ("hosted",) if ABI_BUILD else ("riscv64", "uintr", "hosted")
-# On "uintr", riscv64 with every program in VS-mode, these; UINTR=all runs all of them so on riscv64.
-UINTR_PROGRAMS = ("async_net", "async_switch", "hostile_faults", "hostile_memory", "memory_calls",
-                  "mixed_chaos", "move_memory", "move_registers", "ring_wakeup", "thread_calls")
+ABI_MACHINES = ("hosted",) if ABI_BUILD else ("riscv64", "uintr", "noh", "plic", "hosted")
+# Other machines than riscv64's, all programs unless said: "uintr" is riscv64 with every program in
+# VS-mode (UINTR=all does so on riscv64); "noh" has no hypervisor extension, so that user interrupts
+# become upcalls, and "plic" no AIA either.
+UPCALL_PROGRAMS = ("async_notice", "hostile_upcall", "notice_calls", "notice_many", "notice_race", "uintr_note")
+ABI_PROGRAMS = {"uintr": ("async_net", "async_switch", "hostile_faults", "hostile_memory", "memory_calls",
+                          "mixed_chaos", "move_memory", "move_registers", "ring_wakeup", "thread_calls"),
+                "noh": UPCALL_PROGRAMS, "plic": UPCALL_PROGRAMS}
+ABI_EXTRA = {"noh": ("-machine", "aia-guests=0", "-cpu", "rv64,h=false"),
+             "plic": ("-machine", "aia=none", "-cpu", "rv64,h=false")}
 SAYS = re.compile(r"^(ok|FAIL|not ok)\b\s*(?:(\d+)\s*-?\s+)?(.*)$")
 
 only = os.environ.get("ONLY", "")
@@ -218,7 +224,8 @@ def run_abi_one(counts, machine, program):
     config = abi_conf(program)
     if machine == "uintr":
         config.set("uintr", "all")
-    guest = vm.VM(config, "hosted" if machine == "hosted" else "riscv64", ABI_BUILD, disk=abi_disk())
+    guest = vm.VM(config, "hosted" if machine == "hosted" else "riscv64", ABI_BUILD, disk=abi_disk(),
+                  extra=ABI_EXTRA.get(machine, ()))
     with guest:
         ended = guest.wait_end(LIMIT["abi"])
         guest.kill()
@@ -301,7 +308,7 @@ def abi_disk():
 def run_abi(counts):
     programs = sorted(os.path.basename(p)[:-len(".c")] for p in glob.glob("tests/abi/*.c"))
     for machine in ABI_MACHINES:
-        for program in UINTR_PROGRAMS if machine == "uintr" else programs:
+        for program in ABI_PROGRAMS.get(machine, programs):
             if picked([f"abi/{machine}/{program}"]):
                 try:
                     run_abi_one(counts, machine, program)

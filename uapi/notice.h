@@ -5,6 +5,9 @@
  * endpoint is a descriptor by which others post one of them to it; connecting an endpoint maps a
  * doorbell page, where a 32-bit store of the identity posts it without a system call. docs/uintr.md
  * says what is guaranteed and what it costs.
+ *
+ * How identities reach a handler: without the kernel, if the program runs in VS-mode; by an upcall
+ * from the kernel, if it named a struct sluice_upcall; or they are waited for.
  */
 #ifndef UAPI_NOTICE_H
 #define UAPI_NOTICE_H
@@ -17,14 +20,53 @@
 #define SLUICE_NOTICE_IDS 64u
 
 /*
+ * What a program and the kernel share when notices come by upcalls: 64 bytes, aligned to 64, in
+ * memory of the program's own that stays where it is. In the terms of a hart: the mailbox's pending
+ * and enabled bits, the bit that lets interrupts in, and where it was interrupted.
+ *
+ * An upcall: the kernel changes `on` to 0, keeps it in `was` and the program counter in `pc`, and
+ * lets the thread go on at its handler; every other register is as it was. It does so when the
+ * thread is about to run (a post interrupts it first), `on` is SLUICE_UPCALL_ON, and an enabled
+ * identity is pending. The handler takes identities by clearing bits, atomically. It returns with
+ * all registers restored: on riscv64 by `sret`, which traps, and the kernel makes `was` and `pc`
+ * hold again; elsewhere the program does that itself. Who sets `on`, or enables an identity, looks
+ * behind a full fence whether something is pending, and serves it. Bit 0 is the alarm.
+ *
+ * The kernel trusts nothing here: a program that fills it with nonsense is entered at nonsense.
+ */
+struct sluice_upcall {
+	uint64_t pending; /* both, atomic */
+	uint64_t enabled; /* program */
+	uint32_t on;	  /* both: SLUICE_UPCALL_* */
+	uint32_t was;	  /* kernel; the program may change it before it returns */
+	uint64_t pc;	  /* kernel; likewise */
+	uint64_t reserved[4];
+};
+#define SLUICE_UPCALL_OFF 0u
+#define SLUICE_UPCALL_ON 1u
+#define SLUICE_UPCALL_WAKE 2u /* no upcall, but a wait in enter ends with -EINTR, as it does for ON */
+
+/*
+ * The alarm, a call of its own as the doorbell is: ecall (hosted: enter_fn) with this number, first
+ * argument: nanoseconds from now until identity 0 becomes pending; UINT64_MAX: never. Only one
+ * alarm, the last that was set. 0; -ENXIO for a thread without upcalls.
+ */
+#define SLUICE_CALL_ALARM 0x5102
+
+/*
  * The program's first thread becomes a receiver. addr: its handler, in executable memory (-EFAULT),
- * or 0 to have none. Result: SLUICE_NOTICE_DIRECT when identities reach the handler without the
- * kernel (the program runs in VS-mode: stvec is set; the program enables identities in its mailbox
- * by siselect and sireg, AIA 1.0, chapter 3); 0 when they are waited for (WAIT) and enabled by
- * ENABLE. Again: only the handler changes.
+ * or 0 to have none; off: its struct sluice_upcall (-EFAULT; -EINVAL: not aligned, or no handler),
+ * or 0. Result:
+ *   SLUICE_NOTICE_DIRECT   identities reach the handler without the kernel (the program runs in
+ *                          VS-mode: stvec is set; the program enables identities in its mailbox by
+ *                          siselect and sireg, AIA 1.0, chapter 3); `off` is not used
+ *   SLUICE_NOTICE_UPCALLS  by upcalls
+ *   0                      they are waited for (WAIT) and enabled by ENABLE
+ * Again: only the handler changes.
  */
 #define SLUICE_NOTICE_REGISTER 1u
 #define SLUICE_NOTICE_DIRECT 1
+#define SLUICE_NOTICE_UPCALLS 2
 
 /* off: an identity. A new endpoint of this receiver: its descriptor. -ENXIO: not registered. */
 #define SLUICE_NOTICE_CREATE 2u
@@ -41,10 +83,11 @@ struct sluice_doorbell {
 /* fd: an endpoint. Posts its identity. 0, -EPIPE. */
 #define SLUICE_NOTICE_POST 4u
 
-/* Receivers that are not direct. off: identities to wait for, addr: where the 64-bit set of those
+/* Receivers that are not direct (by upcalls: where they are enabled is the program's). off: identities to wait for, addr: where the 64-bit set of those
  * that came is written; it then is no longer pending. -EOPNOTSUPP: this one is direct. */
 #define SLUICE_NOTICE_WAIT 5u
-/* off: the identities that are not masked. What comes for a masked one stays pending. */
+/* off: the identities that are not masked. What comes for a masked one stays pending. -EOPNOTSUPP:
+ * this receiver has its mask itself. */
 #define SLUICE_NOTICE_ENABLE 6u
 
 /* fd: an endpoint of this receiver. It and every doorbell that came from it lead nowhere from now
@@ -76,9 +119,11 @@ struct sluice_doorbell {
 
 /*
  * fd: a device that is claimed (/dev/uart0), off: the identity that its interrupt posts to this
- * receiver, by itself and on each edge; 0: none any more. It ends with the claim. -ENOTTY: no such
- * device, or it has no interrupt. -EOPNOTSUPP: this receiver is not direct. -ENOSPC: all mailboxes
- * but one are bound to devices.
+ * receiver, by itself and on each edge; 0: none any more. It ends with the claim. By upcalls the
+ * kernel takes it, holds the line, and lets go of it when the handler has returned or the thread
+ * waits, the identity being taken. -ENOTTY: no such device, or it has no interrupt. -EOPNOTSUPP:
+ * this receiver only waits. -ENOSPC: all mailboxes but one are bound to devices, or 8 lines are held
+ * for receivers by upcalls.
  */
 #define SLUICE_NOTICE_DEVICE 12u
 

@@ -236,6 +236,24 @@ _Static_assert(offsetof(struct sluice_start, core) == 176, "sluice_start layout"
 #define SLUICE_START_MIXED (1u << 1)     /* one hart plays both roles; params.flags lacks SQPOLL */
 #define SLUICE_START_SPIN_GIVEN (1u << 2) /* spin_us is meant, even when it is 0 */
 #define SLUICE_START_UINTR (1u << 3)      /* user interrupts without the kernel: docs/uintr.md */
+#define SLUICE_START_UPCALLS (1u << 4)    /* it asked for them and the machine has none: upcalls */
+
+/*
+ * What a program's file asks for: a note (System V ABI, chapter 5) of this name and type in a
+ * PT_NOTE segment. At file scope of one C file: SLUICE_NOTE(SLUICE_NOTE_UINTR);
+ */
+#define SLUICE_NOTE_NAME "Sluice"
+#define SLUICE_NOTE_TYPE 1u
+#define SLUICE_NOTE_UINTR (1u << 0) /* user interrupts; SLUICE_UINTR=0 or 1 overrides it */
+struct sluice_note {
+	uint32_t name_size, desc_size, type; /* 7, 4, SLUICE_NOTE_TYPE */
+	char name[8];
+	uint32_t flags; /* SLUICE_NOTE_*; other bits are refused */
+};
+#define SLUICE_NOTE(wanted)                                                                      \
+	__attribute__((section(".note.sluice"), used, aligned(4))) static const struct sluice_note \
+		sluice_note = { sizeof(SLUICE_NOTE_NAME), sizeof(uint32_t), SLUICE_NOTE_TYPE,     \
+				SLUICE_NOTE_NAME, (wanted) }
 
 /*
  * The doorbell, the one call that is not an SQE.

@@ -118,6 +118,8 @@ enum arch_exit_kind {
 	/* it waits for an interrupt of its own, and was told to share (arch_user_share); pc already
 	 * behind it */
 	ARCH_EXIT_WAIT,
+	/* it asks to go on where an upcall interrupted it; pc is that of the asking */
+	ARCH_EXIT_RETURN,
 	ARCH_EXIT_BAD,	   /* illegal instruction, misaligned jump, breakpoint, ...: cause */
 };
 
@@ -184,6 +186,10 @@ void arch_user_arrive(struct arch_user *user);
 /* [inline] uint64_t arch_user_nr(u), arch_user_arg(u, 0..5); void arch_user_set_result(u,
  * int64_t) */
 
+/* The thread goes on at `to`, all other registers as they are; where it would have gone on instead.
+ * Not while it is in user mode. */
+uaddr_t arch_user_divert(struct arch_user *user, uaddr_t to);
+
 /* Hosted machine: address a program calls instead of trapping; 0 where it traps by instruction. */
 uaddr_t arch_user_enter_fn(void);
 
@@ -213,6 +219,18 @@ void arch_inbox_post(unsigned core, unsigned slot, unsigned id);
 must_use int arch_inbox_irq(unsigned irq, unsigned core, unsigned slot, unsigned id);
 void arch_irq_mask(unsigned irq);
 
+/*
+ * Lines, on every machine with device interrupts: source `irq` interrupts `core` as arch_irq_route
+ * makes it, and arch_line_taken is called there, in the kernel, with nothing locked. True: the
+ * source is held, and does not come again before arch_line_release (a machine whose sources are
+ * edges need not hold it). arch_irq_route and arch_irq_mask end it. Any core, one at a time per
+ * source. -EINVAL, -ENODEV as arch_irq_route.
+ */
+#define ARCH_LINES 8u
+extern bool (*arch_line_taken)(unsigned line); /* set once at boot, by sched */
+must_use int arch_line_route(unsigned irq, unsigned core, unsigned line);
+void arch_line_release(unsigned irq, unsigned core);
+
 /* The rest on the slot's core only. Brings a mailbox into an empty slot; takes it out, leaving the
  * slot empty: nothing of it is ever seen by the next owner. */
 void arch_inbox_load(unsigned slot, const struct arch_inbox *from);
@@ -235,7 +253,7 @@ void arch_user_share(bool on);
 nsec_t arch_user_alarm(const struct arch_user *user);
 /* Its notices arrive at `handler` from now on. */
 void arch_user_vector(struct arch_user *user, uaddr_t handler);
-/* `code` is what stands at the pc of `user`, which faulted there. If that is a 32-bit store: its
+/* Where ARCH_STORES_TRAP: `code` is what stands at the pc of `user`, which faulted there. If that is a 32-bit store: its
  * value through *value, and the thread goes on behind it. Else false. */
 bool arch_user_skip_store(struct arch_user *user, uint32_t code, uint32_t *value);
 

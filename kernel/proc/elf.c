@@ -4,7 +4,8 @@
  * The image is a stranger's: every offset, size and address is checked against the file and the
  * space before it is used, and each refusal is one sentence that names the file and the place.
  * Segments are filled page by page through the direct map and get exactly the rights they ask for;
- * one that asks to be writable and executable is refused.
+ * one that asks to be writable and executable is refused. Its notes say what kind of process it
+ * wants to be.
  *
  * Sources: System V ABI, chapters 4 and 5 (file header, program headers); the machine numbers are
  * in arch.h. Runs on the new process's home core, in its turn; never parks.
@@ -14,6 +15,7 @@
 #include "base/print.h"
 #include "proc/internal.h"
 #include "uapi/errno.h"
+#include "uapi/sluice.h"
 
 struct elf_header {
 	uint8_t ident[16];
@@ -35,6 +37,7 @@ _Static_assert(sizeof(struct elf_segment) == 56, "ELF64 program header");
 #define ET_DYN 3
 #define PT_LOAD 1
 #define PT_INTERP 3
+#define PT_NOTE 4
 #define PF_X 1u
 #define PF_W 2u
 #define PF_R 4u
@@ -193,4 +196,72 @@ int elf_load(struct aspace *as, const char *path, const void *image, size_t size
 	out->phnum = f.head.phnum;
 	arch_icache_sync();
 	return 0;
+}
+
+/* ---- notes ---- */
+
+struct elf_note {
+	uint32_t name_size, desc_size, type;
+};
+
+/* One note, whose bytes are inside the segment. 0, or -ENOEXEC. */
+static int read_note(const struct elf_file *f, unsigned i, const struct elf_note *n,
+		     const uint8_t *name, const uint8_t *desc, uint32_t *wanted)
+{
+	uint32_t bits;
+
+	if (n->name_size != sizeof(SLUICE_NOTE_NAME) ||
+	    memcmp(name, SLUICE_NOTE_NAME, sizeof(SLUICE_NOTE_NAME)) ||
+	    n->type != SLUICE_NOTE_TYPE)
+		return 0; /* somebody else's */
+	if (n->desc_size != sizeof(bits))
+		return refuse_segment(f, i, "holds a Sluice note of the wrong size");
+	memcpy(&bits, desc, sizeof(bits));
+	if (bits & ~SLUICE_NOTE_UINTR)
+		return refuse_segment(f, i, "holds a Sluice note that asks for something unknown");
+	*wanted |= bits;
+	return 0;
+}
+
+static int read_notes(const struct elf_file *f, unsigned i, const struct elf_segment *s,
+		      uint32_t *wanted)
+{
+	uint64_t align = s->align == 8 ? 8 : 4, at = 0;
+	const uint8_t *bytes = f->bytes + s->offset;
+
+	if (s->offset > f->size || s->filesz > f->size - s->offset)
+		return refuse_segment(f, i, "reaches behind the end of the file");
+	while (at < s->filesz) {
+		struct elf_note n;
+		uint64_t name = at + sizeof(n), desc, next;
+		int err;
+
+		if (s->filesz - at < sizeof(n))
+			return refuse_segment(f, i, "ends inside a note");
+		memcpy(&n, bytes + at, sizeof(n));
+		desc = align_up(name + n.name_size, align);
+		next = align_up(desc + n.desc_size, align);
+		if (desc + n.desc_size > s->filesz)
+			return refuse_segment(f, i, "ends inside a note");
+		err = read_note(f, i, &n, bytes + name, bytes + desc, wanted);
+		if (err)
+			return err;
+		at = next;
+	}
+	return 0;
+}
+
+int elf_notes(const char *path, const void *image, size_t size, uint32_t *wanted)
+{
+	struct elf_file f = { .path = path, .bytes = image, .size = size };
+	int err = check_header(&f);
+
+	*wanted = 0;
+	for (unsigned i = 0; !err && i < f.head.phnum; i++) {
+		struct elf_segment s = segment(&f, i);
+
+		if (s.type == PT_NOTE)
+			err = read_notes(&f, i, &s, wanted);
+	}
+	return err;
 }

@@ -22,6 +22,9 @@ struct elf_info {
 must_use int elf_load(struct aspace *as, const char *path, const void *image, size_t size,
 		      struct elf_info *out);
 
+/* What the file's own notes ask for: SLUICE_NOTE_* bits. 0; -ENOEXEC as elf_load. */
+must_use int elf_notes(const char *path, const void *image, size_t size, uint32_t *wanted);
+
 /* ---- stack.c */
 
 #define STACK_BYTES (8ull << 20)

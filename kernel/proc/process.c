@@ -158,19 +158,21 @@ void process_announce(struct sluice_start *start, uint32_t user_core, uint32_t h
 		start->flags |= SLUICE_START_MIXED;
 }
 
-/* A program asks for user interrupts by its environment; `uintr=all` asks for every program. Where
- * the machine has none, all are plain. */
-static enum arch_kind process_kind(const struct process_spec *spec)
+/* A program asks for user interrupts by its file's note or its environment, which has the last word
+ * (SLUICE_UINTR=0 or 1); `uintr=all` asks for every program. Where the machine has none all are
+ * plain, and may have upcalls. */
+static bool process_asks(const struct process_spec *spec, uint32_t notes)
 {
-	bool wanted = uintr_all;
+	bool asked = notes & SLUICE_NOTE_UINTR;
 
 	for (const char *const *e = spec->envp; e && *e; e++)
-		wanted |= !strcmp(*e, "SLUICE_UINTR=1");
-	return wanted && !arch_kind_missing(ARCH_KIND_UINTR) ? ARCH_KIND_UINTR : ARCH_KIND_PLAIN;
+		if (!strcmp(*e, "SLUICE_UINTR=1") || !strcmp(*e, "SLUICE_UINTR=0"))
+			asked = (*e)[13] == '1';
+	return asked || uintr_all;
 }
 
 static int spawn_first_thread(struct process *p, const struct process_spec *spec,
-			      const struct elf_info *elf)
+			      const struct elf_info *elf, bool asked)
 {
 	uint32_t core = spec->user_core == PROCESS_ANY_CORE ? placement_least_loaded() :
 							      spec->user_core;
@@ -181,6 +183,8 @@ static int spawn_first_thread(struct process *p, const struct process_spec *spec
 	int err;
 
 	process_announce(&start, core, spec->home);
+	if (asked && p->as->kind == ARCH_KIND_PLAIN)
+		start.flags |= SLUICE_START_UPCALLS;
 	err = process_hooks.ring_create(p, &start);
 	if (err) {
 		kprint("%s: no ring for it: error %d\n", spec->path, -err);
@@ -218,8 +222,11 @@ int process_spawn(const struct process_spec *spec, struct process **out)
 {
 	struct elf_info elf;
 	struct process *p;
+	enum arch_kind kind;
 	const void *image;
+	uint32_t notes;
 	size_t size;
+	bool asked;
 	int err;
 
 	if (atomic_load(&processes_refused))
@@ -230,6 +237,11 @@ int process_spawn(const struct process_spec *spec, struct process **out)
 			kprint("%s: no such file in the initrd\n", spec->path);
 		return -ENOENT;
 	}
+	err = elf_notes(spec->path, image, size, &notes);
+	if (err)
+		return err;
+	asked = process_asks(spec, notes);
+	kind = asked && !arch_kind_missing(ARCH_KIND_UINTR) ? ARCH_KIND_UINTR : ARCH_KIND_PLAIN;
 	p = process_claim();
 	if (!p) {
 		kprint("%s: %u processes are the limit\n", spec->path, PROCESSES_MAX);
@@ -260,7 +272,7 @@ int process_spawn(const struct process_spec *spec, struct process **out)
 	}
 	death_init(p);
 	err = -ENOMEM;
-	p->as = aspace_create_kind(process_kind(spec));
+	p->as = aspace_create_kind(kind);
 	if (!p->as || fds_init(p)) {
 		kprint("%s: no memory for a process\n", spec->path);
 		goto out_memory;
@@ -275,7 +287,7 @@ int process_spawn(const struct process_spec *spec, struct process **out)
 		kprint("%s: no console for it: error %d\n", spec->path, -err);
 		goto out_fds;
 	}
-	err = spawn_first_thread(p, spec, &elf);
+	err = spawn_first_thread(p, spec, &elf, asked);
 	if (err)
 		goto out_fds;
 	if (out)

@@ -115,6 +115,12 @@ static bool trap_fault(struct user_thread *ut, const struct arch_exit *exit)
 	return false;
 }
 
+static void trap_bad(struct user_thread *ut, const struct arch_exit *exit)
+{
+	process_kill_because(ut->proc, signal_of(exit->cause), "trap %u at pc 0x%llx",
+			     exit->cause, (unsigned long long)exit->pc);
+}
+
 static bool thread_trap(struct thread *t, enum arch_exit_kind kind, const struct arch_exit *exit)
 {
 	struct user_thread *ut = container_of(t, struct user_thread, thread);
@@ -127,8 +133,12 @@ static bool thread_trap(struct thread *t, enum arch_exit_kind kind, const struct
 		on = trap_fault(ut, exit);
 		break;
 	case ARCH_EXIT_BAD:
-		process_kill_because(ut->proc, signal_of(exit->cause), "trap %u at pc 0x%llx",
-				     exit->cause, (unsigned long long)exit->pc);
+		trap_bad(ut, exit);
+		break;
+	case ARCH_EXIT_RETURN:
+		on = t->inbox && inbox_return(t->inbox);
+		if (!on)
+			trap_bad(ut, exit);
 		break;
 	case ARCH_EXIT_WAIT: /* one that receives nothing waits in vain, and on its own time */
 		if (t->inbox)

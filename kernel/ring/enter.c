@@ -15,6 +15,7 @@
 #include "mm/pool.h"
 #include "ring/notice.h"
 #include "uapi/errno.h"
+#include "uapi/notice.h"
 #include "uapi/syscall.h"
 
 #define DOORS_MAX 1024
@@ -380,6 +381,11 @@ bool ring_door(struct user_thread *t)
 	this_core()->count->enters++;
 	if (likely(arch_user_nr(&t->thread.user) == SYS_io_uring_enter))
 		return enter_trap(t);
+	if (arch_user_nr(&t->thread.user) == SLUICE_CALL_ALARM) {
+		arch_user_set_result(&t->thread.user,
+				     notice_alarm(t, arch_user_arg(&t->thread.user, 0)));
+		return true;
+	}
 	return door_trap(t);
 }
 

@@ -41,6 +41,7 @@ struct receiver {
 	/* who sent it */
 	struct mail mail;
 	uaddr_t handler;
+	struct pin area; /* its struct sluice_upcall, of len 0: none. While `thread` */
 };
 
 struct endpoint {
@@ -75,7 +76,7 @@ static int notice_check(struct op *op, const struct io_uring_sqe *sqe)
 	    sqe->__pad2[0] || (sqe->flags & IOSQE_FIXED_FILE))
 		return -EINVAL;
 	switch (sqe->len) {
-	case SLUICE_NOTICE_REGISTER: has_addr = true; break;
+	case SLUICE_NOTICE_REGISTER: has_off = has_addr = true; break;
 	case SLUICE_NOTICE_CREATE: has_off = true; break;
 	case SLUICE_NOTICE_CONNECT: has_fd = has_addr = true; break;
 	case SLUICE_NOTICE_POST: has_fd = true; break;
@@ -113,8 +114,9 @@ static void notice_told(struct inbox *ib)
 
 	if (!rc->thread)
 		return;
+	atomic_store_explicit(&ib->upcall.asked, false, memory_order_relaxed);
 	waitlist_wake_all(&rc->waiters);
-	if (ib->direct)
+	if (ib->direct || upcall_wakes(ib))
 		enter_interrupt(rc->thread);
 }
 
@@ -136,12 +138,15 @@ static void notice_attach(struct mail *m)
 {
 	struct receiver *rc = container_of(m, struct receiver, mail);
 
+	uint32_t run;
+
 	if (thread_follow(&rc->thread->thread, m))
 		return;
 	if (rc->thread->thread.state == THREAD_DEAD)
 		inbox_close(&rc->inbox);
 	else
-		inbox_attach(&rc->inbox);
+		inbox_attach(&rc->inbox, rc->area.len ? pin_view(&rc->area, 0, &run) : NULL);
+	rc->inbox.upcall.handler = rc->handler;
 	if (rc->inbox.direct && rc->handler)
 		arch_user_vector(&rc->thread->thread.user, rc->handler);
 	m->deliver = notice_attached;
@@ -160,15 +165,40 @@ static struct receiver *notice_receiver(struct op *op)
 	return t ? t->receiver : NULL;
 }
 
+/* The handler and, for upcalls, the area that the program names. */
+static int notice_register_check(struct op *op, const struct notice_op *no)
+{
+	struct aspace *as = op_aspace(op);
+	uint64_t leaf = PTE_V | PTE_X;
+
+	if (no->off && (!no->addr || no->off % sizeof(struct sluice_upcall)))
+		return -EINVAL;
+	if (no->addr && ((no->addr & 3) || aspace_fault(as, no->addr, ACCESS_EXEC) ||
+			 (aspace_leaf(as, no->addr) & leaf) != leaf))
+		return -EFAULT;
+	return 0;
+}
+
+/* Upcalls begin with the registration that makes the receiver. */
+static int notice_area(struct op *op, struct receiver *rc, uaddr_t at)
+{
+	int64_t n;
+
+	rc->area.len = 0;
+	if (!at || rc->inbox.direct)
+		return 0;
+	n = pin_user(op_aspace(op), at, sizeof(struct sluice_upcall), ACCESS_WRITE, &rc->area);
+	return n < 0 ? (int)n : 0;
+}
+
 static enum step notice_register(struct op *op, struct notice_op *no)
 {
 	struct user_thread *t = notice_thread(op);
-	uint64_t leaf = no->addr ? PTE_V | PTE_X : 0;
 	struct receiver *rc;
+	int err = notice_register_check(op, no);
 
-	if (no->addr && ((no->addr & 3) || aspace_fault(op_aspace(op), no->addr, ACCESS_EXEC) ||
-			 (aspace_leaf(op_aspace(op), no->addr) & leaf) != leaf))
-		return op_finish(op, -EFAULT);
+	if (err)
+		return op_finish(op, err);
 	if (!t)
 		return op_finish(op, -ESRCH);
 	rc = t->receiver;
@@ -179,6 +209,11 @@ static enum step notice_register(struct op *op, struct notice_op *no)
 		if (!rc)
 			return op_finish(op, -ENOMEM);
 		inbox_init(&rc->inbox, &t->thread, this_core()->index, notice_told);
+		err = notice_area(op, rc, no->off);
+		if (err) {
+			pool_free(&receiver_pools[this_core()->index], rc);
+			return op_finish(op, err);
+		}
 		rc->thread = t;
 		rc->endpoints = 0;
 		waitlist_init(&rc->waiters);
@@ -201,6 +236,7 @@ void notice_thread_gone(struct user_thread *t)
 		return;
 	t->receiver = NULL;
 	rc->thread = NULL;
+	pin_release(&rc->area);
 	notice_receiver_free(rc);
 }
 
@@ -227,11 +263,22 @@ static int notice_enable(struct op *op, const struct notice_op *no)
 
 	if (!rc)
 		return -ENXIO;
-	if (rc->inbox.direct)
+	if (rc->inbox.direct || rc->inbox.upcall.area)
 		return -EOPNOTSUPP;
 	if (no->off & 1)
 		return -EINVAL;
 	inbox_enable(&rc->inbox, no->off);
+	return 0;
+}
+
+int64_t notice_alarm(struct user_thread *t, uint64_t ns)
+{
+	struct inbox *ib = t->thread.inbox;
+	nsec_t now = arch_time_ns();
+
+	if (!ib || !ib->upcall.area)
+		return -ENXIO;
+	inbox_alarm_set(ib, ns > NSEC_NEVER - now ? NSEC_NEVER : now + ns);
 	return 0;
 }
 
@@ -325,7 +372,7 @@ static int notice_connect(struct op *op, const struct notice_op *no)
 	bell.id = ep->id;
 	if (atomic_load(&ep->revoked))
 		err = -EPIPE;
-	else if (ep->to->inbox.direct)
+	else if (ep->to->inbox.direct || (ep->to->inbox.upcall.area && ARCH_STORES_TRAP))
 		err = wire_make(&ep->to->inbox, op_aspace(op), ep, &w);
 	if (w)
 		bell.page = w->at;
@@ -526,7 +573,11 @@ static enum step notice_step(struct op *op)
 
 		if (rc && rc->registering == op)
 			return op_park_alone(op);
-		return op_finish(op, rc && rc->inbox.direct ? SLUICE_NOTICE_DIRECT : 0);
+		if (!rc)
+			return op_finish(op, 0);
+		return op_finish(op, rc->inbox.direct	? SLUICE_NOTICE_DIRECT
+				     : rc->area.len ? SLUICE_NOTICE_UPCALLS
+						    : 0);
 	}
 	}
 	op_corrupt(op);

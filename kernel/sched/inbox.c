@@ -13,6 +13,7 @@
 #include "mm/frames.h"
 #include "sched/thread.h"
 #include "uapi/errno.h"
+#include "uapi/notice.h"
 
 #define SLOTS_MAX 64u
 
@@ -33,7 +34,7 @@ static uint16_t wire_tag(const struct wire *w)
 	return (uint16_t)(w - wires + 1);
 }
 
-static void inbox_lock(struct inbox *ib)
+void inbox_lock(struct inbox *ib)
 {
 	while (atomic_exchange_explicit(&ib->lock, 1, memory_order_acquire))
 		while (atomic_load_explicit(&ib->lock, memory_order_relaxed))
@@ -41,7 +42,7 @@ static void inbox_lock(struct inbox *ib)
 }
 
 /* Pairs with inbox_lock. */
-static void inbox_unlock(struct inbox *ib)
+void inbox_unlock(struct inbox *ib)
 {
 	atomic_store_explicit(&ib->lock, 0, memory_order_release);
 }
@@ -52,6 +53,7 @@ void inboxes_init(struct core *c)
 		wires = frames_boot_alloc(sizeof(*wires) * WIRES_MAX);
 	c->inboxes = frames_boot_alloc(sizeof(*c->inboxes));
 	c->inboxes->count = min_of(arch_inbox_slots(), SLOTS_MAX - 1);
+	arch_line_taken = inbox_line_taken;
 }
 
 /* ---- telling the home core ------------------------------------------------------------------- */
@@ -70,7 +72,7 @@ static void told_deliver(struct mail *m)
 		ib->told(ib);
 }
 
-static void inbox_tell(struct inbox *ib)
+void inbox_tell(struct inbox *ib)
 {
 	if (atomic_fetch_add_explicit(&ib->mails, 1, memory_order_acq_rel))
 		return;
@@ -96,25 +98,12 @@ static void wires_lead(struct inbox *ib, paddr_t page)
 	}
 }
 
-/* An edge that comes while a source is masked is kept by the interrupt controller. */
-static void sources_lead(struct inbox *ib, bool on)
-{
-	list_for_each(pos, &ib->sources) {
-		struct inbox_source *s = list_item(pos, struct inbox_source, link);
-
-		if (on)
-			(void)!arch_inbox_irq(s->irq, ib->core, ib->slot, s->id); /* tried before */
-		else
-			arch_irq_mask(s->irq);
-	}
-}
-
 static void slot_leave(struct inbox_slots *s, struct inbox *ib)
 {
 	struct arch_inbox left;
 
 	wires_lead(ib, 0);
-	sources_lead(ib, false);
+	inbox_sources_lead(ib, false);
 	arch_inbox_save(ib->slot, &left);
 	ib->state = left;
 	s->in[ib->slot] = NULL;
@@ -133,7 +122,7 @@ static void slot_enter(struct core *c, struct inbox *ib, uint32_t slot)
 	c->inboxes->in[slot] = ib;
 	c->inboxes_used++;
 	wires_lead(ib, arch_inbox_page(c->index, slot));
-	sources_lead(ib, true);
+	inbox_sources_lead(ib, true);
 	inbox_unlock(ib);
 }
 
@@ -184,8 +173,11 @@ void inbox_run(struct core *c, struct inbox *ib, bool share)
 	uint32_t slot = ib->slot; /* this core alone changes it */
 
 	ib->used = c->turn;
-	if (!ib->direct)
+	if (!ib->direct) {
+		if (ib->upcall.area)
+			upcall_run(ib);
 		return;
+	}
 	if (unlikely(s->share != share)) {
 		s->share = share;
 		arch_user_share(share);
@@ -211,6 +203,11 @@ void inbox_rest(struct inbox *ib)
 {
 	bool deaf;
 
+	if (ib->upcall.area) {
+		inbox_lines_release(ib);
+		if (upcall_park(ib))
+			inbox_tell(ib);
+	}
 	if (!ib->slot)
 		return;
 	deaf = !arch_user_listens(&ib->thread->user) &&
@@ -225,6 +222,11 @@ void inbox_rest(struct inbox *ib)
 void inbox_leave(struct inbox *ib, bool parked)
 {
 	ib->alarmed = timer_disarm(&ib->alarm);
+	if (ib->upcall.area) {
+		inbox_lock(ib);
+		inbox_sources_lead(ib, false);
+		inbox_unlock(ib);
+	}
 	/* one that is to run looks for itself */
 	if (ib->slot && slot_empty(this_core()->inboxes, ib) && parked)
 		inbox_tell(ib);
@@ -239,6 +241,12 @@ void inbox_arrive(struct core *c, struct inbox *ib, bool parked)
 	ib->used = c->turn;
 	if (ib->alarmed)
 		timer_arm(&ib->alarm, ib->alarm.deadline);
+	if (ib->upcall.area) {
+		inbox_lock(ib);
+		ib->core = c->index;
+		inbox_sources_lead(ib, true);
+		inbox_unlock(ib);
+	}
 	/* one that is to run makes room for itself then */
 	if (!ib->direct || !(parked || bound))
 		return;
@@ -252,9 +260,30 @@ void inbox_arrive(struct core *c, struct inbox *ib, bool parked)
 		arch_inbox_watch(slot, true);
 }
 
+bool inbox_return(struct inbox *ib)
+{
+	if (!ib->upcall.area)
+		return false;
+	inbox_lines_release(ib);
+	return upcall_return(ib);
+}
+
 static void inbox_alarm(struct timer *timer)
 {
-	thread_wake(container_of(timer, struct inbox, alarm)->thread);
+	struct inbox *ib = container_of(timer, struct inbox, alarm);
+
+	if (ib->direct)
+		thread_wake(ib->thread);
+	else
+		inbox_post(ib, 0);
+}
+
+void inbox_alarm_set(struct inbox *ib, nsec_t when)
+{
+	if (when == NSEC_NEVER)
+		timer_disarm(&ib->alarm);
+	else
+		timer_arm(&ib->alarm, when);
 }
 
 void inbox_wait(struct inbox *ib)
@@ -286,62 +315,6 @@ void inboxes_look(struct core *c)
 	}
 }
 
-/* ---- devices --------------------------------------------------------------------------------- */
-
-/* any core: sources that are attached */
-static _Atomic uint32_t source_count;
-
-/* Off its inbox's list, whose lock is held. */
-static void source_end(struct inbox_source *s)
-{
-	arch_irq_mask(s->irq);
-	atomic_store_explicit(&s->inbox, NULL, memory_order_release);
-	atomic_fetch_sub(&source_count, 1);
-}
-
-void inbox_source_detach(struct inbox_source *s)
-{
-	struct inbox *ib = atomic_load_explicit(&s->inbox, memory_order_acquire);
-
-	if (!ib)
-		return;
-	inbox_lock(ib);
-	if (atomic_load_explicit(&s->inbox, memory_order_relaxed) == ib) { /* else it ended */
-		list_remove(&s->link);
-		source_end(s);
-	}
-	inbox_unlock(ib);
-}
-
-int inbox_source_attach(struct inbox_source *s, struct inbox *ib, uint32_t irq, uint32_t id)
-{
-	int err = 0;
-
-	if (!ib->direct)
-		return -EOPNOTSUPP;
-	inbox_source_detach(s);
-	/* one slot is left for all who have no device */
-	if (atomic_fetch_add(&source_count, 1) >= arch_inbox_slots() - 1) {
-		atomic_fetch_sub(&source_count, 1);
-		return -ENOSPC;
-	}
-	inbox_lock(ib);
-	if (!ib->open)
-		err = -EPIPE;
-	else if (ib->slot)
-		err = arch_inbox_irq(irq, ib->core, ib->slot, id);
-	if (!err) {
-		s->irq = irq;
-		s->id = id;
-		list_push_back(&ib->sources, &s->link);
-		atomic_store_explicit(&s->inbox, ib, memory_order_release);
-	}
-	inbox_unlock(ib);
-	if (err)
-		atomic_fetch_sub(&source_count, 1);
-	return err;
-}
-
 /* ---- birth and end --------------------------------------------------------------------------- */
 
 void inbox_init(struct inbox *ib, struct thread *t, uint32_t home, void (*told)(struct inbox *ib))
@@ -358,8 +331,16 @@ void inbox_init(struct inbox *ib, struct thread *t, uint32_t home, void (*told)(
 	ib->open = true;
 }
 
-void inbox_attach(struct inbox *ib)
+void inbox_attach(struct inbox *ib, struct sluice_upcall *area)
 {
+	inbox_lock(ib);
+	ib->core = this_core()->index;
+	if (area && !ib->upcall.area) {
+		__atomic_fetch_or(&area->pending, ib->state.pending, __ATOMIC_RELAXED);
+		ib->state.pending = 0;
+		ib->upcall.area = area;
+	}
+	inbox_unlock(ib);
 	ib->thread->inbox = ib;
 }
 
@@ -371,11 +352,11 @@ void inbox_close(struct inbox *ib)
 	inbox_lock(ib);
 	if (ib->slot)
 		slot_leave(this_core()->inboxes, ib);
-	while ((pos = list_pop_front(&ib->sources)))
-		source_end(list_item(pos, struct inbox_source, link));
+	inbox_sources_end(ib);
 	while ((pos = list_pop_front(&ib->wires)))
 		__atomic_store_n(&list_item(pos, struct wire, link)->inbox, NULL, __ATOMIC_RELEASE);
 	ib->thread->inbox = NULL;
+	ib->upcall.area = NULL;
 	ib->open = false;
 	inbox_unlock(ib);
 }
@@ -389,6 +370,8 @@ static bool post_locked(struct inbox *ib, unsigned id)
 		arch_inbox_post(ib->core, ib->slot, id);
 		return false;
 	}
+	if (ib->upcall.area)
+		return upcall_post(ib, id);
 	ib->state.pending |= 1ull << id;
 	return inbox_has_news(ib);
 }
@@ -412,8 +395,12 @@ uint64_t inbox_take(struct inbox *ib, uint64_t mask)
 	uint64_t got;
 
 	inbox_lock(ib);
-	got = ib->state.pending & ib->state.enabled & mask;
-	ib->state.pending &= ~got;
+	if (ib->upcall.area) {
+		got = upcall_take(ib, mask);
+	} else {
+		got = ib->state.pending & ib->state.enabled & mask;
+		ib->state.pending &= ~got;
+	}
 	inbox_unlock(ib);
 	return got;
 }

@@ -7,7 +7,8 @@
  * slot's page is mapped (a wire), and no kernel code runs. Out of it, or on a machine without
  * slots, the kernel keeps the pending bits: a wire then has no page, the sender's store faults, and
  * the fault posts. Whoever moves an inbox takes the page from every wire, waits until no core has
- * it, and then moves what is pending: nothing is lost, and nothing reaches a stranger.
+ * it, and then moves what is pending: nothing is lost, and nothing reaches a stranger. An inbox that
+ * is never in a slot may have upcalls (upcall.h): then the pending bits are in the program's memory.
  *
  * An inbox in a slot whose thread does not run is watched: what comes ends the core's sleep, or the
  * program that runs there, and `told` is called on the home core; unless the thread has turned
@@ -21,6 +22,7 @@
 #include "cores/core.h"
 #include "mm/aspace.h"
 #include "sched/timer.h"
+#include "sched/upcall.h"
 
 struct thread;
 
@@ -42,7 +44,8 @@ struct inbox {
 	/* written by the thread's core: it has turned notices off, so that nothing need wake it; it
 	 * is parked until something comes, wanted or not */
 	_Atomic bool deaf, waits;
-	struct timer alarm; /* thread's core: its own timer, while it waits */
+	struct timer alarm; /* thread's core: its own timer, while it waits; that of upcalls */
+	struct upcall upcall;
 
 	/* thread's core only */
 	bool watched;
@@ -73,8 +76,11 @@ struct wire {
 /* Gives `t` the inbox `ib` (zero, or an inbox before and nothing since). Home core; the thread's
  * core learns of it by inbox_attach there. */
 void inbox_init(struct inbox *ib, struct thread *t, uint32_t home, void (*told)(struct inbox *ib));
-/* On the thread's core, whenever the thread is not in user mode. */
-void inbox_attach(struct inbox *ib);
+/* On the thread's core, whenever the thread is not in user mode. area: where its upcalls are, if it
+ * has any: whoever attaches it keeps that memory until the inbox is closed. */
+void inbox_attach(struct inbox *ib, struct sluice_upcall *area);
+/* Upcalls: identity 0 is posted at `when`; NSEC_NEVER: not. Thread's core. */
+void inbox_alarm_set(struct inbox *ib, nsec_t when);
 /* The thread ends: out of its slot for good, wires lead nowhere. Thread's core. */
 void inbox_close(struct inbox *ib);
 
@@ -86,10 +92,13 @@ struct inbox_source {
 	struct list link;	     /* inbox->sources, under the inbox's lock */
 	struct inbox *_Atomic inbox; /* NULL: masked */
 	uint32_t irq, id;
+	uint32_t line; /* by upcalls: of INBOX_LINES, plus 1; 0: none */
+	bool held;     /* under the lock: it came, and its line is held until it was served */
 };
 /* `irq` posts `id` to `ib` from now on, wherever `ib` was attached before. -EPIPE: nobody is there
- * any more, -EOPNOTSUPP: it is never in a slot, -ENOSPC: as many inboxes have devices as a core has
- * slots, less one. Whoever claims the device, one at a time. */
+ * any more, -EOPNOTSUPP: it is never in a slot and has no upcalls, -ENOSPC: as many inboxes have
+ * devices as a core has slots, less one, or all lines are in use. Whoever claims the device, one at
+ * a time. */
 must_use int inbox_source_attach(struct inbox_source *s, struct inbox *ib, uint32_t irq,
 				 uint32_t id);
 /* Masks it. Any core. */
@@ -97,8 +106,8 @@ void inbox_source_detach(struct inbox_source *s);
 
 /* Posts identity `id` (1 to 63). Any core. False: nobody is there any more. */
 bool inbox_post(struct inbox *ib, unsigned id);
-/* For an inbox that is never in a slot: takes what is pending of `mask`; sets what is told of at
- * all. Home core. */
+/* For an inbox that is never in a slot: takes what is pending of `mask`, or has its home core told
+ * of the next that comes; sets what is told of at all (without upcalls). Home core. */
 uint64_t inbox_take(struct inbox *ib, uint64_t mask);
 void inbox_enable(struct inbox *ib, uint64_t mask);
 
@@ -110,6 +119,9 @@ void inbox_rest(struct inbox *ib);
 /* Its thread leaves this core; it has come to this core. Thread's core, the old and the new. */
 void inbox_leave(struct inbox *ib, bool parked);
 void inbox_arrive(struct core *c, struct inbox *ib, bool parked);
+/* Its handler has returned, by a trap: it goes on where it was interrupted. False: it has no upcalls.
+ */
+must_use bool inbox_return(struct inbox *ib);
 /* Looks at the watched slots of this core. */
 void inboxes_look(struct core *c);
 /* Boot: memory for the slots of a core that runs threads. */
@@ -136,5 +148,20 @@ struct inbox *waker_inbox(struct core *c);
 #define WAKER_ID 1u
 /* About to sleep, and awake again. Own core. */
 void waker_arm(struct core *c, bool on);
+
+/* ---- what the files of an inbox know of each other: inbox.c, upcall.c, source.c */
+
+void inbox_lock(struct inbox *ib);
+void inbox_unlock(struct inbox *ib);
+/* Has `told` called on the home core, soon and once. Any core. */
+void inbox_tell(struct inbox *ib);
+/* Under the lock, on the thread's core: its sources post to it where it is now, or not; it ends. */
+void inbox_sources_lead(struct inbox *ib, bool on);
+void inbox_sources_end(struct inbox *ib);
+/* arch_line_taken. */
+bool inbox_line_taken(unsigned line);
+/* Its thread has served, or is about to sleep: lines whose identity is not pending may come again.
+ * Thread's core; it has upcalls. */
+void inbox_lines_release(struct inbox *ib);
 
 #endif

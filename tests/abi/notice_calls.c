@@ -1,10 +1,12 @@
 /*
  * What if a program asks for notices rightly, wrongly, and again? Each wrong question has its
  * error, a masked notice waits, a revoked endpoint and its doorbell lead nowhere, and all of that
- * whether notices come as user interrupts or by kernel wake-up. A store to a mailbox that nobody
- * gave it ends the program.
+ * whether notices come as user interrupts, by upcalls or by kernel wake-up. A store to a mailbox
+ * that nobody gave it ends the program.
  *
  * also: SLUICE_UINTR=1
+ * ends: exit status 0
+ * also: waiting
  * ends: exit status 0
  * also: SLUICE_UINTR=1 stray
  * ends: killed by signal 11
@@ -20,6 +22,7 @@
 
 static struct ring *ring;
 static uint32_t last;
+static bool has_page;
 
 static void note(uint32_t id)
 {
@@ -31,10 +34,10 @@ static int call(uint32_t command, int fd, uint64_t off, const void *addr)
 	return notice_call(ring, command, fd, off, addr);
 }
 
-/* A direct notice has come when the store is done, or a moment later. */
+/* A notice that interrupts has come when the store is done, or a moment later. */
 static bool came(uint32_t id, uint64_t count)
 {
-	if (!notice_direct) {
+	if (!notice_interrupts) {
 		while (notice_counts[id] < count)
 			notice_wait(ring);
 		return notice_counts[id] == count;
@@ -58,7 +61,20 @@ static void ask_unregistered(void)
 	say_is("a handler in the kernel's half",
 	       call(SLUICE_NOTICE_REGISTER, -1, 0, (void *)(uintptr_t)0xffffffff80200000), -EFAULT);
 	say_is("an unknown command", call(99, -1, 0, NULL), -EINVAL);
-	say_is("a field that is none of its", call(SLUICE_NOTICE_REGISTER, -1, 1, NULL), -EINVAL);
+	say_is("upcalls without a handler",
+	       call(SLUICE_NOTICE_REGISTER, -1, (uint64_t)(uintptr_t)&notice_area, NULL), -EINVAL);
+	if (ring_start_info->flags & SLUICE_START_UINTR)
+		return;
+	say_is("an area that is not aligned",
+	       call(SLUICE_NOTICE_REGISTER, -1, (uint64_t)(uintptr_t)&notice_area + 8,
+		    (void *)(uintptr_t)upcall_entry),
+	       -EINVAL);
+	say_is("an area in code",
+	       call(SLUICE_NOTICE_REGISTER, -1, (uint64_t)(uintptr_t)upcall_entry & ~63ull,
+		    (void *)(uintptr_t)upcall_entry),
+	       -EFAULT);
+	say_is("an alarm of nobody's", async_door(ring_start_info->enter_fn, SLUICE_CALL_ALARM, 0,
+						  0, 0, 0, 0, 0), -ENXIO);
 }
 
 static void ask_endpoints(void)
@@ -85,8 +101,9 @@ static void ask_doorbell(int fd, const struct notice_sender *s)
 {
 	uint64_t page = (uint64_t)(uintptr_t)s->page;
 
-	if (!notice_direct) {
-		say_true("no page without user interrupts", !s->page);
+	if (!s->page) {
+		say_true("no page for one who waits, or where stores are not decoded",
+			 !notice_direct && (!notice_interrupts || ring_start_info->enter_fn));
 		return;
 	}
 	ring_fill(ring_sqe(ring), IORING_OP_WRITE, 1, ~0ull, page, 8, 0, 0);
@@ -103,7 +120,7 @@ static void ask_limit(int fd)
 	unsigned n = 0;
 	int res;
 
-	if (!notice_direct)
+	if (!has_page)
 		return;
 	while ((res = notice_connect(ring, fd, &s)) == 0 && n < 100)
 		n++;
@@ -121,7 +138,7 @@ static void ask_posts(int fd, const struct notice_sender *s)
 	notice_handle(ring, ID, NULL);
 	for (unsigned i = 0; i < 10; i++)
 		notice_send(ring, s);
-	if (notice_direct) {
+	if (notice_interrupts) {
 		notice_on();
 		for (unsigned i = 0; i < 1000; i++)
 			async_relax();
@@ -174,20 +191,24 @@ int ring_main(struct ring *native, int argc, char **argv)
 	struct notice_sender s;
 	int fd;
 
-	(void)argv;
 	ring = native;
-	if (argc > 1) {
+	if (argc > 1 && argv[1][0] == 's') {
 		*(volatile uint32_t *)(uintptr_t)0x28001000 = 1;
 		return 3;
 	}
 	ask_unregistered();
-	say_is("registering", notice_start(ring),
-	       ring_start_info->flags & SLUICE_START_UINTR ? SLUICE_NOTICE_DIRECT : 0);
+	if (argc > 1)
+		say_is("registering to wait", notice_start_waiting(ring), 0);
+	else
+		say_is("registering", notice_start(ring),
+		       ring_start_info->flags & SLUICE_START_UINTR ? SLUICE_NOTICE_DIRECT
+								   : SLUICE_NOTICE_UPCALLS);
 	ask_endpoints();
 	notice_handle(ring, ID, note);
 	fd = notice_endpoint(ring, ID);
 	say_true("an endpoint", fd > 3);
 	say_is("connected", notice_connect(ring, fd, &s), 0);
+	has_page = s.page != NULL;
 	ask_offers(fd);
 	ask_doorbell(fd, &s);
 	ask_posts(fd, &s);

@@ -11,6 +11,7 @@
 #include "mm/frames.h"
 #include "mm/pin.h"
 #include "proc/internal.h"
+#include "uapi/sluice.h"
 
 struct header {
 	uint8_t ident[16];
@@ -239,6 +240,86 @@ static void random_headers(void **state)
 	assert_in_range(taken, 1, 2999);
 }
 
+/* ---- notes ---- */
+
+#define NOTE_AT 0x400u
+#define NOTE_OTHER 28u /* bytes of somebody else's note in front of ours */
+
+static struct sluice_note *note_good(void)
+{
+	static const uint8_t other[NOTE_OTHER] = { 4, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 'G', 'N', 'U' };
+	struct sluice_note *n = (struct sluice_note *)((uint8_t *)&image + NOTE_AT + NOTE_OTHER);
+
+	image = good;
+	image.seg[0] = (struct segment){ .type = 4, .flags = 4, .offset = NOTE_AT, .align = 4,
+					 .filesz = NOTE_OTHER + sizeof(*n) };
+	memcpy((uint8_t *)&image + NOTE_AT, other, sizeof(other));
+	*n = (struct sluice_note){ 7, 4, SLUICE_NOTE_TYPE, SLUICE_NOTE_NAME, SLUICE_NOTE_UINTR };
+	return n;
+}
+
+static int note_read(uint32_t *wanted)
+{
+	sentences = 0;
+	said[0] = 0;
+	return elf_notes("/bin/victim", &image, sizeof(image), wanted);
+}
+
+static void note_refused(const char *place)
+{
+	uint32_t wanted;
+
+	assert_int_equal(note_read(&wanted), -ENOEXEC);
+	assert_int_equal(sentences, 1);
+	if (!strstr(said, place) || strncmp(said, "/bin/victim: ", 13))
+		fail_msg("said \"%s\", wanted \"%s\"", said, place);
+}
+
+/* What if a file's note is right, somebody else's, damaged, or cut off? */
+static void notes(void **state)
+{
+	struct sluice_note *n = note_good();
+	uint32_t wanted;
+
+	(void)state;
+	assert_int_equal(note_read(&wanted), 0);
+	assert_int_equal(wanted, SLUICE_NOTE_UINTR);
+	image.seg[0].type = 6;
+	assert_int_equal(note_read(&wanted), 0);
+	assert_int_equal(wanted, 0);
+	n = note_good();
+	n->name[0] = 's';
+	assert_int_equal(note_read(&wanted), 0);
+	assert_int_equal(wanted, 0);
+	note_good()->type = 2;
+	assert_int_equal(note_read(&wanted), 0);
+	assert_int_equal(wanted, 0);
+	n = note_good();
+	image.seg[0].filesz = 0;
+	assert_int_equal(note_read(&wanted), 0);
+	assert_int_equal(wanted, 0);
+	note_good()->flags = 3;
+	note_refused("program header 0 holds a Sluice note that asks for something unknown");
+	note_good()->desc_size = 3;
+	note_refused("program header 0 holds a Sluice note of the wrong size");
+	note_good()->desc_size = 8;
+	note_refused("program header 0 ends inside a note");
+	note_good()->name_size = UINT32_MAX;
+	note_refused("program header 0 ends inside a note");
+	note_good();
+	image.seg[0].filesz -= sizeof(uint32_t);
+	note_refused("program header 0 ends inside a note");
+	note_good();
+	image.seg[0].filesz = NOTE_OTHER + 11;
+	note_refused("program header 0 ends inside a note");
+	note_good();
+	image.seg[0].offset = sizeof(image);
+	note_refused("program header 0 reaches behind the end");
+	note_good();
+	image.seg[0].filesz = UINT64_MAX;
+	note_refused("program header 0 reaches behind the end");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +327,7 @@ int main(void)
 		unit_test_frames(refused),
 		unit_test_frames(no_memory),
 		unit_test_frames(random_headers),
+		unit_test_frames(notes),
 	};
 
 	unit_kernel(64, 1, "");

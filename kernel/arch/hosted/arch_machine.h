@@ -39,6 +39,9 @@ struct arch_user {
 		      uint64_t, uint64_t);
 };
 
+/* Programs' instructions are not decoded: no doorbells that trap. */
+#define ARCH_STORES_TRAP 0
+
 struct arch_inbox {
 	uint64_t enabled, pending;
 	bool on;

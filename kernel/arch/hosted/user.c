@@ -377,6 +377,16 @@ void arch_user_arrive(struct arch_user *u)
 	(void)u;
 }
 
+uaddr_t arch_user_divert(struct arch_user *u, uaddr_t to)
+{
+	uaddr_t was = u->pc;
+
+	u->pc = to;
+	if (u->has_frame)
+		((ucontext_t *)u->frame)->uc_mcontext.gregs[REG_RIP] = (greg_t)to;
+	return was;
+}
+
 uaddr_t arch_user_enter_fn(void)
 {
 	return (uaddr_t)(uintptr_t)hosted_enter_fn;

@@ -113,6 +113,21 @@ void arch_irq_mask(unsigned irq)
 	no_inbox();
 }
 
+/* No program claims a device here. */
+bool (*arch_line_taken)(unsigned line);
+
+int arch_line_route(unsigned irq, unsigned core, unsigned line)
+{
+	(void)irq, (void)core, (void)line;
+	no_inbox();
+}
+
+void arch_line_release(unsigned irq, unsigned core)
+{
+	(void)irq, (void)core;
+	no_inbox();
+}
+
 void arch_inbox_load(unsigned slot, const struct arch_inbox *from)
 {
 	(void)slot, (void)from;

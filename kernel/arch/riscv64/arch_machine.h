@@ -21,6 +21,9 @@ struct arch_guest {
 	uint64_t status, ie, tvec, scratch, epc, cause, tval, select, timecmp;
 };
 
+/* arch_user_skip_store: a store to a page that is not there can be done by the kernel. */
+#define ARCH_STORES_TRAP 1
+
 struct arch_inbox {
 	uint64_t enabled, pending;
 	bool on;

@@ -4,15 +4,18 @@
  * With AIA (Advanced Interrupt Architecture 1.0) a doorbell is one store to the target hart's
  * S-level IMSIC page, and the S-level APLIC forwards a device's interrupt as a message of the
  * same kind. Two identities are enough, since no handler runs: they only end a wait or user mode.
+ * Lines (arch.h) have one each.
  *
  * Without AIA a doorbell is an SBI IPI and devices go through the PLIC (RISC-V PLIC specification
- * 1.0.0). Routes are set by any core, one at a time per source; the rest is this hart's own.
+ * 1.0.0); a source that is claimed and not completed is held, and one of priority 0 masked. Routes
+ * are set by any core, one at a time per source; the rest is this hart's own.
  */
 #include "arch/riscv64/guest.h"
 #include "uapi/errno.h"
 
 #define ID_DOORBELL 1
 #define ID_DEVICE 2
+#define ID_LINE 3 /* and the ARCH_LINES - 1 behind it */
 
 #define IMSIC_EIDELIVERY 0x70
 #define IMSIC_EITHRESHOLD 0x72
@@ -39,6 +42,11 @@
 static volatile char *aplic, *plic;
 static uint32_t sources_count;
 uint32_t imsic_words;
+bool (*arch_line_taken)(unsigned line);
+
+#define SOURCES_MAX 1024u
+/* by whoever routes the source: its line plus 1, or 0 (PLIC: an IMSIC's identity says it) */
+static _Atomic uint8_t line_of[SOURCES_MAX];
 
 static void reg_write(volatile char *base, uint32_t at, uint32_t value)
 {
@@ -73,13 +81,24 @@ void irq_init_hart(struct arch_hart *h)
 {
 	if (arch_boot.has_aia) {
 		imsic_write(IMSIC_EITHRESHOLD, 0);
-		imsic_write(IMSIC_EIE0, 1u << ID_DOORBELL | 1u << ID_DEVICE);
+		imsic_write(IMSIC_EIE0, 1u << ID_DOORBELL | 1u << ID_DEVICE |
+						((1u << ARCH_LINES) - 1) << ID_LINE);
 		imsic_write(IMSIC_EIDELIVERY, 1);
 	} else if (plic) {
 		reg_write(plic, PLIC_THRESHOLD(h->plic_context), 0);
 	}
 	/* where doorbells are messages, software interrupts mean something else: guest.c */
 	csr_write(sie, (guest_missing ? INT_SOFT : 0) | INT_TIMER | INT_EXTERNAL);
+}
+
+static void plic_take(volatile char *claim)
+{
+	uint32_t irq = reg_read(claim, 0);
+	unsigned line = irq && irq < SOURCES_MAX ? line_of[irq] : 0;
+
+	/* one is enough: what else is pending ends the next wait */
+	if (irq && !(line && arch_line_taken(line - 1)))
+		reg_write(claim, 0, irq);
 }
 
 void irq_consume(void)
@@ -94,18 +113,16 @@ void irq_consume(void)
 	if (arch_boot.has_aia) {
 		uint64_t top;
 
-		do /* csrrw of stopei takes the topmost identity back, 0: none is left */
+		do { /* csrrw of stopei takes the topmost identity back, 0: none is left */
 			__asm__ volatile("csrrw %0, " csr_name(CSR_STOPEI) ", x0"
 					 : "=r"(top)
 					 :
 					 : "memory");
-		while (top);
+			if (unlikely(top >> 16 >= ID_LINE))
+				(void)arch_line_taken((unsigned)(top >> 16) - ID_LINE);
+		} while (top);
 	} else if (plic) {
-		uint32_t irq = reg_read(plic, PLIC_CLAIM(h->plic_context));
-
-		/* one is enough: what else is pending ends the next wait */
-		if (irq)
-			reg_write(plic, PLIC_CLAIM(h->plic_context), irq);
+		plic_take(plic + PLIC_CLAIM(h->plic_context));
 	}
 }
 
@@ -146,15 +163,32 @@ static int route_plic(unsigned irq, const struct arch_hart *h)
 	return 0;
 }
 
-int arch_irq_route(unsigned irq, unsigned index)
+static int route(unsigned irq, unsigned index, uint32_t id)
 {
 	if (!aplic && !plic)
 		return -ENODEV;
-	if (!irq || irq > sources_count || index >= arch_boot.cores)
+	if (!irq || irq > sources_count || irq >= SOURCES_MAX || index >= arch_boot.cores)
 		return -EINVAL;
-	return aplic ? route_aplic(irq, harts[index].imsic_index << APLIC_TARGET_HART_SHIFT |
-						ID_DEVICE)
+	line_of[irq] = (uint8_t)(id < ID_LINE ? 0 : id - ID_LINE + 1);
+	return aplic ? route_aplic(irq, harts[index].imsic_index << APLIC_TARGET_HART_SHIFT | id)
 		     : route_plic(irq, &harts[index]);
+}
+
+int arch_irq_route(unsigned irq, unsigned index)
+{
+	return route(irq, index, ID_DEVICE);
+}
+
+int arch_line_route(unsigned irq, unsigned core, unsigned line)
+{
+	return route(irq, core, ID_LINE + line);
+}
+
+/* Edges: what comes meanwhile is a message of its own. */
+void arch_line_release(unsigned irq, unsigned core)
+{
+	if (plic)
+		reg_write(plic, PLIC_CLAIM(harts[core].plic_context), irq);
 }
 
 /* Only where there are mailboxes, and so an APLIC. */
@@ -168,5 +202,8 @@ int arch_inbox_irq(unsigned irq, unsigned core, unsigned slot, unsigned id)
 
 void arch_irq_mask(unsigned irq)
 {
-	reg_write(aplic, APLIC_CLRIENUM, irq);
+	if (aplic)
+		reg_write(aplic, APLIC_CLRIENUM, irq);
+	else
+		reg_write(plic, PLIC_PRIORITY(irq), 0);
 }

@@ -41,6 +41,7 @@ static_assert(ARCH_EXIT_SYSCALL == 0, "trap.S answers it without asking");
 #define CAUSE_GUEST_FETCH_FAULT 20
 #define CAUSE_GUEST_LOAD_FAULT 21
 #define INSTRUCTION_WFI 0x10500073
+#define INSTRUCTION_SRET 0x10200073
 #define CAUSE_VIRTUAL 22 /* an instruction that VS-mode may not execute */
 #define CAUSE_GUEST_STORE_FAULT 23
 
@@ -126,6 +127,11 @@ int hart_user_trapped(struct arch_user *user, uint64_t cause, struct arch_exit *
 		      (unsigned long long)addr);
 	if (cause & CAUSE_INTERRUPT)
 		return exit_interrupt(h, cause);
+	if (cause == CAUSE_ILLEGAL && addr == INSTRUCTION_SRET) {
+		exit->cause = CAUSE_ILLEGAL;
+		exit->pc = user->x[0];
+		return ARCH_EXIT_RETURN;
+	}
 	if (cause == CAUSE_ILLEGAL && !(status & SSTATUS_FS)) {
 		/* perhaps its first FP instruction; if it is not, it comes back with FS on */
 		fs_set(SSTATUS_FS_CLEAN);
@@ -217,6 +223,14 @@ void arch_user_fini(struct arch_user *user)
 uaddr_t arch_user_enter_fn(void)
 {
 	return 0;
+}
+
+uaddr_t arch_user_divert(struct arch_user *user, uaddr_t to)
+{
+	uaddr_t was = user->x[0];
+
+	user->x[0] = to;
+	return was;
 }
 
 void arch_fiber_init(struct arch_fiber *f, void *base, size_t size, void (*entry)(void *),

@@ -1,13 +1,14 @@
 /*
- * notice (riscv64): where a user interrupt enters the program: on the stack of whatever it
- * interrupted, notices off. Saves what C may change (integer registers only: notice.h), calls
- * notice_taken, returns by sret.
+ * notice (riscv64): where a user interrupt, or the kernel's upcall, enters the program: on the stack
+ * of whatever it interrupted, notices off. Saves what C may change (integer registers only:
+ * notice.h), calls notice_taken or upcall_taken, returns by sret: of its own in VS-mode; a plain
+ * program's traps, and the kernel does what it says.
  */
-	.text
-	.globl notice_entry
-	.type notice_entry, @function
+.macro handler name, taken
+	.globl \name
+	.type \name, @function
 	.balign 4
-notice_entry:
+\name:
 	addi	sp, sp, -128
 	sd	ra, 0(sp)
 	sd	t0, 8(sp)
@@ -25,7 +26,7 @@ notice_entry:
 	sd	t4, 104(sp)
 	sd	t5, 112(sp)
 	sd	t6, 120(sp)
-	call	notice_taken
+	call	\taken
 	ld	ra, 0(sp)
 	ld	t0, 8(sp)
 	ld	t1, 16(sp)
@@ -44,7 +45,12 @@ notice_entry:
 	ld	t6, 120(sp)
 	addi	sp, sp, 128
 	sret
-	.size notice_entry, . - notice_entry
+	.size \name, . - \name
+.endm
+
+	.text
+	handler notice_entry, notice_taken
+	handler upcall_entry, upcall_taken
 
 /* The FP registers that a call may change, and fcsr: 21 words at a0. */
 .macro fp_regs op

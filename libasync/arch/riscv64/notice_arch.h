@@ -1,6 +1,6 @@
 /*
  * notice_arch (riscv64): the registers of a program that runs in VS-mode: those that supervisors
- * have (Privileged Architecture 20211203, chapter 4; AIA 1.0, sections 2 and 3). Only while
+ * have (Privileged Architecture 20211203, chapter 4; AIA 1.0, sections 2 and 3). direct_* only while
  * notice_direct; a plain program dies of them.
  */
 #ifndef NOTICE_ARCH_H
@@ -9,17 +9,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "uapi/notice.h"
+
+extern bool notice_direct;
+extern struct sluice_upcall notice_area;
+
 #define NOTICE_CSR_STIMECMP "0x14d"
 #define NOTICE_CSR_SISELECT "0x150"
 #define NOTICE_CSR_SIREG "0x151"
 #define NOTICE_CSR_STOPEI "0x15c"
 
 /* Interrupts by notices, from here on and no more. */
-static inline void notice_on(void)
+static inline void direct_on(void)
 {
 	__asm__ volatile("csrsi sstatus, 2" ::: "memory");
 }
-static inline void notice_off(void)
+static inline void direct_off(void)
 {
 	__asm__ volatile("csrci sstatus, 2" ::: "memory");
 }
@@ -29,7 +34,7 @@ static inline void notice_off(void)
  * without taking: QEMU 7.2 may lower the interrupt for a claim that found nothing while another
  * hart's post raises it, and what was posted would then lie there unseen.
  */
-static inline uint32_t notice_claim(void)
+static inline uint32_t direct_claim(void)
 {
 	uint64_t top, left = 0;
 
@@ -42,7 +47,7 @@ static inline uint32_t notice_claim(void)
 }
 
 /* Sleeps until something is pending; notices are off. */
-static inline void notice_sleep(void)
+static inline void direct_sleep(void)
 {
 	__asm__ volatile("wfi" ::: "memory");
 }
@@ -62,14 +67,14 @@ static inline void notice_write(uint64_t reg, uint64_t value)
 }
 
 /* Identities that are not masked, a bit each: turns some on or off. */
-static inline void notice_unmask(uint64_t ids)
+static inline void direct_unmask(uint64_t ids)
 {
 	__asm__ volatile("csrw " NOTICE_CSR_SISELECT ", %0\n\tcsrs " NOTICE_CSR_SIREG ", %1" ::"r"(
 				 0xc0ul),
 			 "r"(ids)
 			 : "memory");
 }
-static inline void notice_mask(uint64_t ids)
+static inline void direct_mask(uint64_t ids)
 {
 	__asm__ volatile("csrw " NOTICE_CSR_SISELECT ", %0\n\tcsrc " NOTICE_CSR_SIREG ", %1" ::"r"(
 				 0xc0ul),
@@ -78,13 +83,13 @@ static inline void notice_mask(uint64_t ids)
 }
 
 /* The timer: handler 0 runs, or a sleep ends, when the clock reaches `ticks`; UINT64_MAX: never. */
-static inline void notice_timer(uint64_t ticks)
+static inline void direct_timer(uint64_t ticks)
 {
 	__asm__ volatile("csrw " NOTICE_CSR_STIMECMP ", %0" ::"r"(ticks) : "memory");
 }
 
 /* Not by sip: QEMU 7.2 does not show a VS timer there. */
-static inline bool notice_timer_due(void)
+static inline bool direct_timer_due(void)
 {
 	uint64_t at, now;
 
@@ -94,15 +99,15 @@ static inline bool notice_timer_due(void)
 }
 
 /* The mailbox delivers; notices and the timer are enabled one by one. */
-static inline void notice_begin(void)
+static inline void direct_begin(void)
 {
-	notice_timer(UINT64_MAX);
+	direct_timer(UINT64_MAX);
 	notice_write(0x72, 0); /* eithreshold: all identities */
 	notice_write(0x70, 1); /* eidelivery */
 	__asm__ volatile("csrs sie, %0" ::"r"(1ul << 9 | 1ul << 5));
 }
 
-static inline uint64_t notice_cause(void)
+static inline uint64_t direct_cause(void)
 {
 	uint64_t cause;
 
@@ -112,7 +117,7 @@ static inline uint64_t notice_cause(void)
 #define NOTICE_CAUSE_TIMER (1ull << 63 | 5)
 
 /* What a handler must keep before other code runs inside it, notices off. */
-struct notice_frame {
+struct notice_frame { /* of an upcall: what the area says */
 	uint64_t epc, status;
 	uint64_t fp[21];
 };
@@ -121,17 +126,30 @@ void notice_fp_load(const uint64_t *fp);
 
 static inline void notice_frame_save(struct notice_frame *f)
 {
-	__asm__ volatile("csrr %0, sepc\n\tcsrr %1, sstatus" : "=r"(f->epc), "=r"(f->status));
+	if (notice_direct) {
+		__asm__ volatile("csrr %0, sepc\n\tcsrr %1, sstatus"
+				 : "=r"(f->epc), "=r"(f->status));
+	} else {
+		f->epc = notice_area.pc;
+		f->status = notice_area.was;
+	}
 	notice_fp_save(f->fp);
 }
 static inline void notice_frame_load(const struct notice_frame *f)
 {
 	notice_fp_load(f->fp);
-	__asm__ volatile("csrw sepc, %0\n\tcsrw sstatus, %1" ::"r"(f->epc), "r"(f->status)
-			 : "memory");
+	if (notice_direct) {
+		__asm__ volatile("csrw sepc, %0\n\tcsrw sstatus, %1" ::"r"(f->epc), "r"(f->status)
+				 : "memory");
+	} else {
+		notice_area.pc = f->epc;
+		notice_area.was = (uint32_t)f->status;
+	}
 }
 
 /* notice.S: where the hart goes; calls notice_taken. */
 void notice_entry(void);
+/* notice.S: where the kernel enters by an upcall; calls upcall_taken. */
+void upcall_entry(void);
 
 #endif

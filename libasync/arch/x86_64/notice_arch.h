@@ -1,6 +1,6 @@
 /*
  * notice_arch (x86_64): the hosted machine gives no user interrupts, so notice_direct is never true
- * and none of this is reached; notices come by notice_wait.
+ * and no direct_* is reached; notices come by upcalls, or are waited for.
  */
 #ifndef NOTICE_ARCH_H
 #define NOTICE_ARCH_H
@@ -8,40 +8,41 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-static inline void notice_on(void) {}
-static inline void notice_off(void) {}
-static inline uint32_t notice_claim(void)
+static inline void direct_on(void) {}
+static inline void direct_off(void) {}
+static inline uint32_t direct_claim(void)
 {
 	return 0;
 }
-static inline void notice_sleep(void) {}
+static inline void direct_sleep(void) {}
 static inline void notice_store(volatile uint32_t *page, uint32_t id)
 {
 	*page = id;
 }
-static inline void notice_unmask(uint64_t ids)
+static inline void direct_unmask(uint64_t ids)
 {
 	(void)ids;
 }
-static inline void notice_mask(uint64_t ids)
+static inline void direct_mask(uint64_t ids)
 {
 	(void)ids;
 }
-static inline void notice_timer(uint64_t ticks)
+static inline void direct_timer(uint64_t ticks)
 {
 	(void)ticks;
 }
-static inline bool notice_timer_due(void)
+static inline bool direct_timer_due(void)
 {
 	return false;
 }
-static inline void notice_begin(void) {}
-static inline uint64_t notice_cause(void)
+static inline void direct_begin(void) {}
+static inline uint64_t direct_cause(void)
 {
 	return 0;
 }
 #define NOTICE_CAUSE_TIMER 1ull
 
+/* All that a handler must keep is on its stack (notice.S). */
 struct notice_frame {
 	uint64_t unused;
 };
@@ -55,5 +56,7 @@ static inline void notice_frame_load(const struct notice_frame *f)
 }
 
 #define notice_entry ((void (*)(void))0)
+/* notice.S: where the kernel enters by an upcall; calls upcall_taken and upcall_again. */
+void upcall_entry(void);
 
 #endif
