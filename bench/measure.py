@@ -33,9 +33,12 @@ class BenchError(Exception):
     pass
 
 
+def output(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def symbol(name, elf=KERNEL):
-    out = subprocess.run(["riscv64-unknown-elf-nm", elf], capture_output=True, text=True, check=True)
-    for line in out.stdout.splitlines():
+    for line in output("riscv64-unknown-elf-nm", elf).splitlines():
         words = line.split()
         if len(words) == 3 and words[2] == name:
             return int(words[0], 16)
@@ -43,10 +46,13 @@ def symbol(name, elf=KERNEL):
 
 
 class Totals:
-    """What the plugin counted, one dictionary per hart; differences are Totals, too."""
+    """What the plugin counted, one dictionary per hart; differences are Totals, too. Of a window: `hart`
+    that marked it, with profile=windows the `runs` it made (bench/plugin/count.c), and `inner`: the totals
+    at each mark inside, as (mark, Totals)."""
 
     def __init__(self, harts):
         self.harts = harts
+        self.hart, self.runs, self.inner = None, [], []
 
     def __sub__(self, other):
         return Totals([{key: a[key] - b[key] for key in a} for a, b in zip(self.harts, other.harts)])
@@ -126,16 +132,20 @@ class Plugin:
 
     def windows(self):
         """What was counted between each MARK_BEGIN and the MARK_END behind it."""
-        found, begin = [], None
+        found, begin, inner = [], None, []
         with open(self.log, encoding="utf-8") as lines:
             for line in lines:
                 mark = json.loads(line)
                 totals = Totals(mark["totals"]["harts"])
                 if mark["mark"] == MARK_BEGIN:
-                    begin = totals
+                    begin, inner = totals, []
                 elif mark["mark"] == MARK_END and begin:
-                    found.append(totals - begin)
+                    window = totals - begin
+                    window.hart, window.runs, window.inner = mark["hart"], mark.get("runs", []), inner
+                    found.append(window)
                     begin = None
+                else:
+                    inner.append((mark["mark"], totals))
         return found
 
     def close(self):
@@ -292,11 +302,11 @@ class Bench:
             yield guest
 
     @contextlib.contextmanager
-    def peer(self, script, plugin=False, icount=False, disk=False, extra=(), **options):
+    def peer(self, script, plugin=False, icount=False, profile=None, disk=False, extra=(), **options):
         """A started guest of the peer (bench/peer/linux.py: script and options); guest.plugin as
         above. `disk`: with a fresh disk image of the same size."""
         with self.running(linux.Guest(script, disk=self.disk() if disk else None, extra=list(extra),
-                                      **options), Plugin() if plugin else None, icount) as guest:
+                                      **options), Plugin(profile=profile) if plugin else None, icount) as guest:
             yield guest
 
     @contextlib.contextmanager

@@ -6,6 +6,7 @@ out. Sluice: coroutines by a channel, processes by the kernel's pipes, and progr
 """
 import os
 
+from compare import told
 from compare.steps import Step
 from measure import AHEAD
 
@@ -22,6 +23,7 @@ def declare(section):
     section.figure("notify_insn", "Instructions to tell another", "where", "instructions/message", plot="bars")
     section.figure("notify_ns", "Time to tell another", "where", "ns/message", plot="bars",
                    text="Emulated seconds: on two cpus of the host, two harts and the emulator's own threads.")
+    told.declare(section)
 
 
 def keep(section, system, where, found, harts):
@@ -79,4 +81,4 @@ def sluice_across(run, section):
 def steps(run):
     t = run.clock_rounds
     return [Step("Sluice, same hart", 2 * t, sluice_here), Step("Sluice, across harts", 2 * t, sluice_across),
-            Step("Linux", 14 + 3 * t, linux, peer=True)]
+            Step("Linux", 14 + 3 * t, linux, peer=True), *told.steps(run)]

@@ -25,12 +25,13 @@
  * Counting is per run of straight-line code, when it is entered. A run left early by a fault counts
  * whole.
  *
- *	-plugin count.so,ctl=SOCKET[,log=FILE][,strap=ADDRESS][,profile=on|marks]
+ *	-plugin count.so,ctl=SOCKET[,log=FILE][,strap=ADDRESS][,profile=on|marks|windows]
  *
  * ctl is a Unix socket; a line "totals" is answered by one line of JSON, "profile" by lines
  * `address instructions kind hart runs idle_runs` and a line "end". profile=marks profiles from
- * mark 0x30 to mark 0x31 only. Numbers are read while harts
- * run: each is exact, but they are not of the very same instant.
+ * mark 0x30 to mark 0x31 only; profile=windows writes with each 0x31 to the log what the hart that
+ * executes it ran since its 0x30: [address, bytes, instructions, kind, runs, idle runs]. Numbers
+ * are read while harts run: each is exact, but they are not of the very same instant.
  *
  * The declarations of QEMU's plugin interface below are those of version 1
  * (docs/devel/tcg-plugins.rst); no header is packaged. vCPU threads write the counters of their own
@@ -97,7 +98,7 @@ static const char *const kind_names[KINDS] = { "user", "kernel", "firmware" };
 /* A run of straight-line code that begins at most one mark or trap. */
 struct run {
 	uint64_t address;
-	uint32_t count;
+	uint32_t count, bytes;
 	uint8_t kind;
 	uint8_t mark; /* of its first instruction; 0: none */
 	bool trap;    /* its first instruction is the trap vector */
@@ -130,7 +131,7 @@ static FILE *log_file;
 static uint64_t trap_vector;
 static uint64_t first_user; /* instructions of all harts until one of them first ran user code */
 static bool profile; /* any hart; one changes it, the others follow soon */
-static bool profile_by_marks;
+static bool profile_by_marks, profile_by_windows;
 static int listener = -1;
 
 static void write_totals(FILE *out)
@@ -140,9 +141,14 @@ static void write_totals(FILE *out)
 		const struct hart *h = &harts[i];
 
 		fprintf(out, "%s{", i ? ", " : "");
-		for (unsigned k = 0; k < KINDS; k++)
+		for (unsigned k = 0; k < KINDS; k++) {
+			uint64_t idle = h->idle[k];
+
+			if (k == USER && h->spinning) /* and has not done so to its end */
+				idle += h->count[USER] - h->spin_from;
 			fprintf(out, "\"%s\": %" PRIu64 ", \"idle_%s\": %" PRIu64 ", ",
-				kind_names[k], h->count[k], kind_names[k], h->idle[k]);
+				kind_names[k], h->count[k], kind_names[k], idle);
+		}
 		fprintf(out,
 			"\"idle_turns\": %" PRIu64 ", \"spins\": %" PRIu64 ", \"traps_s\": %" PRIu64
 			", \"traps_m\": %" PRIu64 ", \"parks\": %" PRIu64 ", \"leaves\": %" PRIu64
@@ -152,14 +158,49 @@ static void write_totals(FILE *out)
 	fprintf(out, "], \"first_user\": %" PRIu64, first_user);
 }
 
+/* The calling hart's runs: forgets them, or writes them. */
+static void window_begin(unsigned cpu)
+{
+	harts[cpu].recent_count = 0;
+	pthread_mutex_lock(&hash_lock);
+	for (unsigned slot = 0; slot < HASH_SIZE; slot++)
+		for (struct run *run = hash[slot]; run; run = run->next)
+			run->of[cpu].runs = run->of[cpu].idle = 0;
+	pthread_mutex_unlock(&hash_lock);
+}
+
+static void window_write(FILE *out, unsigned cpu)
+{
+	const char *comma = "";
+
+	fputs(", \"runs\": [", out);
+	pthread_mutex_lock(&hash_lock);
+	for (unsigned slot = 0; slot < HASH_SIZE; slot++)
+		for (const struct run *run = hash[slot]; run; run = run->next) {
+			if (!run->of[cpu].runs)
+				continue;
+			fprintf(out, "%s[%" PRIu64 ", %u, %u, \"%s\", %" PRIu64 ", %" PRIu64 "]",
+				comma, run->address, run->bytes, run->count, kind_names[run->kind],
+				run->of[cpu].runs, run->of[cpu].idle);
+			comma = ", ";
+		}
+	pthread_mutex_unlock(&hash_lock);
+	fputs("]", out);
+}
+
 static void log_mark(unsigned cpu, uint8_t mark)
 {
 	if (!log_file)
 		return;
+	if (profile_by_windows && mark == MARK_BEGIN)
+		window_begin(cpu);
 	pthread_mutex_lock(&log_lock);
 	fprintf(log_file, "{\"mark\": %u, \"hart\": %u, \"totals\": ", mark, cpu);
 	write_totals(log_file);
-	fputs("}}\n", log_file);
+	fputs("}", log_file);
+	if (profile_by_windows && mark == MARK_END)
+		window_write(log_file, cpu);
+	fputs("}\n", log_file);
 	fflush(log_file);
 	pthread_mutex_unlock(&log_lock);
 }
@@ -279,7 +320,7 @@ static enum kind kind_of(uint64_t address)
 
 /* The one run of this shape: code is translated again and again, and the profile should not notice.
  */
-static struct run *run_find(uint64_t address, uint32_t count, uint8_t mark)
+static struct run *run_find(uint64_t address, uint32_t count, uint32_t bytes, uint8_t mark)
 {
 	uint32_t slot = (uint32_t)((address >> 1) * 2654435761u ^ count * 40503u) % HASH_SIZE;
 	struct run *run;
@@ -294,6 +335,7 @@ static struct run *run_find(uint64_t address, uint32_t count, uint8_t mark)
 			abort();
 		run->address = address;
 		run->count = count;
+		run->bytes = bytes;
 		run->mark = mark;
 		run->kind = (uint8_t)kind_of(address);
 		run->trap = address == trap_vector;
@@ -325,6 +367,7 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 	(void)id;
 	for (size_t begin = 0; begin < count; begin = end) {
 		struct qemu_plugin_insn *first = qemu_plugin_tb_get_insn(tb, begin);
+		uint32_t bytes = 0;
 		struct run *run;
 
 		for (end = begin + 1; end < count; end++) {
@@ -334,7 +377,9 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 			    qemu_plugin_insn_vaddr(insn) == trap_vector)
 				break;
 		}
-		run = run_find(qemu_plugin_insn_vaddr(first), (uint32_t)(end - begin),
+		for (size_t i = begin; i < end; i++)
+			bytes += (uint32_t)qemu_plugin_insn_size(qemu_plugin_tb_get_insn(tb, i));
+		run = run_find(qemu_plugin_insn_vaddr(first), (uint32_t)(end - begin), bytes,
 			       insn_mark(insn_word(first)));
 		if (begin)
 			qemu_plugin_register_vcpu_insn_exec_cb(first, on_run, CALLBACK_NO_REGS,
@@ -441,7 +486,8 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int a
 		} else if ((value = argument(argv[i], "strap"))) {
 			trap_vector = strtoull(value, NULL, 0);
 		} else if ((value = argument(argv[i], "profile"))) {
-			profile = !strcmp(value, "on");
+			profile_by_windows = !strcmp(value, "windows");
+			profile = !strcmp(value, "on") || profile_by_windows;
 			profile_by_marks = !strcmp(value, "marks");
 		} else {
 			fprintf(stderr, "count: argument %s is unknown\n", argv[i]);
