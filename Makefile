@@ -81,7 +81,7 @@ help:
 	@echo '  make bench      measure afresh into build/bench.csv'
 	@echo '  make bench-gate fail if instruction counts grew against bench/baseline.csv'
 	@echo '  make compare    measure beside Linux into build/report/index.html; QUICK=1, ONLY=sections'
-	@echo '  make experiment E=name   run one on simulated machines into build/experiments/; E=list; SEED=n COST=file'
+	@echo '  make experiment E=name   run one, most on simulated machines, into build/experiments/; E=list; SEED=n COST=file'
 	@echo '  make cost-model measure what the simulated machines reckon with into build/cost.conf'
 	@echo '  make peer       fetch and build what the comparison with Linux runs; SRC=folder as below'
 	@echo '  make trace      record a short run into build/trace.json, for Perfetto; SMP= MAP= MACHINE='
@@ -597,8 +597,9 @@ cost-model:
 	$(Q)$(again) $(timed) $(cores)
 	$(Q)bench/cost_model.py
 experiment:
-	$(Q)scripts/packages.sh experiment
-	$(Q)$(again) $(timed) $(cores)
+	$(Q)scripts/packages.sh experiment $(if $(filter notices,$(E)),bench)
+	$(Q)$(if $(filter notices,$(E)),$(again) MACHINE=riscv64 SAN= all && $(again) bench-programs \
+		$(if $(wildcard $(DEPS)/peer/linux),peer-programs),$(again) $(timed) $(cores))
 	$(Q)bench/experiment $(or $(E),list)
 
 .PHONY: bench-gate

@@ -18,9 +18,9 @@ h1 { font-size: 1.9rem; margin: .2rem 0 .4rem } h2 { margin: 3rem 0 .3rem; borde
        padding-top: .8rem } h3 { margin: 2rem 0 .3rem; font-size: 1.08rem }
 p { margin: .35rem 0; max-width: 58rem } .quiet { color: #555; font-size: .88rem }
 table { border-collapse: collapse; font-size: .86rem; margin: .6rem 0; font-variant-numeric: tabular-nums }
-th, td { text-align: right; padding: .22rem .7rem; border-bottom: 1px solid #ddd; white-space: nowrap }
+th, td { text-align: right; padding: .22rem .5rem; border-bottom: 1px solid #ddd; white-space: nowrap }
 th { border-bottom: 1px solid #777; font-weight: 600; white-space: normal; vertical-align: bottom }
-th:first-child, td:first-child { text-align: left } td.left, th.left { text-align: left }
+th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 8rem; max-width: 15rem } td.left, th.left { text-align: left }
 td .spread { color: #666; font-size: .86em } td.verdict { font-weight: 600 }
 td.words { white-space: normal; text-align: left; max-width: 34rem }
 table.glance td, table.glance th { white-space: normal; padding: .22rem .6rem } a { color: #174a84 }
