@@ -17,7 +17,6 @@
  */
 #include "libasync/async.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench/told.h"
@@ -251,6 +250,15 @@ static int sender(uint32_t count, uint64_t gap_ns, uint64_t wait_ns)
 	return 0;
 }
 
+static uint32_t number_of(const char *text)
+{
+	uint32_t n = 0;
+
+	for (; *text >= '0' && *text <= '9'; text++)
+		n = n * 10 + (uint32_t)(*text - '0');
+	return n;
+}
+
 /* ---- start ----------------------------------------------------------------------------------- */
 
 static void share(int memory)
@@ -334,11 +342,11 @@ int main(int argc, char **argv)
 	if (argc == 6 && !strcmp(argv[1], "sender")) {
 		how = how_of(argv[5]);
 		share(3);
-		return sender((uint32_t)atoi(argv[2]), (uint64_t)atoi(argv[3]) * 1000u,
-			      (uint64_t)atoi(argv[4]) * 1000000u);
+		return sender(number_of(argv[2]), number_of(argv[3]) * 1000ull,
+			      number_of(argv[4]) * 1000000ull);
 	}
-	count = argc < 7 ? 0 : (uint32_t)atoi(argv[1]);
-	rounds = argc < 7 ? 0 : (uint32_t)atoi(argv[4]);
+	count = argc < 7 ? 0 : number_of(argv[1]);
+	rounds = argc < 7 ? 0 : number_of(argv[4]);
 	if (!count || count > TOLD_MAX - 2 || !rounds) {
 		async_printf("usage: b_told COUNT GAP_US WAIT_MS ROUNDS CORE HOW...\n");
 		return 2;
@@ -353,7 +361,7 @@ int main(int argc, char **argv)
 		for (int i = 6; i < argc; i++) {
 			how = how_of(argv[i]);
 			must(uintr || how > UINTR_BUSY, "b_told: no user interrupts here\n");
-			round_run(argv, count, (uint32_t)atoi(argv[5]), endpoint);
+			round_run(argv, count, number_of(argv[5]), endpoint);
 		}
 	return 0;
 }
