@@ -8,7 +8,8 @@
  *
  * Traps: the kernel runs with interrupts disabled on every core. A core enters user mode with
  * arch_user_run, which RETURNS when the program traps or an interrupt arrives; the caller's kernel
- * stack is the core's only one. A trap taken while in the kernel is a kernel lie and panics.
+ * stack is the core's only one. A trap taken while in the kernel is a kernel lie and panics, except
+ * an interrupt in a window (below).
  */
 #ifndef ARCH_ARCH_H
 #define ARCH_ARCH_H
@@ -334,6 +335,25 @@ void arch_fiber_init(struct arch_fiber *f, void *base, size_t size, void (*entry
 /* Saves the running kernel context in `from` and continues `to`. Returns when something switches
  * back. */
 void arch_fiber_switch(struct arch_fiber *from, struct arch_fiber *to);
+
+/* ---- interrupting the kernel ----------------------------------------------------------------- */
+
+/*
+ * A long step runs on a stack that can be taken away: between begin and end, and there only inside
+ * windows, whatever would end arch_idle_wait calls arch_preempted instead, on that stack, with
+ * the window closed. It may switch to another context and come back much later, on the same core;
+ * when it returns, the window is open again and the interrupted code goes on. ARCH_PREEMPTS says
+ * whether the machine can do this; one that cannot has arch_preempt_due, which is asked at
+ * every opening. struct arch_preempt, in arch_machine.h, is what the machine keeps meanwhile.
+ */
+extern void (*arch_preempted)(void); /* set once at boot */
+/* `deadline` interrupts; doorbells and devices too if `all`. The context that calls begin calls
+ * end, whatever has become of the step. */
+void arch_preempt_begin(struct arch_preempt *p, nsec_t deadline, bool all);
+void arch_preempt_end(struct arch_preempt *p);
+/* [inline] void arch_window_open(void), arch_window_close(void), bool arch_window_is_open(void). No
+ * call to anything that owns state stands between: such things audit that no window is open. */
+/* [inline] bool arch_preempt_due(void): something rang, or the machine's seed says so. */
 
 /* ---- console of last resort and randomness --------------------------------------------------- */
 

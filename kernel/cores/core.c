@@ -71,21 +71,36 @@ unsigned core_turn(struct core *c)
 	return done;
 }
 
-void core_sleep(struct core *c)
+bool core_announce(struct core *c, unsigned but)
 {
-	nsec_t deadline = NSEC_NEVER;
 	bool work = false;
 
-	c->signals.asleep_since = c->now; /* from the start of the turn that found nothing */
 	/* model: sleep-announce */
 	atomic_store_explicit(&c->away, 1, memory_order_relaxed);
 	for (unsigned i = 0; i < CORE_PARTS; i++)
-		if (c->part[i] && c->part[i]->arm && c->part[i]->arm(c))
+		if (i != but && c->part[i] && c->part[i]->arm && c->part[i]->arm(c))
 			work = true;
 	/* Our `away`, then the mailbox; mailbox_post stores the mail, then loads `away`. */
 	/* model: sleep-fence */
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!work && mailbox_is_empty(c)) {
+	return work || !mailbox_is_empty(c);
+}
+
+void core_return(struct core *c)
+{
+	/* model: sleep-awake */
+	atomic_store_explicit(&c->away, 0, memory_order_relaxed);
+	for (unsigned i = 0; i < CORE_PARTS; i++)
+		if (c->part[i] && c->part[i]->disarm)
+			c->part[i]->disarm(c);
+}
+
+void core_sleep(struct core *c)
+{
+	nsec_t deadline = NSEC_NEVER;
+
+	c->signals.asleep_since = c->now; /* from the start of the turn that found nothing */
+	if (!core_announce(c, CORE_PARTS)) {
 		for (unsigned i = 0; i < CORE_PARTS; i++)
 			if (c->part[i] && c->part[i]->deadline)
 				deadline = min_of(deadline, c->part[i]->deadline(c));
@@ -98,11 +113,7 @@ void core_sleep(struct core *c)
 		arch_idle_wait(deadline);
 		trace_event(TRACE_WAKE, 0, 0, 0);
 	}
-	/* model: sleep-awake */
-	atomic_store_explicit(&c->away, 0, memory_order_relaxed);
-	for (unsigned i = 0; i < CORE_PARTS; i++)
-		if (c->part[i] && c->part[i]->disarm)
-			c->part[i]->disarm(c);
+	core_return(c);
 	c->busy_until = arch_time_ns();
 	c->count->sleep_ns += c->busy_until - c->signals.asleep_since;
 	c->signals.asleep_since = 0;

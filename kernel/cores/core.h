@@ -102,6 +102,9 @@ struct core {
 	nsec_t look_at; /* when it looks at itself: balance_look; NSEC_NEVER: nobody balances */
 	nsec_t user_deadline; /* what arch_user_deadline was last told: kept by sched/thread.c */
 
+	/* a long step runs, and may be interrupted in its windows; kept by sched/fiber.c */
+	bool preemptible;
+
 	/* set once at boot, NULL: this core has no such part */
 	const struct core_part_ops *part[CORE_PARTS];
 
@@ -198,6 +201,10 @@ unsigned core_turn(struct core *c);
 /* What a core does when core_turn returned 0 past its spin budget: announce, re-check, wait.
  * Returns after waking. */
 void core_sleep(struct core *c);
+/* The core will not look for a while: from now on mail, devices and rings interrupt it. True: there
+ * is work already, in any part `but` that one. core_return, in any case, when it looks again. */
+must_use bool core_announce(struct core *c, unsigned but);
+void core_return(struct core *c);
 
 /* The core's roles as a map names them, joined by +. `text` of CORE_ROLES_TEXT. */
 #define CORE_ROLES_TEXT 32

@@ -4,6 +4,7 @@
  */
 #include "cores/core.h"
 
+#include "base/panic.h"
 #include "base/trace.h"
 
 void mailbox_post(unsigned index, struct mail *m)
@@ -12,6 +13,7 @@ void mailbox_post(unsigned index, struct mail *m)
 	/* model: mail-newest */
 	struct mail *newest = atomic_load_explicit(&to->mailbox.newest, memory_order_relaxed);
 
+	audit(!arch_window_is_open());
 	do
 		m->next = newest;
 	/* model: mail-push */

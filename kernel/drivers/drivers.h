@@ -25,6 +25,10 @@ void console_write(const char *text, size_t len);
 /* Random bytes: virtio-rng (or host) when there, mixed into a ChaCha-like pool seeded by
  * arch_entropy. Any core, never parks. */
 void random_bytes(void *dst, size_t len);
+/* `len` bytes that follow from `key` (of random_bytes, used once) and nothing else: computes only,
+ * so it may stand in a window (sched/preempt.h). */
+#define RANDOM_KEY_WORDS 8
+void random_expand(const uint32_t key[RANDOM_KEY_WORDS], void *dst, size_t len);
 
 /* Parts registered by drivers: polled in their core's PART_DEVICES, flushed in its PART_FLUSH, in
  * the order they were added. */

@@ -152,6 +152,17 @@ void random_bytes(void *dst, size_t len)
 					  memory_order_relaxed);
 }
 
+void random_expand(const uint32_t key[RANDOM_KEY_WORDS], void *dst, size_t len)
+{
+	struct generator g;
+
+	_Static_assert(RANDOM_KEY_WORDS == KEY_WORDS, "a key is a key");
+	memcpy(g.key, key, sizeof(g.key));
+	generator_take(&g, dst, len);
+	memset(&g, 0, sizeof(g));
+	__asm__ volatile("" : : "r"(&g) : "memory"); /* really */
+}
+
 void random_add(const void *bytes, size_t len)
 {
 	root_lock();

@@ -2,8 +2,10 @@
  * memfile: files without a name that live in memory (memfd_create): bytes in a memory object, which
  * programs may also map.
  *
- * A transfer is a copy between two sets of frames and never parks. Runs on the core that made the
- * file; the object outlives the file as long as somebody maps it.
+ * A transfer is a copy between two sets of frames and never parks. In a long step each page is
+ * copied in a window, and held meanwhile: the file may be cut there, and its size is asked anew
+ * afterwards. Runs on the core that made the file; the object outlives the file as long as somebody
+ * maps it.
  */
 #include "fs/memfile.h"
 
@@ -11,6 +13,7 @@
 
 #include "fs/internal.h"
 #include "mm/frames.h"
+#include "sched/preempt.h"
 
 struct memfile {
 	struct file file;
@@ -34,8 +37,31 @@ static inline uint32_t in_page(uint64_t off)
 	return (uint32_t)off & ((uint32_t)PAGE_SIZE - 1);
 }
 
+/* [off, off+n) of the pin is filled from `page`, NULL: with zeros; or `page` from it. */
+static void mem_copy(const struct transfer *t, uint32_t off, char *page, uint32_t n)
+{
+	if (t->write)
+		pin_copy_in(&t->pin, off, page, n);
+	else if (likely(page))
+		pin_copy_out(&t->pin, off, page, n);
+	else
+		pin_zero(&t->pin, off, n);
+}
+
+static void mem_copy_long(const struct transfer *t, uint32_t off, char *page, uint32_t n)
+{
+	if (page)
+		frame_get(arch_direct_paddr(page));
+	preempt_open();
+	mem_copy(t, off, page, n);
+	preempt_close();
+	if (page)
+		frame_put(arch_direct_paddr(page));
+}
+
 static int32_t mem_read(struct mobj *o, const struct transfer *t)
 {
+	bool may = preempt_may();
 	uint64_t size = atomic_load_explicit(&o->size, memory_order_relaxed), off = t->off;
 	uint32_t n = t->pin.len, done = 0;
 
@@ -44,12 +70,9 @@ static int32_t mem_read(struct mobj *o, const struct transfer *t)
 	n = (uint32_t)min_of((uint64_t)n, size - off);
 	while (done < n) {
 		uint32_t at = in_page(off), piece = min_of(n - done, (uint32_t)PAGE_SIZE - at);
-		const char *page = mobj_find(o, off >> PAGE_SHIFT);
+		char *page = mobj_find(o, off >> PAGE_SHIFT);
 
-		if (likely(page))
-			pin_copy_out(&t->pin, done, page + at, piece);
-		else
-			pin_zero(&t->pin, done, piece);
+		(may ? mem_copy_long : mem_copy)(t, done, page ? page + at : NULL, piece);
 		done += piece;
 		off += piece;
 	}
@@ -58,8 +81,9 @@ static int32_t mem_read(struct mobj *o, const struct transfer *t)
 
 static int32_t mem_write(struct mobj *o, const struct transfer *t)
 {
-	uint64_t size = atomic_load_explicit(&o->size, memory_order_relaxed), off = t->off;
+	bool may = preempt_may();
 	uint32_t n = t->pin.len, done = 0;
+	uint64_t off = t->off;
 	int err = 0;
 
 	if (off >= MOBJ_BYTES_MAX)
@@ -71,11 +95,11 @@ static int32_t mem_write(struct mobj *o, const struct transfer *t)
 
 		if (unlikely(!page) && (err = mobj_make(o, off >> PAGE_SHIFT, &page)))
 			break;
-		pin_copy_in(&t->pin, done, (char *)page + at, piece);
+		(may ? mem_copy_long : mem_copy)(t, done, (char *)page + at, piece);
 		done += piece;
 		off += piece;
 	}
-	if (off > size && done)
+	if (done && off > atomic_load_explicit(&o->size, memory_order_relaxed))
 		atomic_store_explicit(&o->size, off, memory_order_relaxed);
 	return done ? (int32_t)done : err;
 }
@@ -144,6 +168,7 @@ static void mem_gone(struct mobj *o)
 
 static const struct file_ops mem_ops = {
 	.name = "memory",
+	.computes = true,
 	.transfer = mem_transfer,
 	.quick = mem_quick,
 	.stat = mem_stat,

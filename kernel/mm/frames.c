@@ -337,6 +337,7 @@ static paddr_t frame_alloc_single(void)
 	struct frame_cache *c = &caches[base_core_index()];
 	uint32_t index;
 
+	audit(!arch_window_is_open());
 	if (unlikely(!c->count) && !cache_fill(c))
 		return 0;
 	index = c->frame[--c->count];
@@ -396,6 +397,7 @@ static void frame_free(struct frame *f)
 {
 	uint32_t index = (uint32_t)(f - table);
 
+	audit(!arch_window_is_open());
 	if (likely(f->order == 0)) {
 		struct frame_cache *c = &caches[base_core_index()];
 

@@ -8,6 +8,7 @@
 #ifndef MM_POOL_H
 #define MM_POOL_H
 
+#include "arch/arch.h"
 #include "base/panic.h"
 #include "base/types.h"
 
@@ -32,6 +33,7 @@ static inline void *pool_alloc(struct pool *p)
 {
 	void *obj = p->free;
 
+	audit(!arch_window_is_open());
 	if (unlikely(!obj))
 		return NULL;
 	p->free = *(void **)obj;
@@ -44,6 +46,7 @@ static inline void pool_free(struct pool *p, void *obj)
 {
 	audit((char *)obj >= p->base &&
 	      (size_t)((char *)obj - p->base) < (size_t)p->total * p->size);
+	audit(!arch_window_is_open());
 	*(void **)obj = p->free;
 	p->free = obj;
 	p->free_count++;

@@ -527,9 +527,12 @@ static inline __attribute__((always_inline)) bool hand_accept(struct core *c, st
 static __attribute__((noinline)) void accept_otherwise(struct core *c, struct ring *r,
 						       struct io_uring_sqe *sqe)
 {
-	if ((r->slow & ~RING_SLOW_TRACE) | (sqe->flags & ~QUICK_FLAGS) ||
-	    ioprio_asks(op_table[sqe->opcode], sqe->ioprio)) {
+	bool asks = ioprio_asks(op_table[sqe->opcode], sqe->ioprio);
+
+	if ((r->slow & ~RING_SLOW_TRACE) | (sqe->flags & ~QUICK_FLAGS) || asks) {
 		ring_accept_careful(c, r, sqe);
+		if (asks && !r->chain_head)
+			ring_begin_ready(c); /* now: who is cancelled next is in flight by then */
 		return;
 	}
 	c->hand->ring = r;

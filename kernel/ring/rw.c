@@ -3,7 +3,9 @@
  * the file's core.
  *
  *   PIN --piece proved, and acted on at once--> done, or
- *    |--file parked us--> ACT ... --piece moved--> PIN --nothing left--> done
+ *    |--file parked us--> ACT ... --piece moved--> NEXT, which is PIN for the pieces behind the
+ *    |                                             first --nothing left--> done
+ *    +--much to do, and the file computes--> NEXT, one long step for all that is left
  *
  * A transfer goes piece by piece (a piece is at most PIN_BYTES_MAX bytes of one buffer): partial
  * progress wins over a late error. A short piece ends the transfer, as on Linux. Cancelled between
@@ -12,6 +14,7 @@
 #include "fs/pipe.h"
 #include "mm/frames.h"
 #include "ring/ring.h"
+#include "sched/preempt.h"
 #include "uapi/errno.h"
 #include "uapi/fs.h"
 #include "uapi/socket.h"
@@ -33,12 +36,14 @@ enum rw_form { RW_PLAIN, RW_FIXED, RW_VECTOR, RW_SELECT };
 
 /* ---- states */
 
-enum rw_state { RW_PIN, RW_ACT };
-static const char *const rw_state_names[] = { "pin", "act" };
+enum rw_state { RW_PIN, RW_ACT, RW_NEXT };
+static const char *const rw_state_names[] = { "pin", "act", "next" };
 
 #define RW_FLAGS_KNOWN (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT)
 #define RW_BYTES_MAX 0x7ffff000u
 #define RW_VECS_MAX 1024u /* as UIO_MAXIOV on Linux, readv(2) */
+#define RW_LONG_BYTES 32768u /* from here on the rest is a long step, where the file computes */
+#define RW_LONG_PIECE (4 * (uint32_t)PAGE_SIZE) /* so much is pinned between two windows */
 
 /* ---- check */
 
@@ -207,6 +212,14 @@ static int rw_gather(struct op *op, struct rw_op *rw)
 	return 1;
 }
 
+static enum step rw_next(struct op *op, const struct rw_op *rw)
+{
+	if (unlikely(op->file->ops->computes) &&
+	    (rw->left >= RW_LONG_BYTES || rw->done >= (int32_t)RW_LONG_BYTES))
+		return op_goto_long(op, RW_NEXT);
+	return op_goto(op, RW_NEXT);
+}
+
 static enum step rw_end(struct op *op, struct rw_op *rw, int32_t res)
 {
 	bool is_short = res >= 0 && (rw->left || rw->vec_left);
@@ -244,11 +257,13 @@ static enum step rw_act(struct op *op, struct rw_op *rw)
 	if (!rw->t.write &&
 	    (atomic_load_explicit(&op->file->flags, memory_order_relaxed) & FILE_STREAM))
 		rw->t.nonblock = 1;
-	return op_goto(op, RW_PIN);
+	return rw_next(op, rw);
 }
 
-static enum step rw_pin(struct op *op, struct rw_op *rw)
+/* The next piece, at most `most` bytes of it. */
+static inline enum step rw_pin(struct op *op, struct rw_op *rw, uint32_t most)
 {
+	uint32_t piece;
 	int64_t n;
 
 	if (!rw->left && rw->vec_left) {
@@ -265,15 +280,30 @@ static enum step rw_pin(struct op *op, struct rw_op *rw)
 		rw->t.pin.pages = 0;
 		return op_goto(op, RW_ACT);
 	}
+	piece = min_of(rw->left, most);
 	if (rw->form == RW_FIXED)
-		n = op_pin_fixed(op, rw->index, rw->addr, rw->left, &rw->t.pin);
+		n = op_pin_fixed(op, rw->index, rw->addr, piece, &rw->t.pin);
 	else
-		n = pin_user(op_aspace(op), rw->addr, rw->left,
+		n = pin_user(op_aspace(op), rw->addr, piece,
 			     rw->t.write ? ACCESS_READ : ACCESS_WRITE, &rw->t.pin);
 	if (n < 0)
 		return rw_end(op, rw, rw->done ? rw->done : (int32_t)n);
 	op->state = RW_ACT;
 	return rw_act(op, rw); /* at once: an entry that need not wait never leaves the hand */
+}
+
+/* Piece by piece without giving the stack back: whoever wants the core takes it in a window. */
+static enum step rw_go_on(struct op *op, struct rw_op *rw)
+{
+	enum step v;
+
+	if (!preempt_may())
+		return rw_pin(op, rw, RW_BYTES_MAX);
+	do {
+		op->flags &= (uint8_t)~OP_LONG;
+		v = rw_pin(op, rw, RW_LONG_PIECE);
+	} while (v == STEP_AGAIN);
+	return v;
 }
 
 /* ---- step */
@@ -295,10 +325,14 @@ static enum step rw_step(struct op *op)
 				if (err)
 					return err < 0 ? op_finish(op, err) : op_goto(op, RW_ACT);
 			}
+			if (unlikely(op->file->ops->computes) && rw->left >= RW_LONG_BYTES)
+				return rw_next(op, rw);
 		}
-		return rw_pin(op, rw);
+		return rw_pin(op, rw, RW_BYTES_MAX);
 	case RW_ACT:
 		return rw_act(op, rw);
+	case RW_NEXT:
+		return rw_go_on(op, rw);
 	}
 	op_corrupt(op);
 }
@@ -389,7 +423,8 @@ static bool write_quick(struct core *c, struct ring *r, const struct io_uring_sq
 		.needs_file = 1,                                                                   \
 		.spread = 1,                                                                       \
 		.buf_select = selects,                                                             \
-		.state_count = 2,                                                                  \
+		.preemptible = 1,                                                                  \
+		.state_count = 3,                                                                  \
 		.state_names = rw_state_names,                                                     \
 		.check = row_check,                                                                \
 		.quick = row_quick,                                                                \

@@ -130,6 +130,7 @@ const struct op_row row_syscall = {
 	.body_size = sizeof(struct sys_op),
 	.place = OP_PLACE_HOME,
 	.raw = 1,
+	.preemptible = 1, /* getrandom and mmap that populates */
 	.state_count = 2,
 	.state_names = sys_state_names,
 	.check = sys_check,

@@ -4,11 +4,12 @@
  *   mmap: ACT --MAP_POPULATE--> WAIT (one slice of pages per step) --> done; the others are done in ACT
  *
  * Home core: regions are changed there only. None of them parks; a long populate gives way between
- * slices.
+ * pages.
  */
 #include "fs/memfile.h"
 #include "ring/internal.h"
 #include "ring/sys.h"
+#include "sched/preempt.h"
 #include "uapi/errno.h"
 #include "uapi/mman.h"
 
@@ -97,19 +98,24 @@ static int mmap_check(const struct sys_args *args, uint32_t *place)
 	return 0;
 }
 
-/* The pages come in slices, and as on Linux the mapping stands even when there is no memory for all
- * of them. */
+/* The pages come in slices, or in one long step with a window behind each; as on Linux the mapping
+ * stands even when there is no memory for all of them. */
 static enum step mmap_populate(struct op *op)
 {
 	struct sys_op *sys = sys_op_of(op);
 	uint32_t access = sys->args.a[2] & PROT_WRITE ? ACCESS_WRITE : ACCESS_READ;
-	uaddr_t stop = min_of(sys->end, sys->at + POPULATE_SLICE);
+	bool may = preempt_may();
+	uaddr_t stop = may ? sys->end : min_of(sys->end, sys->at + POPULATE_SLICE);
 
-	while (sys->at < stop && !aspace_fault(op_aspace(op), sys->at, access))
+	while (sys->at < stop && !(op->flags & OP_CANCELLED) &&
+	       !aspace_fault(op_aspace(op), sys->at, access)) {
 		sys->at += PAGE_SIZE;
+		if (may)
+			preempt_here();
+	}
 	if (sys->at < stop || stop == sys->end)
 		return op_finish64(op, (int64_t)sys->result);
-	return op_goto(op, MMAP_POPULATE);
+	return op_goto_long(op, MMAP_POPULATE);
 }
 
 static enum step mmap_step(struct op *op, const struct sys_args *args)
@@ -135,7 +141,8 @@ static enum step mmap_step(struct op *op, const struct sys_args *args)
 	sys->end = at + align_up(args->a[1], PAGE_SIZE);
 	if ((args->a[3] & (MAP_POPULATE | MAP_LOCKED)) &&
 	    (args->a[2] & (PROT_READ | PROT_WRITE)))
-		return op_goto(op, MMAP_POPULATE);
+		return args->a[1] > POPULATE_SLICE ? op_goto_long(op, MMAP_POPULATE) :
+						     op_goto(op, MMAP_POPULATE);
 	return op_finish64(op, (int64_t)at);
 }
 

@@ -2,7 +2,7 @@
  * sys_proc: who am I, randomness, and the end of a program.
  *
  *   exit: ACT --the process is told to die, parked alone--> WAIT --the dying ring cancels it--> done
- *   getrandom: ACT (one piece per step) --> done
+ *   getrandom: ACT --a page at most--> done;  --more--> NEXT, one long step --> done
  *
  * The process's home core.
  */
@@ -11,6 +11,7 @@
 #include "drivers/drivers.h"
 #include "ring/internal.h"
 #include "ring/sys.h"
+#include "sched/preempt.h"
 #include "uapi/errno.h"
 #include "uapi/mman.h"
 
@@ -112,17 +113,33 @@ const struct sys_row sys_uname = { .name = "uname", .step = uname_step };
 
 #define GRND_INSECURE 4u
 
-static enum step getrandom_step(struct op *op, const struct sys_args *args)
+enum { RANDOM_ACT, RANDOM_NEXT };
+
+/* In a long step from a key of its own, since the core's generator is not to be found half-way. */
+static void getrandom_fill(void *view, uint32_t len)
 {
-	struct sys_op *sys = sys_op_of(op);
+	uint32_t key[RANDOM_KEY_WORDS];
+
+	if (!preempt_may()) {
+		random_bytes(view, len);
+		return;
+	}
+	random_bytes(key, sizeof(key));
+	preempt_open();
+	random_expand(key, view, len);
+	preempt_close();
+	memset(key, 0, sizeof(key));
+	__asm__ volatile("" : : "r"(key) : "memory"); /* really */
+}
+
+static enum step getrandom_page(struct op *op, struct sys_op *sys, const struct sys_args *args)
+{
 	uint64_t want = min_of(args->a[1], (uint64_t)INT32_MAX);
 	struct pin pin;
 	int64_t got;
 
-	if (args->a[2] & ~(uint64_t)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE))
-		return op_finish(op, -EINVAL);
-	if (!op->state)
-		sys->moved = 0;
+	if ((op->flags & OP_CANCELLED) && sys->moved)
+		return op_finish(op, (int32_t)sys->moved);
 	got = pin_user(op_aspace(op), args->a[0] + sys->moved, min_of(want - sys->moved, PAGE_SIZE),
 		       ACCESS_WRITE, &pin);
 	if (got < 0)
@@ -130,13 +147,31 @@ static enum step getrandom_step(struct op *op, const struct sys_args *args)
 	for (uint32_t off = 0, run; off < pin.len; off += run) {
 		void *view = pin_view(&pin, off, &run);
 
-		random_bytes(view, run);
+		getrandom_fill(view, run);
 	}
 	pin_release(&pin);
 	sys->moved += (uint64_t)got;
 	if (!got || sys->moved == want)
 		return op_finish(op, (int32_t)sys->moved);
-	return op_goto(op, 1);
+	return op_goto(op, RANDOM_NEXT);
+}
+
+static enum step getrandom_step(struct op *op, const struct sys_args *args)
+{
+	struct sys_op *sys = sys_op_of(op);
+	enum step v;
+
+	if (op->state == RANDOM_ACT) {
+		if (args->a[2] & ~(uint64_t)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE))
+			return op_finish(op, -EINVAL);
+		sys->moved = 0;
+		if (args->a[1] > PAGE_SIZE)
+			return op_goto_long(op, RANDOM_NEXT);
+	}
+	do
+		v = getrandom_page(op, sys, args);
+	while (v == STEP_AGAIN && preempt_may());
+	return v == STEP_AGAIN ? op_goto_long(op, RANDOM_NEXT) : v;
 }
 
 const struct sys_row sys_getrandom = { .name = "getrandom", .step = getrandom_step };

@@ -85,7 +85,7 @@ static bool rings_arm(struct core *c)
 		work |= ring_has_sqes(r) && ring_may_take(c, r);
 	}
 	waker_arm(c, true);
-	return work || executor_has_work(c);
+	return work;
 }
 
 static void rings_disarm(struct core *c)

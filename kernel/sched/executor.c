@@ -29,13 +29,20 @@ struct executor {
 
 void (*op_done_hook)(struct op *op);
 
-static void executor_queue(struct core *c, struct op *op)
+/* The queue for the op, which is runnable from now on. */
+static struct list *executor_queue_of(struct core *c, struct op *op)
 {
 	unsigned prio = op->priority < OP_PRIORITIES ? op->priority : OP_PRIORITIES - 1;
 
+	audit(!arch_window_is_open());
 	op->life = OP_RUNNABLE;
-	list_push_back(&c->exec->queue[prio], &op->link);
 	c->ops_ready |= 1u << prio;
+	return &c->exec->queue[prio];
+}
+
+static void executor_queue(struct core *c, struct op *op)
+{
+	list_push_back(executor_queue_of(c, op), &op->link);
 }
 
 /*
@@ -75,7 +82,10 @@ void op_continue(struct op *op, enum step v)
 			  (uintptr_t)op, op->user_data);
 		switch (v) {
 		case STEP_AGAIN:
-			break;
+			if (likely(!(op->flags & OP_LONG)))
+				break;
+			executor_queue(c, op);
+			return;
 		case STEP_PARKED:
 			if (likely(!(op->flags & OP_WAKE_PENDING))) {
 				op->life = OP_PARKED;
@@ -116,8 +126,14 @@ void op_run_later(struct op *op)
 	executor_queue(this_core(), op);
 }
 
+void op_run_soon(struct op *op)
+{
+	list_push_front(executor_queue_of(this_core(), op), &op->link);
+}
+
 void op_wake(struct op *op)
 {
+	audit(!arch_window_is_open());
 	switch ((enum op_life)op->life) {
 	case OP_PARKED:
 		list_remove(&op->link);
@@ -128,6 +144,9 @@ void op_wake(struct op *op)
 		op->flags |= OP_WAKE_PENDING;
 		return;
 	case OP_RUNNABLE:
+		if (op->flags & OP_ON_FIBER) /* in the middle of a step, or to be told twice */
+			op->flags |= OP_WAKE_PENDING;
+		return;
 	case OP_TRAVELLING:
 	case OP_HELD:
 	case OP_DONE:
@@ -233,11 +252,12 @@ static unsigned executor_run(struct core *c)
 		struct op *op = executor_next(c, ex);
 
 		ex->running = op;
-		if (op->flags & OP_ON_FIBER)
-			fiber_resume(op);
-		else
-			op_run(op);
 		n++;
+		if (unlikely(op->flags & (OP_ON_FIBER | OP_LONG))) {
+			fiber_run(op);
+			break; /* it may have taken long: the turn goes on */
+		}
+		op_run(op);
 	}
 	ex->running = NULL;
 	if (n)
@@ -245,7 +265,14 @@ static unsigned executor_run(struct core *c)
 	return n;
 }
 
-static const struct core_part_ops executor_part = { .name = "ops", .run = executor_run };
+static bool executor_arm(struct core *c)
+{
+	return executor_has_work(c);
+}
+
+static const struct core_part_ops executor_part = { .name = "ops",
+						    .run = executor_run,
+						    .arm = executor_arm };
 
 struct op *executor_running(const struct core *c)
 {

@@ -47,6 +47,9 @@ struct transfer {
 
 struct file_ops {
 	const char *name;
+	/* A transfer is work of this core's, and never parks: a long one opens windows
+	 * (sched/preempt.h). */
+	bool computes;
 	/*
 	 * Where a READ, WRITE or FSYNC (an op whose row says `spread`) runs that is on `core`, not
 	 * file->core, now; it may be moved on from there. Any serving core. NULL: on file->core.

@@ -111,6 +111,7 @@ static inline uint64_t op_word(uint32_t life, uint32_t opcode, uint32_t sqe_flag
 	2u /* woken while stepping: the executor runs it again instead of parking it */
 #define OP_FORWARDED 4u	    /* executes on another core than its ring's */
 #define OP_SILENT 8u	    /* ends without a CQE, whatever its result */
+#define OP_LONG 8u	    /* its next step computes long: op_goto_long */
 #define OP_TIMED 16u	    /* a link timeout is armed for it */
 #define OP_MULTISHOT 32u
 #define OP_RESULT64 64u	    /* `extra` carries the upper half of the result */
@@ -145,7 +146,7 @@ struct op_row {
 	};
 	uint8_t buf_select;   /* accepts IOSQE_BUFFER_SELECT */
 	uint8_t ioprio_bits;  /* the lower bits of ioprio are its own flags */
-	uint8_t preemptible;
+	uint8_t preemptible;  /* has long steps: op_goto_long */
 	uint8_t state_count;
 	/* Does all of a plain entry at once, without an op: true, and *res is its result. False:
 	 * nothing was done. On the ring's core, for entries without flags but FIXED_FILE. NULL:
@@ -186,6 +187,18 @@ static inline enum step op_goto(struct op *op, uint8_t state)
 	return STEP_AGAIN;
 }
 
+/*
+ * The same, and the next step computes long: it runs from the run queue, on a stack of its own, and
+ * in its windows (sched/preempt.h) it may be interrupted and go on later, on the same core. With no
+ * stack free it runs as any other. Only in rows that are `preemptible`.
+ */
+static inline enum step op_goto_long(struct op *op, uint8_t state)
+{
+	audit(op->row->preemptible);
+	op->flags |= OP_LONG;
+	return op_goto(op, state);
+}
+
 /* Things ops wait for. Owner core only. */
 struct waitlist {
 	struct list ops;
@@ -199,7 +212,7 @@ static inline void waitlist_init(struct waitlist *w)
 /* Puts the op on the list (behind those that wait already) and returns STEP_PARKED. */
 static inline enum step op_park(struct op *op, struct waitlist *w)
 {
-	audit(!list_is_linked(&op->link));
+	audit(!list_is_linked(&op->link) && !arch_window_is_open());
 	list_push_back(&w->ops, &op->link);
 	return STEP_PARKED;
 }
@@ -227,8 +240,9 @@ unsigned waitlist_wake_all(struct waitlist *w);
 /* Runs the op on this core until it parks or is done, at most the step budget; then it goes on from
  * the run queue. */
 void op_run(struct op *op);
-/* The same, behind what is runnable already and as urgent. */
+/* Queued, behind what is runnable already and as urgent; before it. */
 void op_run_later(struct op *op);
+void op_run_soon(struct op *op);
 /* Hands the op to core `index`, which runs it from its current state. */
 void op_send(struct op *op, unsigned index);
 

@@ -48,6 +48,7 @@ void timer_init(struct timer *t, void (*fire)(struct timer *t))
 
 static void timers_noted(struct core *c)
 {
+	audit(!arch_window_is_open());
 	c->timer_next = c->timers->root ? c->timers->root->deadline : NSEC_NEVER;
 	if (c->timer_next < c->user_deadline)
 		c->calls |= CORE_CALL_TIMER;

@@ -170,6 +170,38 @@ static inline void arch_after_dma(void)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+/* Nothing interrupts the kernel here: signals would have to land between any two instructions of
+ * host code. It is asked at each opening instead. */
+struct arch_preempt {
+	nsec_t unused;
+};
+
+#define ARCH_PREEMPTS 0
+#define ARCH_FIBER_STACK_BYTES 32768u /* sanitizers make frames several times larger */
+
+extern __thread bool hosted_window;
+bool hosted_preempt_due(void);
+
+static inline void arch_window_open(void)
+{
+	hosted_window = true;
+}
+
+static inline void arch_window_close(void)
+{
+	hosted_window = false;
+}
+
+static inline bool arch_window_is_open(void)
+{
+	return hosted_window;
+}
+
+static inline bool arch_preempt_due(void)
+{
+	return hosted_preempt_due();
+}
+
 #define ARCH_MARK(n) ((void)0)
 
 #endif

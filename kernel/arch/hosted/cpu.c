@@ -263,6 +263,28 @@ int arch_irq_route(unsigned irq, unsigned index)
 	return -ENODEV;
 }
 
+/* ---- long steps ------------------------------------------------------------------------------ */
+
+void (*arch_preempted)(void);
+__thread bool hosted_window;
+
+void arch_preempt_begin(struct arch_preempt *p, nsec_t deadline, bool all)
+{
+	(void)p, (void)deadline, (void)all;
+}
+
+void arch_preempt_end(struct arch_preempt *p)
+{
+	(void)p;
+}
+
+bool hosted_preempt_due(void)
+{
+	if (hosted_sim)
+		return hosted_sim->preempt && hosted_sim->preempt();
+	return atomic_load_explicit(&hosted_cpu_self->bell, memory_order_relaxed);
+}
+
 /* ---- the end --------------------------------------------------------------------------------- */
 
 void hosted_at_poweroff(void (*fn)(void))

@@ -60,6 +60,8 @@ struct hosted_sim {
 	uint64_t (*entropy)(void);
 	void (*drivers)(void);
 	void (*console)(const char *text, size_t len);
+	/* does a long step make way here? NULL: never */
+	bool (*preempt)(void);
 	/* programs are functions of the simulator: arch_user_run and arch_user_fini */
 	enum arch_exit_kind (*user_run)(struct arch_user *u, struct aspace *as,
 					struct arch_exit *exit);

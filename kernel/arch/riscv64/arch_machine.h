@@ -60,6 +60,37 @@ struct arch_fiber {
 	uint64_t sp, ra, s[12];
 };
 
+/* What a trap in a window overwrites, and what begin changes. */
+struct arch_preempt {
+	uint64_t epc, status, hstatus, enabled;
+};
+
+#define ARCH_PREEMPTS 1
+#define ARCH_FIBER_STACK_BYTES 16384u
+
+static inline void arch_window_open(void)
+{
+	__asm__ volatile("csrsi sstatus, 2" : : : "memory"); /* SIE */
+}
+
+static inline void arch_window_close(void)
+{
+	__asm__ volatile("csrci sstatus, 2" : : : "memory");
+}
+
+static inline bool arch_window_is_open(void)
+{
+	uint64_t status;
+
+	__asm__ volatile("csrr %0, sstatus" : "=r"(status));
+	return status & 2;
+}
+
+static inline bool arch_preempt_due(void)
+{
+	return false;
+}
+
 static inline struct core *arch_core(void)
 {
 	struct core *c;

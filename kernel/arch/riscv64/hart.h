@@ -82,6 +82,7 @@ static inline struct arch_hart *this_hart(void)
 #define INT_TIMER (1ul << 5)
 #define INT_EXTERNAL (1ul << 9)
 
+#define SSTATUS_SPIE (1ul << 5)
 #define SSTATUS_SPP (1ul << 8)
 #define SSTATUS_FS (3ul << 13)
 #define SSTATUS_FS_CLEAN (2ul << 13)

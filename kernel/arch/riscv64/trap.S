@@ -3,8 +3,8 @@
  * kernel's registers below it and the trap finds them again, so a trap looks like a return.
  *
  * sscratch: the running thread's struct arch_user in user mode, 0 in the kernel. A trap that
- * finds 0 was taken in the kernel: that is a kernel lie, and it panics on a stack of its own.
- * sstatus is never written here: SPIE stays 0, and interrupts of S level reach user mode
+ * finds 0 was taken in the kernel: an interrupt in a window of a long step (preempt.c), or a kernel
+ * lie, which panics on a stack of its own. On the way to and from user mode sstatus is never written: SPIE stays 0, and interrupts of S level reach user mode
  * regardless of SIE (Privileged Architecture, section 3.1.6.1); FP rights change only in
  * hart_load_user. Nor is hstatus: a trap leaves in both what sret needs to go back to the mode it
  * came from, U, VS or VU, and hart_load_user puts it right when another thread is loaded.
@@ -172,6 +172,10 @@ user_resume:
 
 trap_in_kernel:
 	csrrw	a0, sscratch, zero
+	sd	x5, HART_DEAD_X(5)(gp)
+	csrr	t0, scause
+	bltz	t0, trap_in_window
+	ld	x5, HART_DEAD_X(5)(gp)
 	sd	x1, HART_DEAD_X(1)(gp)
 	sd	x2, HART_DEAD_X(2)(gp)
 	sd	x3, HART_DEAD_X(3)(gp)
@@ -208,6 +212,45 @@ trap_in_kernel:
 	ld	sp, HART_EMERGENCY_SP(gp)
 	mv	a0, gp
 	call	trap_panic
+
+/*
+ * What C may change goes to the stack of the step, the rest is kept by C; gp and tp are the hart's,
+ * and the same when this goes on. Interrupts are off until sret turns them on again.
+ */
+.macro window_regs op
+	\op	ra, 0(sp)
+	\op	t1, 8(sp)
+	\op	t2, 16(sp)
+	\op	t3, 24(sp)
+	\op	t4, 32(sp)
+	\op	t5, 40(sp)
+	\op	t6, 48(sp)
+	\op	a0, 56(sp)
+	\op	a1, 64(sp)
+	\op	a2, 72(sp)
+	\op	a3, 80(sp)
+	\op	a4, 88(sp)
+	\op	a5, 96(sp)
+	\op	a6, 104(sp)
+	\op	a7, 112(sp)
+.endm
+
+trap_in_window:
+	addi	sp, sp, -144
+	window_regs sd
+	ld	t0, HART_DEAD_X(5)(gp)
+	sd	t0, 120(sp)
+	csrr	t0, sepc
+	sd	t0, 128(sp)
+	call	hart_preempted
+	ld	t0, 128(sp)
+	csrw	sepc, t0
+	li	t0, 0x120 /* SPP, SPIE: back to S-mode, and interrupts on */
+	csrs	sstatus, t0
+	window_regs ld
+	ld	t0, 120(sp)
+	addi	sp, sp, 144
+	sret
 
 /* void arch_fiber_switch(struct arch_fiber *from, struct arch_fiber *to) */
 .macro fiber_regs op, at

@@ -149,6 +149,11 @@ static noreturn_fn void machine_poweroff(int status)
 	sim_fail("the kernel went off with status %d: %s", status, panic_epitaph);
 }
 
+static bool machine_preempt(void)
+{
+	return sim_chance(4);
+}
+
 static const struct hosted_sim machine = {
 	.time_ns = machine_time,
 	.idle = machine_idle,
@@ -158,6 +163,7 @@ static const struct hosted_sim machine = {
 	.entropy = sim_random,
 	.drivers = sim_drivers,
 	.console = sim_console,
+	.preempt = machine_preempt,
 	.user_run = sim_user_run,
 	.user_fini = sim_user_fini,
 };

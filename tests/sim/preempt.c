@@ -1,0 +1,208 @@
+/*
+ * Does a long step that is interrupted in any of its windows move the right bytes, once, and end as
+ * promised when it is cancelled, when its file is cut under it, when there are more of them than
+ * stacks, and when its program dies?
+ */
+#include <string.h>
+
+#include "lib/prog.h"
+#include "uapi/errno.h"
+#include "uapi/syscall.h"
+
+#define LEN (160u << 10)
+#define MANY 24u /* more than a core has stacks */
+
+enum { NOP = 1, LONG, CANCEL, CUT, FIRST_OF_MANY = 16 };
+
+struct copying {
+	int fd;
+	uaddr_t out, in;
+	uint8_t bytes[LEN];
+};
+
+static uint16_t any_priority(void)
+{
+	return sim_chance(4) ? 0 : sluice_ioprio((unsigned)sim_below(SLUICE_PRIORITIES), 0);
+}
+
+static void push_long(struct sim_prog *p, const struct copying *k, bool write, uint32_t len,
+		      uint64_t user_data)
+{
+	struct io_uring_sqe sqe = { .opcode = write ? IORING_OP_WRITE : IORING_OP_READ,
+				    .ioprio = any_priority(),
+				    .fd = k->fd,
+				    .addr = write ? k->out : k->in,
+				    .len = len,
+				    .user_data = user_data };
+
+	sim_check(prog_sqe(p, &sqe));
+}
+
+static void begin(struct sim_prog *p, struct copying *k)
+{
+	int64_t fd;
+
+	k->out = prog_map(p, LEN);
+	k->in = prog_map(p, LEN);
+	prog_write(p, k->in, "long", 5);
+	fd = prog_call(p, SYS_memfd_create, k->in, 0, 0, 0, 0, 0);
+	sim_check(fd > 3);
+	k->fd = (int)fd;
+}
+
+static void refill(struct sim_prog *p, struct copying *k)
+{
+	struct io_uring_cqe cqe;
+
+	for (uint32_t i = 0; i < LEN; i += 8) {
+		uint64_t word = sim_random();
+
+		memcpy(k->bytes + i, &word, 8);
+	}
+	for (uint32_t at = 0; at < LEN; at += 1024)
+		prog_write(p, k->out + at, k->bytes + at, 1024);
+	push_long(p, k, true, LEN, LONG);
+	prog_submit(p);
+	prog_wait_cqe(p, &cqe);
+	sim_check(cqe.user_data == LONG && cqe.res == (int32_t)LEN);
+}
+
+/* [0, n) of what was read is the file's, or zeros where it may have been cut. */
+static void compare(struct sim_prog *p, struct copying *k, uint32_t n, bool may_be_cut)
+{
+	uint8_t got[1024];
+
+	for (uint32_t at = 0; at < n; at += 1024) {
+		uint32_t piece = min_of(n - at, 1024u);
+
+		prog_read(p, k->in + at, got, piece);
+		for (uint32_t i = 0; i < piece; i++)
+			sim_check(got[i] == k->bytes[at + i] || (may_be_cut && !got[i]));
+	}
+}
+
+static void read_among_others(struct sim_prog *p, struct copying *k)
+{
+	unsigned nops = (unsigned)sim_below(6), wait = nops + 1;
+	bool cut = sim_chance(3), cancel = sim_chance(3);
+	int32_t said = -1, n = 0;
+
+	push_long(p, k, false, LEN, LONG);
+	if (sim_chance(2))
+		prog_submit(p);
+	for (unsigned i = 0; i < nops; i++) {
+		sim_check(prog_sqe(p, &(struct io_uring_sqe){ .user_data = NOP }));
+		if (sim_chance(2))
+			prog_submit(p);
+	}
+	if (cut) {
+		struct io_uring_sqe sqe = { .opcode = IORING_OP_FTRUNCATE,
+					    .fd = k->fd,
+					    .off = sim_below(LEN),
+					    .user_data = CUT };
+		sim_check(prog_sqe(p, &sqe));
+		wait++;
+	}
+	if (cancel) {
+		struct io_uring_sqe sqe = { .opcode = IORING_OP_ASYNC_CANCEL,
+					    .addr = LONG,
+					    .user_data = CANCEL };
+		sim_check(prog_sqe(p, &sqe));
+		wait++;
+	}
+	prog_submit(p);
+	while (wait--) {
+		struct io_uring_cqe cqe;
+
+		prog_wait_cqe(p, &cqe);
+		if (cqe.user_data == LONG)
+			n = cqe.res;
+		else if (cqe.user_data == CANCEL)
+			said = cqe.res;
+		else
+			sim_check(cqe.res == 0);
+	}
+	if (cancel)
+		sim_check(said == 0 || said == -ENOENT);
+	if (n == -ECANCELED)
+		sim_check(said == 0);
+	else
+		sim_check(n >= 0 && n <= (int32_t)LEN && (cut || said == 0 || n == (int32_t)LEN));
+	if (n > 0)
+		compare(p, k, (uint32_t)n, cut);
+	if (cut)
+		refill(p, k);
+}
+
+static void copies(struct sim_prog *p)
+{
+	struct copying *k = p->arg;
+
+	begin(p, k);
+	refill(p, k);
+	for (unsigned round = 0; round < 6; round++)
+		read_among_others(p, k);
+}
+
+static void many(struct sim_prog *p)
+{
+	struct copying *k = p->arg;
+	uint64_t ended = 0;
+
+	begin(p, k);
+	refill(p, k);
+	for (unsigned i = 0; i < MANY; i++)
+		push_long(p, k, false, 33000 + (uint32_t)sim_below(60000), FIRST_OF_MANY + i);
+	prog_submit(p);
+	for (unsigned i = 0; i < MANY; i++) {
+		struct io_uring_cqe cqe;
+
+		prog_wait_cqe(p, &cqe);
+		sim_check(cqe.res >= 33000);
+		ended |= 1ull << (cqe.user_data - FIRST_OF_MANY);
+	}
+	sim_check(ended == (1ull << MANY) - 1);
+	compare(p, k, 33000, false);
+}
+
+static struct copying room[3];
+
+static void several(void)
+{
+	for (unsigned i = 0; i < 3; i++)
+		sim_spawn(i == 2 ? many : copies, &room[i], 1 + i % 2, 0);
+	sim_finish();
+	sim_check(!sim_failed_programs());
+}
+
+static void mixed(void)
+{
+	sim_spawn(copies, &room[0], 0, 0);
+	sim_spawn(many, &room[1], 0, 0);
+	sim_finish();
+	sim_check(!sim_failed_programs());
+}
+
+static void killed(void)
+{
+	struct process *p[3];
+
+	for (unsigned i = 0; i < 3; i++)
+		p[i] = sim_spawn(i == 2 ? many : copies, &room[i], 1 + i % 2, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		sim_for(sim_below(900000));
+		sim_kill(p[i]);
+	}
+	sim_finish();
+}
+
+int main(void)
+{
+	static const struct sim_test tests[] = {
+		{ .name = "long steps make way", .run = several, .cores = 3 },
+		{ .name = "long steps on a mixed core", .run = mixed, .cores = 1 },
+		{ .name = "long steps of programs that die", .run = killed, .cores = 3 },
+	};
+
+	return sim_main(tests, array_count(tests));
+}
