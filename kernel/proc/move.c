@@ -3,8 +3,9 @@
  * in sched/thread.c, the protocol in docs/moves.md.
  *
  * For experiments and tests: `shuffle_us=N` moves every thread to the next user core it may be on
- * each N microseconds. Each user core has a timer and sends away the threads that have been with it
- * for half that time or longer, so that none is sent on by every timer that it meets.
+ * each N microseconds. Each user core looks twice in that time, and sends away what has been here
+ * for most of it. A thread that would run has run in two turns by then: where a turn takes longer
+ * than N, its first run may have ended before its first instruction.
  */
 #include "base/cmdline.h"
 #include "base/print.h"
@@ -75,11 +76,15 @@ static void shuffle_run(struct timer *timer)
 	struct thread *t = placement_next(c, NULL), *next;
 
 	for (; t; t = next) {
+		bool tired = t->state == THREAD_PARKED || (t->seen && t->seen != t->slice_end);
+
 		next = placement_next(c, t);
-		if (c->now - t->since >= shuffle_ns / 2)
+		if (!t->seen)
+			t->seen = t->slice_end;
+		if (tired && c->now - t->since >= shuffle_ns / 4 * 3)
 			(void)!thread_send(t, thread_next_core(t, c->index)); /* or it is busy */
 	}
-	timer_arm(timer, arch_time_ns() + shuffle_ns);
+	timer_arm(timer, arch_time_ns() + shuffle_ns / 2);
 }
 
 static void shuffle_begin(struct mail *m)

@@ -198,6 +198,7 @@ static void thread_arrive(struct mail *m)
 
 	list_push_back(&c->users->all, &t->at);
 	t->since = c->now;
+	t->slice_end = t->seen = 0;
 	c->count->thread_moves++;
 	trace_event(TRACE_THREAD, t->parked, (uint64_t)t, t->from);
 	atomic_store_explicit(&t->move_to, 0, memory_order_relaxed);

@@ -35,7 +35,8 @@ struct thread {
 	uint8_t woken;	   /* a wake came while it was not parked; the next park answers false */
 	bool parked;	   /* MOVING: it was */
 	uint16_t from;	   /* MOVING: the core it left */
-	nsec_t slice_end;
+	nsec_t slice_end;	   /* 0: it has not run since it came to this core */
+	nsec_t seen;	   /* slice_end as proc/move.c has seen it; 0: not yet */
 	nsec_t ready_since;  /* when it last came onto the queue */
 	nsec_t since;	   /* when it came to this core */
 	struct inbox *inbox; /* NULL: it receives no notices */
