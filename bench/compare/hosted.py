@@ -3,6 +3,9 @@
 Taken as bench/hosted.py does it: one round runs each contestant once, so that a neighbour's noise meets
 all; of two threads each has a cpu; nobody goes to sleep between two batches. A bare pair of rings that only
 copies is what two cpus can do at most.
+
+Messages through memory and back: Sluice's are coroutines of one process, its kernel on the other cpu; this host's
+ways may have one cpu or both, whatever serves them best, and pipes or sockets.
 """
 import hosted
 from compare.steps import Step
@@ -14,6 +17,8 @@ NAMES = {"enter": "this host's io_uring, enter", "regfd": "io_uring, enter, regi
 SLUICE, LIMIT = "Sluice, hosted", "bare copy ring (the limit)"
 HERE = "this host, 2 cpus"
 HOPS = 100000
+MEM_MS = 150
+MEM_WAYS = {"epoll": "epoll", "pthread": "threads", "uring": "io_uring"}
 
 
 def declare(section):
@@ -21,6 +26,8 @@ def declare(section):
                    better="more", text="At most 256 under way.")
     section.figure("hosted_pipe_ns", "Four bytes through an in-memory pipe to another and on", "what", "ns/hop",
                    plot="bars", text="Two members, one cpu: each reads, and writes to the other.")
+    section.figure("hosted_echo_rate", "Messages of 64 bytes through memory and back in a second", "connections",
+                   "messages/s", better="more", text="Sluice and what says 2 cpus have both of this host.")
 
 
 def batches(run):
@@ -54,6 +61,31 @@ def pipes(run, section):
         section.row("hosted_pipe_ns", name, "2 members", values, "this host, 1 cpu")
 
 
+def sluice_echo(bench, connections):
+    with bench.guest(smp=2, machine="hosted", prefix=AHEAD, spin_us=hosted.SPIN_US,
+                     run=f"/bin/b_mem_echo {connections} {MEM_MS}") as guest:
+        guest.wait_for("^initrd:", 10)
+        hosted.spread(guest.process.pid)
+        (line,) = bench.finish(guest, 60)
+    return int(line["messages"]) * 1e9 / int(line["ns"])
+
+
+def echoes(run, section):
+    for connections in (1, 16) if run.quick else (1, 4, 16, 64):
+        rates = {}
+        for _ in range(run.clock_rounds):
+            rates.setdefault(("Sluice, hosted: pipes", f"spin_us={hosted.SPIN_US}"), []).append(
+                sluice_echo(run.bench, connections))
+            for how, name in MEM_WAYS.items():
+                for through in ("pipe",) if run.quick else ("pipe", "socket"):
+                    for cpus in (1, 2):
+                        rates.setdefault((f"this host: {name}, {through}s, {cpus} cpu{'s' * (cpus > 1)}",
+                                          "DEFER_TASKRUN, registered ring" if how == "uring" else ""), []).append(
+                            float(run_host("mem_echo", how, through, cpus, connections, MEM_MS, prefix=AHEAD)))
+        for (system, flags), values in rates.items():
+            section.row("hosted_echo_rate", system, connections, values, HERE, flags)
+
+
 def weighed(step):
     """As bench/hosted.py: who spreads the threads must not wait behind them."""
     def run_step(run, section):
@@ -67,4 +99,5 @@ def weighed(step):
 
 def steps(run):
     return [Step("operations that do nothing", len(batches(run)) * run.clock_rounds * 1.5, weighed(nops)),
-            Step("pipes", run.clock_rounds * 1.0, pipes)]
+            Step("pipes", run.clock_rounds * 1.0, pipes),
+            Step("messages through memory", run.clock_rounds * (4 if run.quick else 13), weighed(echoes))]
