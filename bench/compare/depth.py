@@ -35,7 +35,7 @@ def declare(section):
 
 
 def depths(run):
-    return (1, 8, 32, 128) if run.quick else (1, 2, 4, 8, 16, 32, 64, 128, 256)
+    return (1, 32) if run.quick else (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def words(run):
@@ -130,6 +130,6 @@ def steps(run):
     return [Step("Sluice, one hart", 2 * n + 2 * t, sluice_insn),
             Step("Linux, one hart, operations that do nothing", 8 + 1.5 * n * depth, linux_nops, peer=True),
             Step("Linux, one hart, reads", 10 + 1.5 * t * depth, linux_reads, peer=True),
-            Step("Sluice, two harts", (2 + 0.3 * depth) * t, sluice_ns),
-            Step("Linux, two harts", 12 + 1.0 * depth * t, linux_ns, peer=True),
+            Step("Sluice, two harts", (2 + 0.3 * depth) * t, sluice_ns, full=True),
+            Step("Linux, two harts", 12 + 1.0 * depth * t, linux_ns, peer=True, full=True),
             Step("crossover points", 0, crossings, peer=True)]

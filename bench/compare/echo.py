@@ -103,5 +103,5 @@ def steps(run):
     each = len(connections(run)) * run.clock_rounds * (0.7 if run.quick else 0.9)
     return [Step("Sluice, instructions", 3 + each, lambda run, section: sluice(run, section, True)),
             Step("Linux, instructions", (12 + 3 * each if run.quick else 24 + 4 * each), lambda run, section: linux_all(run, section, True), peer=True),
-            Step("Sluice, seconds", 3 + each, lambda run, section: sluice(run, section, False)),
-            Step("Linux, seconds", (12 + 3 * each if run.quick else 24 + 4 * each), lambda run, section: linux_all(run, section, False), peer=True)]
+            Step("Sluice, seconds", 3 + each, lambda run, section: sluice(run, section, False), full=True),
+            Step("Linux, seconds", (12 + 3 * each if run.quick else 24 + 4 * each), lambda run, section: linux_all(run, section, False), peer=True, full=True)]

@@ -126,7 +126,7 @@ def sluice_boot(run, section):
 
 def linux_boot(run, section):
     first, ready = [], []
-    for _ in range(run.instruction_rounds):
+    for _ in range(rounds(run)):
         with run.bench.peer("true", smp=1, icount=True, plugin=True, disk=True, prefix=AHEAD, settle=0) as guest:
             if not guest.wait_end(120):
                 raise BenchError("Linux did not end")
@@ -143,6 +143,6 @@ def steps(run):
     return [Step("Sluice, memory", 4 * rounds(run), sluice_memory),
             Step("Linux, memory", rounds(run) * 18, linux_memory, peer=True),
             Step("Sluice, coroutines and processes", 6 * rounds(run), sluice_idle),
-            Step("Linux, threads and processes", 36 * rounds(run), linux_idle, peer=True),
+            Step("Linux, threads and processes", 36 * rounds(run), linux_idle, peer=True, full=True),
             Step("Sluice, start", 2 * n, sluice_boot),
-            Step("Linux, start", 8 * n, linux_boot, peer=True)]
+            Step("Linux, start", 8 * rounds(run), linux_boot, peer=True)]

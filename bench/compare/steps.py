@@ -12,10 +12,10 @@ import vm
 
 
 class Step:
-    """`run(run, section)`; `peer`: it needs the peer."""
+    """`run(run, section)`; `peer`: it needs the peer; `full`: it is not for the quick run."""
 
-    def __init__(self, name, seconds, run, peer=False):
-        self.name, self.seconds, self.run, self.peer = name, seconds, run, peer
+    def __init__(self, name, seconds, run, peer=False, full=False):
+        self.name, self.seconds, self.run, self.peer, self.full = name, seconds, run, peer, full
 
 
 class Progress:

@@ -51,4 +51,4 @@ def theirs(run, section):
 
 def steps(run):
     each = 4 * run.instruction_rounds
-    return [Step(name, each, ours(way)) for way, name in NAMES.items()] + [Step(LINUX, 40 + 2 * each, theirs, peer=True)]
+    return [Step(name, each, ours(way)) for way, name in NAMES.items()] + [Step(LINUX, 40 + 2 * each, theirs, peer=True, full=True)]

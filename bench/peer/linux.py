@@ -45,6 +45,10 @@ class Machine:
     def cmdline(self):
         return self.words
 
+    def io_harts(self):
+        """For how many harts the disk has a queue."""
+        return 1
+
 
 def kernel():
     found = glob.glob(os.path.join(packages.folder_of("linux"), "boot", "vmlinux-*"))
