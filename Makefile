@@ -288,9 +288,12 @@ build/layers.ok: scripts/check-layers $(sort $(shell find kernel uapi -name '*.[
 
 link_ld := kernel/arch/riscv64/link.ld
 
+# Kernels with another main, which do one thing only: bench/kernel.
+bare := $(sort $(basename $(notdir $(wildcard bench/kernel/*.c))))
+
 # The kernel's thread pointer is its core pointer, so no library object may bring a thread-local in.
 $(O)/kernel.elf: $(main_obj)
-$(O)/kernel.elf $(O)/handover/kernel.elf: $(kernel_objs) $(third_objs) $(link_ld)
+$(O)/kernel.elf $(bare:%=$(O)/%/kernel.elf): $(kernel_objs) $(third_objs) $(link_ld)
 	$(call say,LD,$@)
 	$(Q)$(RISCV_CC) $(rv_kernel_multilib) -mcmodel=medany -static -nostdlib -nostartfiles \
 		-Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments \
@@ -300,17 +303,16 @@ $(O)/kernel.elf $(O)/handover/kernel.elf: $(kernel_objs) $(third_objs) $(link_ld
 		echo 'kernel.elf holds thread-local data, which would overwrite the core structure' >&2; exit 1; fi
 
 $(O)/sluice: $(main_obj)
-$(O)/sluice $(O)/handover/sluice: $(O)/libkernel.a
+$(O)/sluice $(bare:%=$(O)/%/sluice): $(O)/libkernel.a
 	$(call say,LD,$@)
 	$(Q)$(host_cc) $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVER),--coverage) -pthread $(filter %.o,$^) $(filter %.a,$^) $(slirp_libs) -o $@
 
-# A kernel with another main, which only hands over: what the comparison measures bare.
-handover := $(O)/handover/$(if $(filter riscv64,$(MACHINE)),kernel.elf,sluice)
-$(handover): $(O)/bench/kernel/handover.c.o | $(O)/handover/initrd.cpio
-$(O)/handover/initrd.cpio: $(O)/initrd.cpio
+bare_kernels := $(bare:%=$(O)/%/$(if $(filter riscv64,$(MACHINE)),kernel.elf,sluice))
+$(bare_kernels): $(O)/%/$(if $(filter riscv64,$(MACHINE)),kernel.elf,sluice): $(O)/bench/kernel/%.c.o | $(O)/%/initrd.cpio
+$(bare:%=$(O)/%/initrd.cpio): $(O)/initrd.cpio
 	$(Q)mkdir -p $(@D) && ln -sfn ../initrd.cpio $@
-.PHONY: handover
-handover: $(handover)
+.PHONY: bare
+bare: $(bare_kernels)
 
 .PHONY: kernel
 ifeq ($(main_obj),)
@@ -613,8 +615,8 @@ bench-gate:
 .PHONY: compare
 compare:
 	$(Q)scripts/packages.sh bench compare
-	$(Q)$(again) MACHINE=riscv64 SAN= all handover
-	$(Q)$(again) MACHINE=hosted SAN= all handover
+	$(Q)$(again) MACHINE=riscv64 SAN= all bare
+	$(Q)$(again) MACHINE=hosted SAN= all bare
 	$(Q)$(again) bench-programs
 	$(Q)if $(MAKE) peer; then bench/compare/run $(if $(QUICK),--quick) $(ONLY); else \
 		echo 'compare: without Linux on the same machine'; \

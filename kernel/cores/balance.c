@@ -48,6 +48,7 @@ static _Atomic uint64_t moves_done[BALANCE_KINDS];
 static struct policy_state state;
 static struct balance_core view[CORES_MAX];
 static struct balance_unit view_units[VIEW_UNITS];
+static uint8_t view_place[CORES_MAX]; /* by index: its place in the view plus one, 0: not in it */
 
 #define word_of(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define word_set(x, value) __atomic_store_n(&(x), (value), __ATOMIC_RELAXED)
@@ -95,6 +96,17 @@ static bool balance_is_possible(void)
 	return serve > 1 || run > 1;
 }
 
+/* By ROLE_*: as a policy is told. */
+static uint8_t roles_told[64];
+
+static void roles_tell(void)
+{
+	for (uint32_t roles = 0; roles < array_count(roles_told); roles++)
+		roles_told[roles] = (uint8_t)((roles & ROLE_SERVES ? BALANCE_SERVES : 0) |
+					      (roles & ROLE_USER ? BALANCE_RUNS : 0) |
+					      (roles & ROLE_ELASTIC ? BALANCE_ELASTIC : 0));
+}
+
 int balance_init(void)
 {
 	const char *name = cmdline_find("policy");
@@ -106,6 +118,7 @@ int balance_init(void)
 	}
 	balance_policy_set(p);
 	movers[BALANCE_ROLE] = &role_mover;
+	roles_tell();
 	roles_init();
 	for (unsigned i = 0; i < cores_count; i++) {
 		struct core *c = cores[i];
@@ -159,12 +172,13 @@ static unsigned board_read(struct board *b, struct balance_unit *to, unsigned ma
 {
 	uint32_t seq = atomic_load_explicit(&b->seq, memory_order_acquire);
 	unsigned n = atomic_load_explicit(&b->count, memory_order_relaxed);
+	_Atomic uint64_t *from = b->words;
 
 	if (!n || (seq & 1))
 		return 0;
 	n = min_of(n, max);
-	for (unsigned i = 0; i < n * UNIT_WORDS; i++)
-		((uint64_t *)to)[i] = atomic_load_explicit(&b->words[i], memory_order_relaxed);
+	for (uint64_t *word = (uint64_t *)to, *end = word + n * UNIT_WORDS; word < end; word++)
+		*word = atomic_load_explicit(from++, memory_order_relaxed);
 	atomic_thread_fence(memory_order_acquire);
 	return atomic_load_explicit(&b->seq, memory_order_relaxed) == seq ? n : 0;
 }
@@ -175,9 +189,14 @@ static void signals_write(struct core *c, nsec_t window)
 	uint64_t idle = c->count->spin_ns + c->count->sleep_ns, sqes = c->count->sqes;
 	nsec_t idled = min_of(idle - c->idle_seen, window);
 
-	word_set(s->busy, (uint16_t)(1000 - idled * 1000 / window));
-	word_set(s->ops, (uint32_t)(sqes - c->sqes_seen));
-	word_set(s->mails, (uint16_t)min_of(c->mails_deep, UINT16_MAX));
+	union {
+		struct core_window window;
+		uint64_t word;
+	} now = { .window = { .busy = (uint16_t)(1000 - idled * 1000 / window),
+			      .mails = (uint16_t)min_of(c->mails_deep, UINT16_MAX),
+			      .ops = (uint32_t)(sqes - c->sqes_seen) } };
+
+	word_set(s->window_word, now.word);
 	word_set(s->stamp, c->now);
 	c->idle_seen = idle;
 	c->sqes_seen = sqes;
@@ -186,71 +205,65 @@ static void signals_write(struct core *c, nsec_t window)
 
 /* ---- a pass ---------------------------------------------------------------------------------- */
 
-static uint8_t roles_of(const struct core *c)
-{
-	uint32_t roles = __atomic_load_n(&c->roles, __ATOMIC_RELAXED);
-
-	return (uint8_t)((core_is_leaving(c) ? BALANCE_LEAVING : 0) |
-			 (roles & ROLE_SERVES ? BALANCE_SERVES : 0) |
-			 (roles & ROLE_USER ? BALANCE_RUNS : 0) |
-			 (roles & ROLE_ELASTIC ? BALANCE_ELASTIC : 0));
-}
-
 /* A core that has not looked at itself for two windows sleeps, or has been at one thing since:
  * a program, or a step that does not end. */
-static void view_core(struct balance_core *to, const struct core *c, nsec_t now)
+static inline void view_core(struct balance_core *to, const struct core *c, uint32_t roles,
+			     nsec_t now)
 {
 	const struct core_signals *s = &c->signals;
-	nsec_t stamp = word_of(s->stamp), asleep_since = word_of(s->asleep_since);
-	bool old = now > stamp + 2 * BALANCE_EVERY_NS;
+	nsec_t behind_since = word_of(s->behind_since), ready_since = word_of(s->ready_since);
 
-	to->index = (uint8_t)c->index;
-	to->roles = roles_of(c);
-	to->busy = word_of(s->busy);
-	to->ops = word_of(s->ops);
-	if (old) {
-		to->busy = asleep_since ? 0 : 1000;
-		to->ops = asleep_since ? 0 : to->ops;
+	to->window_word = word_of(s->window_word);
+	if (unlikely(now > word_of(s->stamp) + 2 * BALANCE_EVERY_NS)) {
+		if (word_of(s->asleep_since))
+			to->window_word = 0;
+		else
+			to->window.busy = 1000;
 	}
-	to->mails = word_of(s->mails);
-	to->behind_ns = balance_age(word_of(s->behind_since), now);
-	to->ready = (uint16_t)min_of(word_of(s->ready), UINT16_MAX);
-	to->delay_ns = balance_age(word_of(s->ready_since), now);
+	to->index = (uint8_t)c->index;
+	to->roles = (uint8_t)(roles_told[roles] | (core_is_leaving(c) ? BALANCE_LEAVING : 0));
+	to->ready = (uint16_t)word_of(s->ready); /* there are fewer threads */
+	to->behind_ns = balance_age(behind_since, now);
+	to->delay_ns = balance_age(ready_since, now);
+	to->unit_count = 0;
 }
 
 static unsigned view_make(nsec_t now)
 {
-	unsigned n = 0, units = 0;
+	struct balance_unit *units = view_units, *end = view_units + VIEW_UNITS;
+	uint32_t units_from = policy->units_from;
+	struct balance_core *to = view;
 
-	for (unsigned i = 0; i < cores_count; i++) {
-		struct core *c = cores[i];
-		struct balance_core *to = &view[n];
+	for (unsigned i = 0, n = cores_count; i < n; i++) {
+		const struct core *c = cores[i];
+		uint32_t roles = c ? __atomic_load_n(&c->roles, __ATOMIC_RELAXED) : 0;
 
-		if (!c || !core_has_role(c, UINT32_MAX))
+		view_place[i] = 0;
+		if (!roles)
 			continue;
-		view_core(to, c, now);
-		to->units = view_units + units;
-		to->unit_count =
-			board_read(&c->desk->board, view_units + units, VIEW_UNITS - units);
-		units += to->unit_count;
-		n++;
+		view_core(to, c, roles, now);
+		if (to->window.busy >= units_from || to->behind_ns || to->ready) {
+			to->units = units;
+			to->unit_count = board_read(&c->desk->board, units, (unsigned)(end - units));
+			units += to->unit_count;
+		}
+		view_place[i] = (uint8_t)(++to - view);
 	}
-	return n;
+	return (unsigned)(to - view);
 }
 
-static const struct balance_core *view_find(unsigned cores_seen, unsigned index)
+static const struct balance_core *view_find(unsigned index)
 {
-	for (unsigned i = 0; i < cores_seen; i++)
-		if (view[i].index == index)
-			return &view[i];
-	return NULL;
+	unsigned place = index < CORES_MAX ? view_place[index] : 0;
+
+	return place ? &view[place - 1] : NULL;
 }
 
 /* May this be asked for at all? Whether the unit is still there, its core knows. */
-static bool move_makes_sense(const struct balance_move *m, unsigned cores_seen)
+static bool move_makes_sense(const struct balance_move *m)
 {
-	const struct balance_core *from = view_find(cores_seen, m->from);
-	const struct balance_core *to = view_find(cores_seen, m->to);
+	const struct balance_core *from = view_find(m->from);
+	const struct balance_core *to = view_find(m->to);
 
 	if (!from || m->kind >= BALANCE_KINDS || !movers[m->kind])
 		return false;
@@ -263,17 +276,18 @@ static bool move_makes_sense(const struct balance_move *m, unsigned cores_seen)
 	       !(to->roles & BALANCE_LEAVING);
 }
 
-static void move_trace(const struct balance_move *m, unsigned cores_seen, uint32_t refused)
+static void move_trace(const struct balance_move *m, uint32_t refused)
 {
 	static const struct balance_core none;
-	const struct balance_core *from = view_find(cores_seen, m->from);
-	const struct balance_core *to = view_find(cores_seen, m->to);
+	const struct balance_core *from = view_find(m->from);
+	const struct balance_core *to = view_find(m->to);
 
 	from = from ? from : &none;
 	to = to ? to : &none;
 	trace_event(TRACE_BALANCE,
 		    m->kind | (uint32_t)m->from << 8 | (uint32_t)m->to << 16 | refused,
-		    (uint32_t)m->id | (uint64_t)from->busy << 32 | (uint64_t)to->busy << 48,
+		    (uint32_t)m->id | (uint64_t)from->window.busy << 32 |
+			    (uint64_t)to->window.busy << 48,
 		    from->behind_ns | (uint64_t)from->delay_ns << 32);
 }
 
@@ -308,17 +322,16 @@ static bool order_give(const struct balance_move *m)
 	return true;
 }
 
-static void orders_post(unsigned cores_seen)
+/* What was given to a core goes out, all in one message. */
+static void order_post(unsigned index)
 {
-	for (unsigned i = 0; i < cores_seen; i++) {
-		struct balance_desk *d = cores[view[i].index]->desk;
+	struct balance_desk *d = cores[index]->desk;
 
-		if (atomic_load_explicit(&d->out, memory_order_relaxed) || !d->count)
-			continue;
-		atomic_store_explicit(&d->out, 1, memory_order_relaxed);
-		d->mail.deliver = order_arrives;
-		mailbox_post(d->core->index, &d->mail);
-	}
+	if (atomic_load_explicit(&d->out, memory_order_relaxed) || !d->count)
+		return;
+	atomic_store_explicit(&d->out, 1, memory_order_relaxed);
+	d->mail.deliver = order_arrives;
+	mailbox_post(index, &d->mail);
 }
 
 static void balance_pass(struct core *c)
@@ -337,13 +350,15 @@ static void balance_pass(struct core *c)
 		n = BALANCE_MOVES;
 	}
 	for (unsigned i = 0; i < n; i++) {
-		bool good = move_makes_sense(&moves[i], in.core_count) && order_give(&moves[i]);
+		bool good = move_makes_sense(&moves[i]) && order_give(&moves[i]);
 
 		refused += !good;
-		move_trace(&moves[i], in.core_count, good ? 0 : TRACE_REFUSED);
+		move_trace(&moves[i], good ? 0 : TRACE_REFUSED);
 	}
 	c->count->balance_refused += refused;
-	orders_post(in.core_count);
+	for (unsigned i = 0; i < n; i++)
+		if (view_find(moves[i].from))
+			order_post(moves[i].from);
 }
 
 void balance_look(struct core *c)

@@ -17,10 +17,9 @@
 #define CORES_BALANCE_H
 
 #include "cores/core.h"
-#include "cores/policy.h"
 
 #define BALANCE_EVERY_NS 50000u /* between two looks of a core at itself */
-#define BALANCE_AGE_NS 20000u	/* a ring so far behind is looked at now */
+#define BALANCE_AGE_NS 10000u	/* a ring so far behind is looked at now */
 #define BALANCE_UNITS 32u	/* a core says of at most so many what could be moved */
 #define BALANCE_MOVES 8u	/* a pass may want at most so many */
 
@@ -49,8 +48,7 @@ const struct policy *balance_policy(void);
 /* The core's look at itself, and a pass if one is due. From its own turn, c->now being the time. */
 void balance_look(struct core *c);
 
-/* A ring of this core has been left behind since c->now: looks again when it is BALANCE_AGE_NS old.
- */
+/* A ring of this core has been left behind since c->now: it looks again BALANCE_AGE_NS later. */
 static inline void balance_behind(struct core *c)
 {
 	if (c->look_at != NSEC_NEVER)

@@ -14,6 +14,7 @@
 #include "arch/arch.h"
 #include "base/counters.h"
 #include "cores/mailbox.h"
+#include "cores/policy.h"
 
 #define ROLE_USER 1u   /* runs user threads */
 #define ROLE_KERNEL 2u /* serves rings */
@@ -67,10 +68,11 @@ struct op;
 /* What a core says of itself to whoever balances or watches: one line, written by its owner only,
  * read by anybody, field by field (balance.h). */
 struct core_signals {
-	nsec_t stamp;	     /* the end of its last window: the next three */
-	uint16_t busy;	     /* permille of it in which turns found work, or a program ran */
-	uint16_t mails;	     /* most mails that one turn found */
-	uint32_t ops;	     /* entries served in it */
+	nsec_t stamp;	     /* the end of its last window */
+	union {		     /* written as one word */
+		struct core_window window;
+		uint64_t window_word;
+	};
 	uint32_t ready;	     /* threads that waited when the last turn chose one */
 	nsec_t ready_since;  /* since when the next of them does; 0: none */
 	nsec_t asleep_since; /* 0: it is awake */

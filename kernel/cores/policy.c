@@ -20,11 +20,12 @@
 #define HOT 900u	 /* permille: a core with so much to do is full */
 #define GAIN 150u	 /* permille of a core: what a move must be worth */
 #define FITS 700u	 /* permille: as full may the cores be that are left to serve */
-#define AGE_NS 20000u	 /* an entry that waits so long waits too long */
+#define AGE_NS 10000u	 /* an entry that waits so long waits too long */
 #define DELAY_NS 100000u /* and a thread */
 #define SETTLE_NS 120000u
 #define COOL_NS 1000000u
 #define STRIKES_MAX 10u
+#define BUSY_NEVER 1001u
 #define ROLE_WISH_NS 100000u /* a role is changed for what has lasted so long */
 #define ROLE_COOL_NS 1000000u
 
@@ -39,14 +40,14 @@ static bool takes(const struct balance_core *c, uint32_t role)
 static uint32_t busy_after(const struct balance_core *from, const struct balance_core *to,
 			   const struct balance_unit *u)
 {
-	uint32_t work = from->ops ? (uint32_t)((uint64_t)from->busy * u->load / from->ops) : 0;
+	uint32_t work = from->window.ops ? (uint32_t)((uint64_t)from->window.busy * u->load / from->window.ops) : 0;
 
-	return max_of(from->busy - min_of(work, (uint32_t)from->busy), to->busy + work);
+	return max_of(from->window.busy - min_of(work, (uint32_t)from->window.busy), to->window.busy + work);
 }
 
 static uint32_t runnable(const struct balance_core *c)
 {
-	return c->ready + (c->busy >= 500);
+	return c->ready + (c->window.busy >= 500);
 }
 
 static struct balance_move move_of(const struct balance_unit *u, const struct balance_core *from,
@@ -62,88 +63,137 @@ static struct balance_move move_of(const struct balance_unit *u, const struct ba
 
 struct calm {
 	nsec_t settled[CORES_MAX]; /* the core takes part again from then on */
-	struct moved {		   /* the last moves; a unit is in it once */
+	struct moved {		   /* the last moves, each at its unit's place */
 		uint64_t id;
 		nsec_t until;
 		uint32_t kind, strikes;
 	} trail[TRAIL];
-	uint64_t next;
 	/* roles: what has been wanted since when, and when the next change may come */
 	uint64_t wish;
 	nsec_t wish_since, role_settled;
 };
 _Static_assert(sizeof(struct calm) <= sizeof(struct policy_state), "a state of its own");
 
+/* One look at all cores. */
+struct survey {
+	/* of those that serve and take part: the one with most pressure, the least busy one */
+	const struct balance_core *hot, *cool;
+	uint32_t pressure;
+	/* of those that run programs: the one with most to run of those where one has waited, the
+	 * one with least */
+	const struct balance_core *full, *free;
+	/* roles */
+	uint32_t servers, runners, busy_sum;
+	bool all_full, any_behind, all_wait;
+	const struct balance_core *could_serve, *could_run; /* elastic, with least to lose */
+};
+
 static struct calm *calm_of(struct policy_state *s)
 {
 	return (struct calm *)(void *)s->word;
 }
 
-static struct moved *moved_find(struct calm *m, const struct balance_unit *u)
+static inline void survey_server(struct survey *s, const struct balance_core *c, bool part)
 {
-	for (unsigned i = 0; i < TRAIL; i++)
-		if (m->trail[i].id == u->id && m->trail[i].kind == u->kind)
-			return &m->trail[i];
-	return NULL;
+	bool behind = c->behind_ns >= AGE_NS;
+	uint32_t pressure = c->window.busy + (behind ? 1000u : 0);
+
+	s->servers++;
+	s->busy_sum += c->window.busy;
+	s->any_behind |= behind;
+	s->all_full &= pressure >= HOT;
+	if ((c->roles & BALANCE_ELASTIC) && (!s->could_run || c->window.busy < s->could_run->window.busy))
+		s->could_run = c;
+	if (!part)
+		return;
+	if (pressure > s->pressure) {
+		s->pressure = pressure;
+		s->hot = c;
+	}
+	if (!s->cool || c->window.busy < s->cool->window.busy)
+		s->cool = c;
+}
+
+static inline void survey_runner(struct survey *s, const struct balance_core *c, bool part)
+{
+	bool waits = c->delay_ns >= DELAY_NS;
+
+	s->runners++;
+	s->all_wait &= waits;
+	if ((c->roles & BALANCE_ELASTIC) && (!s->could_serve || c->ready < s->could_serve->ready))
+		s->could_serve = c;
+	if (!part)
+		return;
+	if (waits && (!s->full || runnable(c) > runnable(s->full)))
+		s->full = c;
+	if (!s->free || runnable(c) < runnable(s->free))
+		s->free = c;
+}
+
+static inline void survey_make(struct survey *s, const struct calm *m, const struct balance_view *in)
+{
+	const struct balance_core *c = in->cores, *end = c + in->core_count;
+
+	*s = (struct survey){ .all_full = true, .all_wait = true };
+	for (; c < end; c++) {
+		bool part = in->now >= m->settled[c->index];
+
+		if (c->roles & BALANCE_LEAVING)
+			continue;
+		if (c->roles & BALANCE_SERVES)
+			survey_server(s, c, part);
+		if (c->roles & BALANCE_RUNS)
+			survey_runner(s, c, part);
+	}
+}
+
+/* Where a move of the unit is remembered; two units may share the place, and the later one has it.
+ */
+static struct moved *moved_at(struct calm *m, const struct balance_unit *u)
+{
+	return &m->trail[(u->id ^ u->id >> 6 ^ u->kind) % TRAIL];
+}
+
+static bool is_same(const struct moved *was, const struct balance_unit *u)
+{
+	return was->id == u->id && was->kind == u->kind;
 }
 
 static bool is_cool(struct calm *m, const struct balance_unit *u, nsec_t now)
 {
-	const struct moved *was = moved_find(m, u);
+	const struct moved *was = moved_at(m, u);
 
-	return !was || now >= was->until;
+	return !is_same(was, u) || now >= was->until;
 }
 
 static void note_move(struct calm *m, const struct balance_unit *u, const struct balance_move *out,
 		      nsec_t now)
 {
-	struct moved *was = moved_find(m, u);
+	struct moved *was = moved_at(m, u);
 	uint32_t strikes = 0;
 
-	if (!was)
-		was = &m->trail[m->next++ % TRAIL];
-	else if (now - was->until < (8ull * COOL_NS) << was->strikes)
+	if (is_same(was, u) && now - was->until < (8ull * COOL_NS) << was->strikes)
 		strikes = min_of(was->strikes + 1, STRIKES_MAX);
 	*was = (struct moved){ u->id, now + ((nsec_t)COOL_NS << strikes), u->kind, strikes };
 	m->settled[out->from] = m->settled[out->to] = now + SETTLE_NS;
 }
 
-static bool takes_part(const struct calm *m, const struct balance_core *c, uint32_t role,
-		       nsec_t now)
+/* The ring to move, if there is one. */
+static bool calm_ring(struct calm *m, const struct survey *s, nsec_t now, struct balance_move *out)
 {
-	return takes(c, role) && now >= m->settled[c->index];
-}
-
-/* The ring to move and its cores, if there is one. */
-static bool calm_ring(struct calm *m, const struct balance_view *in, struct balance_move *out)
-{
-	const struct balance_core *hot = NULL, *cool = NULL;
 	const struct balance_unit *best = NULL;
-	uint32_t most = 0, least;
+	uint32_t least;
 
-	for (unsigned i = 0; i < in->core_count; i++) {
-		const struct balance_core *c = &in->cores[i];
-		uint32_t pressure = c->busy + (c->behind_ns >= AGE_NS ? 1000u : 0);
-
-		if (!takes_part(m, c, BALANCE_SERVES, in->now))
-			continue;
-		if (pressure > most) {
-			most = pressure;
-			hot = c;
-		}
-		if (!cool || c->busy < cool->busy)
-			cool = c;
-	}
-	if (!hot || most < HOT || cool->behind_ns || cool->busy + GAIN > hot->busy)
+	if (s->pressure < HOT || s->cool->behind_ns || s->cool->window.busy + GAIN > s->hot->window.busy)
 		return false;
-	least = hot->busy - GAIN;
-	for (unsigned i = 0; i < hot->unit_count; i++) {
-		const struct balance_unit *u = &hot->units[i];
+	least = s->hot->window.busy - GAIN;
+	for (unsigned i = 0; i < s->hot->unit_count; i++) {
+		const struct balance_unit *u = &s->hot->units[i];
 		uint32_t after;
 
-		if (u->kind != BALANCE_RING || !u->load || !is_cool(m, u, in->now))
+		if (u->kind != BALANCE_RING || !u->load || !is_cool(m, u, now))
 			continue;
-		after = busy_after(hot, cool, u);
+		after = busy_after(s->hot, s->cool, u);
 		if (after <= least) {
 			least = after;
 			best = u;
@@ -151,94 +201,60 @@ static bool calm_ring(struct calm *m, const struct balance_view *in, struct bala
 	}
 	if (!best)
 		return false;
-	*out = move_of(best, hot, cool);
-	note_move(m, best, out, in->now);
+	*out = move_of(best, s->hot, s->cool);
+	note_move(m, best, out, now);
 	return true;
 }
 
-static bool calm_thread(struct calm *m, const struct balance_view *in, struct balance_move *out)
+static bool calm_thread(struct calm *m, const struct survey *s, nsec_t now,
+			struct balance_move *out)
 {
-	const struct balance_core *full = NULL, *free = NULL;
 	const struct balance_unit *best = NULL;
 
-	for (unsigned i = 0; i < in->core_count; i++) {
-		const struct balance_core *c = &in->cores[i];
-
-		if (!takes_part(m, c, BALANCE_RUNS, in->now))
-			continue;
-		if (c->delay_ns >= DELAY_NS && (!full || runnable(c) > runnable(full)))
-			full = c;
-		if (!free || runnable(c) < runnable(free))
-			free = c;
-	}
-	if (!full || runnable(full) < runnable(free) + 2)
+	if (!s->full || runnable(s->full) < runnable(s->free) + 2)
 		return false;
-	for (unsigned i = 0; i < full->unit_count; i++) {
-		const struct balance_unit *u = &full->units[i];
+	for (unsigned i = 0; i < s->full->unit_count; i++) {
+		const struct balance_unit *u = &s->full->units[i];
 
-		if (u->kind == BALANCE_THREAD && u->age_ns && is_cool(m, u, in->now) &&
+		if (u->kind == BALANCE_THREAD && u->age_ns && is_cool(m, u, now) &&
 		    (!best || u->age_ns > best->age_ns))
 			best = u;
 	}
 	if (!best)
 		return false;
-	*out = move_of(best, full, free);
-	note_move(m, best, out, in->now);
+	*out = move_of(best, s->full, s->free);
+	note_move(m, best, out, now);
 	return true;
 }
 
-/* What the machine is short of. */
-struct shortage {
-	uint32_t servers, busy_sum, spare_rings; /* rings beyond the first of each core */
-	uint32_t runners;
-	bool all_full, any_behind, all_wait;
-	const struct balance_core *could_serve, *could_run; /* elastic, with least to lose */
-};
-
-static struct shortage shortage_of(const struct balance_view *in)
+/* Is there a ring that one more server would have for itself? */
+static bool has_spare_ring(const struct balance_view *in)
 {
-	struct shortage s = { .all_full = true, .all_wait = true };
-
 	for (unsigned i = 0; i < in->core_count; i++) {
 		const struct balance_core *c = &in->cores[i];
-		bool elastic = c->roles & BALANCE_ELASTIC;
+		unsigned rings = 0;
 
-		if (takes(c, BALANCE_SERVES)) {
-			unsigned rings = 0;
-
-			for (unsigned k = 0; k < c->unit_count; k++)
-				rings += c->units[k].kind == BALANCE_RING && c->units[k].load;
-			s.spare_rings += rings > 1 ? rings - 1 : 0;
-			s.servers++;
-			s.busy_sum += c->busy;
-			s.any_behind |= c->behind_ns >= AGE_NS;
-			s.all_full &= c->busy >= HOT || c->behind_ns >= AGE_NS;
-			if (elastic && (!s.could_run || c->busy < s.could_run->busy))
-				s.could_run = c;
-		}
-		if (takes(c, BALANCE_RUNS)) {
-			s.runners++;
-			s.all_wait &= c->ready && c->delay_ns >= DELAY_NS;
-			if (elastic && (!s.could_serve || c->ready < s.could_serve->ready))
-				s.could_serve = c;
-		}
+		for (unsigned k = 0; k < c->unit_count; k++)
+			rings += c->units[k].kind == BALANCE_RING && c->units[k].load;
+		if (rings > 1)
+			return true;
 	}
-	return s;
+	return false;
 }
 
-static bool calm_role(struct calm *m, const struct balance_view *in, struct balance_move *out)
+static bool calm_role(struct calm *m, const struct survey *s, const struct balance_view *in,
+		      struct balance_move *out)
 {
-	struct shortage s = shortage_of(in);
 	const struct balance_core *who = NULL;
 	uint32_t wish = 0;
 
-	if (s.could_serve && s.runners > 1 && s.all_full && s.spare_rings && !s.all_wait) {
+	if (s->could_serve && s->runners > 1 && s->all_full && !s->all_wait && has_spare_ring(in)) {
 		wish = BALANCE_SERVES;
-		who = s.could_serve;
-	} else if (s.could_run && s.servers > 1 && s.all_wait && !s.any_behind &&
-		   s.busy_sum <= FITS * (s.servers - 1)) {
+		who = s->could_serve;
+	} else if (s->could_run && s->servers > 1 && s->all_wait && !s->any_behind &&
+		   s->busy_sum <= FITS * (s->servers - 1)) {
 		wish = BALANCE_RUNS;
-		who = s.could_run;
+		who = s->could_run;
 	}
 	if (wish != m->wish) {
 		m->wish = wish;
@@ -253,17 +269,19 @@ static bool calm_role(struct calm *m, const struct balance_view *in, struct bala
 	return true;
 }
 
-static unsigned calm_pass(struct policy_state *s, const struct balance_view *in,
+static unsigned calm_pass(struct policy_state *state, const struct balance_view *in,
 			  struct balance_move *out, unsigned max)
 {
-	struct calm *m = calm_of(s);
+	struct calm *m = calm_of(state);
+	struct survey s;
 	unsigned n = 0;
 
-	while (n < max && calm_ring(m, in, &out[n]))
+	survey_make(&s, m, in);
+	if (n < max && calm_ring(m, &s, in->now, &out[n]))
 		n++;
-	while (n < max && calm_thread(m, in, &out[n]))
+	if (n < max && calm_thread(m, &s, in->now, &out[n]))
 		n++;
-	if (n < max && calm_role(m, in, &out[n]))
+	if (!n && max && calm_role(m, &s, in, &out[0]))
 		n++;
 	return n;
 }
@@ -273,7 +291,7 @@ static void calm_reset(struct policy_state *s)
 	memset(s, 0, sizeof(*s));
 }
 
-const struct policy policy_default = { "default", calm_reset, calm_pass };
+const struct policy policy_default = { "default", FITS, calm_reset, calm_pass };
 
 /* ---- static ---------------------------------------------------------------------------------- */
 
@@ -284,7 +302,7 @@ static unsigned static_pass(struct policy_state *s, const struct balance_view *i
 	return 0;
 }
 
-const struct policy policy_static = { "static", NULL, static_pass };
+const struct policy policy_static = { "static", BUSY_NEVER, NULL, static_pass };
 
 /* ---- greedy ---------------------------------------------------------------------------------- */
 
@@ -301,9 +319,9 @@ static unsigned greedy_kind(const struct balance_view *in, uint32_t kind, struct
 
 		if (!takes(c, role))
 			continue;
-		if (!most || (ring ? c->busy > most->busy : runnable(c) > runnable(most)))
+		if (!most || (ring ? c->window.busy > most->window.busy : runnable(c) > runnable(most)))
 			most = c;
-		if (!least || (ring ? c->busy < least->busy : runnable(c) < runnable(least)))
+		if (!least || (ring ? c->window.busy < least->window.busy : runnable(c) < runnable(least)))
 			least = c;
 	}
 	if (!most || most == least)
@@ -313,7 +331,7 @@ static unsigned greedy_kind(const struct balance_view *in, uint32_t kind, struct
 
 		if (u->kind != kind || !u->load)
 			continue;
-		if (kind == BALANCE_RING ? busy_after(most, least, u) >= most->busy :
+		if (kind == BALANCE_RING ? busy_after(most, least, u) >= most->window.busy :
 					   !u->age_ns || runnable(most) <= runnable(least))
 			continue;
 		*out = move_of(u, most, least);
@@ -335,7 +353,7 @@ static unsigned greedy_pass(struct policy_state *s, const struct balance_view *i
 	return n;
 }
 
-const struct policy policy_greedy = { "greedy", NULL, greedy_pass };
+const struct policy policy_greedy = { "greedy", 0, NULL, greedy_pass };
 
 /* ---- by name --------------------------------------------------------------------------------- */
 

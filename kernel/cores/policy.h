@@ -36,18 +36,24 @@ struct balance_unit {
 	uint32_t pad;
 };
 
-/* One core. A window is the time between the core's last two looks at itself, BALANCE_EVERY_NS or
- * more. */
+/* What a core did in its last window: between its last two looks at itself. */
+struct core_window {
+	uint16_t busy;	/* permille of it in which turns found work, or a program ran */
+	uint16_t mails; /* most messages that one turn found */
+	uint32_t ops;	/* entries served */
+};
+
 struct balance_core {
+	union {
+		struct core_window window;
+		uint64_t window_word;
+	};
 	uint8_t index;
 	uint8_t roles;	    /* BALANCE_* */
-	uint16_t busy;	    /* permille of the window in which it found work, or a program ran */
-	uint32_t ops;	    /* entries served in the window */
+	uint16_t ready;	    /* threads that wait for it, besides the one that runs */
 	uint32_t behind_ns; /* age of the oldest entry that a turn left behind; 0: none */
 	uint32_t delay_ns;  /* how long the thread that is next has waited for this core; 0: none */
-	uint16_t ready;	    /* threads that wait for it, besides the one that runs */
-	uint16_t mails;	    /* most messages that one turn of the window found */
-	uint32_t unit_count;
+	uint32_t unit_count; /* 0 as well if the policy has no use for them: units_from */
 	const struct balance_unit *units;
 };
 
@@ -71,6 +77,8 @@ struct policy_state {
 
 struct policy {
 	const char *name; /* as the boot argument policy= has it */
+	/* It is shown the units of cores that are so busy (permille), or where something waits. */
+	uint32_t units_from;
 	/* Makes a state new; NULL: all zero is new. */
 	void (*reset)(struct policy_state *s);
 	/* Writes at most `max` moves and returns how many. */

@@ -115,7 +115,8 @@ struct ring {
 	_Atomic uint32_t more_credit;
 	struct list inflight[RING_HASH]; /* by user_data */
 	struct list link;      /* all rings of this core */
-	nsec_t behind_since;   /* turn that left entries behind first, 0: all were taken */
+	nsec_t behind_since;   /* turn that left the oldest entry behind, 0: all were taken */
+	uint32_t behind_tail;  /* the SQ's tail then */
 	struct list sibling;   /* all rings of the process */
 	struct list counted;   /* TIMEOUT ops that wait for a number of completions */
 

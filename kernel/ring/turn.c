@@ -22,6 +22,17 @@ static inline bool ring_has_sqes(const struct ring *r)
 	       !(r->slow & (RING_SLOW_DISABLED | RING_SLOW_DEAD));
 }
 
+/* The turn leaves entries. Those that were left when behind_since was set may have been taken since:
+ * then the oldest has waited since this turn, at least. */
+static void ring_left_behind(struct core *c, struct ring *r)
+{
+	if (r->behind_since && (int32_t)(r->sq_head - r->behind_tail) < 0)
+		return;
+	r->behind_since = c->now;
+	r->behind_tail = atomic_load_explicit(&r->shared->sq_tail, memory_order_relaxed);
+	balance_behind(c);
+}
+
 static unsigned rings_run(struct core *c)
 {
 	struct ring_core *rc = c->rings;
@@ -48,10 +59,7 @@ static unsigned rings_run(struct core *c)
 			done += n;
 		}
 		if (unlikely(ring_has_sqes(r))) {
-			if (!r->behind_since) {
-				r->behind_since = c->now;
-				balance_behind(c);
-			}
+			ring_left_behind(c, r);
 			if (!behind_since || r->behind_since < behind_since)
 				behind_since = r->behind_since;
 		} else if (unlikely(r->behind_since)) {

@@ -7,12 +7,15 @@
  * the CORES serve, COSTS is the file of costs, LINES how many times as long a line travels. Both
  * need TIMED=1: a build that does not see the kernel's loads and stores is blind to lines, and says
  * so. `cores measure`, in any other build, times the kernel's code for bench/cost-model.
+ * `cores balance LOAD POLICY MAP PROGRAMS COSTS LINES MICROSECONDS SLICE SEED` runs a machine of
+ * that MAP with that POLICY, and prints what it did in each SLICE of so many microseconds.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "cores_parts/balance.h"
 #include "cores_parts/load.h"
 
 #define COSTS "bench/cost.conf"
@@ -23,10 +26,13 @@ static bool shows;	  /* where in the code lines travel */
 static char map[CORES_MAX * 12];
 
 static double *measured;  /* not NULL: this run times the kernel's code */
+static struct balance_run *balance; /* not NULL: this run is of a policy */
 
 static void run(void)
 {
-	if (measured)
+	if (balance)
+		balance_run(balance);
+	else if (measured)
 		load_measure(load, measured);
 	else
 		load_run(load);
@@ -39,10 +45,16 @@ static void shape(struct sim_test *t)
 {
 	char *at = map + sprintf(map, "map=");
 
-	for (unsigned i = 0; i < load->cores; i++)
+	if (balance) {
+		sprintf(at, "%s policy=%s", balance->map, balance->policy);
+		for (t->cores = 1; *at; at++)
+			t->cores += *at == ',';
+	}
+	for (unsigned i = 0; !balance && i < load->cores; i++)
 		at += sprintf(at, "%s%u:%s", i ? "," : "", i, i < load->kernel ? "kernel" : "user");
 	t->cmdline = map;
-	t->cores = load->cores;
+	if (!balance)
+		t->cores = load->cores;
 	sim_timed_begin();
 	if (!measured && !sim_lines_seen())
 		sim_fail(
@@ -61,6 +73,76 @@ static int simulate(const char *name, struct load *l, uint64_t seed)
 	err = sim_run_one(&test, seed, &load->hash);
 	*l = *load;
 	return err;
+}
+
+static void *shared(size_t size)
+{
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (at == MAP_FAILED)
+		exit(2);
+	return at;
+}
+
+/* Runs `r` on a machine of its own; its answer replaces *r. */
+static int simulate_balance(struct balance_run *r, uint64_t seed)
+{
+	struct sim_test test = {
+		.name = "balance", .run = run, .shape = shape, .ram_mib = 64, .ops = 512,
+	};
+	int err;
+
+	if (!balance)
+		balance = shared(sizeof(*balance));
+	*balance = *r;
+	err = sim_run_one(&test, seed, &balance->hash);
+	*r = *balance;
+	munmap(balance, sizeof(*balance));
+	balance = NULL;
+	return err;
+}
+
+/* ---- the test of balancing ------------------------------------------------------------------- */
+
+static struct balance_run balance_of(const char *load, const char *policy, const char *on,
+				     unsigned programs, nsec_t ns)
+{
+	struct balance_run r = { .programs = programs, .ns = ns, .slice_ns = 250000 };
+
+	strcpy(r.load, load);
+	strcpy(r.policy, policy);
+	strcpy(r.map, on);
+	return r;
+}
+
+static bool expect(bool good, const char *what, const struct balance_run *r)
+{
+	if (!good)
+		printf("FAIL cores: %s: %s under %s on %s: %llu done, %u rings, %u threads, %u roles"
+		       " moved\n", what, r->load, r->policy, r->map, (unsigned long long)r->done,
+		       r->slice[r->slices - 1].moves[0], r->slice[r->slices - 1].moves[1],
+		       r->slice[r->slices - 1].moves[2]);
+	return good;
+}
+
+/* Threads that crowd on one of three cores: are they spread, once each, and does that help? */
+static bool crowd(uint64_t seed)
+{
+	static const char on[] = "0:kernel,1:user,2:user,3:user";
+	struct balance_run still = balance_of("crowd", "static", on, 3, 20000000);
+	struct balance_run moved = balance_of("crowd", "default", on, 3, 20000000);
+
+	if (simulate_balance(&still, seed) || simulate_balance(&moved, seed))
+		return false;
+	return expect(still.slice[still.slices - 1].moves[1] == 0, "static moves", &still) &&
+	       expect(moved.slice[moved.slices - 1].moves[1] == 2, "not spread", &moved) &&
+	       expect(moved.slice[7].moves[1] == 2, "not spread within 2 ms", &moved) &&
+	       expect(moved.done > 2 * still.done, "no better for it", &moved);
+}
+
+static bool balance_test(uint64_t seed)
+{
+	return crowd(seed);
 }
 
 /* ---- the test -------------------------------------------------------------------------------- */
@@ -113,6 +195,8 @@ static int test(void)
 		       (unsigned long long)seed);
 		good = false;
 	}
+	sim_costs_read(COSTS, 1);
+	good = balance_test(seed) && good;
 	if (good)
 		printf("ok cores\n");
 	return !good;
@@ -162,6 +246,49 @@ static int one(char **arg)
 	return 0;
 }
 
+static void slice_print(const struct balance_run *r, unsigned n)
+{
+	const struct balance_slice *s = &r->slice[n];
+
+	printf("slice: at_us=%llu done=%llu requests=%llu age_ns=%u rings=%u threads=%u roles=%u",
+	       (unsigned long long)(n * r->slice_ns / 1000), (unsigned long long)s->done,
+	       (unsigned long long)s->requests, s->age_ns, s->moves[0], s->moves[1], s->moves[2]);
+	for (unsigned i = 0; i < BALANCE_CORES; i++)
+		printf(" %s%u", i ? "" : "ops=", s->ops[i]);
+	printf("\n");
+}
+
+static int policy_run(char **arg)
+{
+	static struct balance_run r;
+
+	snprintf(r.load, sizeof(r.load), "%s", arg[0]);
+	snprintf(r.policy, sizeof(r.policy), "%s", arg[1]);
+	snprintf(r.map, sizeof(r.map), "%s", arg[2]);
+	r.programs = (unsigned)atoi(arg[3]);
+	sim_costs_read(arg[4], atof(arg[5]));
+	r.ns = (nsec_t)atoi(arg[6]) * 1000;
+	r.slice_ns = (nsec_t)atoi(arg[7]) * 1000;
+	if (!balance_load_is(r.load) || !r.slice_ns || r.ns / r.slice_ns > BALANCE_SLICES ||
+	    !r.programs || r.programs > LOAD_PROGRAMS_MAX) {
+		fprintf(stderr, "cores balance: no such load or machine\n");
+		return 2;
+	}
+	if (simulate_balance(&r, strtoull(arg[8], NULL, 0)))
+		return 1;
+	printf("balance: load=%s policy=%s map=%s programs=%u done=%llu requests=%llu ns=%llu"
+	       " passes=%llu refused=%llu first_at_ns=%llu first_behind_ns=%llu last_at_ns=%llu"
+	       " hash=%llx\n",
+	       r.load, r.policy, r.map, r.programs, (unsigned long long)r.done,
+	       (unsigned long long)r.requests, (unsigned long long)r.ns,
+	       (unsigned long long)r.passes, (unsigned long long)r.refused,
+	       (unsigned long long)r.first_at_ns, (unsigned long long)r.first_behind_ns,
+	       (unsigned long long)r.last_at_ns, (unsigned long long)r.hash);
+	for (unsigned i = 0; i < r.slices; i++)
+		slice_print(&r, i);
+	return 0;
+}
+
 static int measure(void)
 {
 	struct load l[] = {
@@ -170,9 +297,7 @@ static int measure(void)
 		{ .kind = LOAD_ECHO, .cores = 2, .kernel = 1, .batch = 1, .ns = 3000000 },
 	};
 
-	measured = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (measured == MAP_FAILED)
-		return 2;
+	measured = shared(PAGE_SIZE);
 	sim_costs_equal();
 	for (unsigned i = 0; i < array_count(l); i++)
 		if (simulate("measure", &l[i], 1))
@@ -182,17 +307,18 @@ static int measure(void)
 
 int main(int argc, char **argv)
 {
-	load = mmap(NULL, sizeof(*load), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (load == MAP_FAILED)
-		return 2;
+	load = shared(sizeof(*load));
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc == 9)
 		return one(argv + 1);
+	if (argc == 11 && !strcmp(argv[1], "balance"))
+		return policy_run(argv + 2);
 	if (argc == 2 && !strcmp(argv[1], "measure"))
 		return measure();
 	if (argc == 1)
 		return test();
 	fprintf(stderr,
-		"usage: cores [measure | LOAD CORES KERNEL BATCH COSTS LINES MICROSECONDS SEED]\n");
+		"usage: cores [measure | LOAD CORES KERNEL BATCH COSTS LINES MICROSECONDS SEED |\n"
+		"       balance LOAD POLICY MAP PROGRAMS COSTS LINES MICROSECONDS SLICE SEED]\n");
 	return 2;
 }

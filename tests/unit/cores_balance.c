@@ -244,7 +244,7 @@ static unsigned nonsense_pass(struct policy_state *s, const struct balance_view 
 	return wants;
 }
 
-static const struct policy nonsense = { "nonsense", NULL, nonsense_pass };
+static const struct policy nonsense = { "nonsense", 0, NULL, nonsense_pass };
 
 /* A policy that wants what cannot be: is each refused and counted, and is nothing moved? */
 static void refuses(void **state)

@@ -138,7 +138,7 @@ static unsigned asks_pass(struct policy_state *s, const struct balance_view *in,
 	return 1;
 }
 
-static const struct policy asks = { "asks", NULL, asks_pass };
+static const struct policy asks = { "asks", 0, NULL, asks_pass };
 
 static void ask(unsigned core, unsigned role)
 {

@@ -1,0 +1,262 @@
+/*
+ * balance: the programs. All are born where the kernel puts them: their rings on the first core that
+ * serves for good (`steady`, and where the policy is `static` and the load `phase`: on each in turn,
+ * which is the best that standing still can do), their threads on the cores that run programs, in
+ * turn.
+ *
+ *   hot:    NOPs, as many as there is room for
+ *   skew:   every fourth is hot, the others ask for one thing and think for 2 us
+ *   crowd:  each asks for one thing and thinks for 5 us; all threads begin on one core
+ *   steady: each asks for 16 and thinks for 3 us
+ *   phase:  PHASE_NS long each computes 5 us for every entry, then as long each asks for 64 at a
+ *           time, and so on
+ *
+ * Who waits looks for its answers for SPIN_NS, then parks, as libasync does. A policy that is watched
+ * is the real one: what it decides is noted, and handed on.
+ */
+#include "cores_parts/balance.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cores/balance.h"
+#include "cores_parts/view.h"
+#include "lib/internal.h"
+
+#define SPIN_NS 20000u
+#define PHASE_NS 20000000u
+#define PIECE_PS 250000u /* between two moments in which a computing program can be interrupted */
+
+static struct balance_run *run;
+static unsigned ready;
+static nsec_t began, until;
+static uint64_t requests;
+
+/* ---- programs -------------------------------------------------------------------------------- */
+
+static void answer(struct view *v, struct io_uring_cqe *cqe)
+{
+	(void)v;
+	sim_check(cqe->res == 0);
+}
+
+static bool over(void)
+{
+	return until && sim_clock() >= until;
+}
+
+static void think(struct sim_prog *p, nsec_t ns)
+{
+	for (uint64_t left = ns * 1000; left; left -= min_of(left, PIECE_PS)) {
+		sim_work(min_of(left, PIECE_PS));
+		prog_pause(p);
+	}
+}
+
+static void nops(struct view *v, unsigned n)
+{
+	static uint32_t next[64];
+	uint32_t *at = &next[v->number % 64];
+
+	for (unsigned i = 0; i < n; i++) {
+		struct io_uring_sqe sqe = { .opcode = IORING_OP_NOP };
+
+		while (v->out[*at % VIEW_ENTRIES])
+			++*at;
+		sqe.user_data = (*at)++ % VIEW_ENTRIES;
+		view_put(v, &sqe);
+	}
+	view_show(v);
+}
+
+/* So many at once, until all are back. */
+static void ask(struct view *v, unsigned n)
+{
+	nops(v, n);
+	while (v->under_way)
+		view_await(v, SPIN_NS, answer);
+}
+
+static void hot(struct view *v)
+{
+	if (v->under_way + 32 <= VIEW_ENTRIES && view_space(v) >= 32)
+		nops(v, 32);
+	view_look(v, answer);
+}
+
+static bool computes_now(void)
+{
+	return began && (sim_clock() - began) / PHASE_NS % 2 == 0;
+}
+
+static void phase(struct view *v)
+{
+	if (!computes_now()) {
+		ask(v, 64);
+		return;
+	}
+	think(v->p, 5000);
+	ask(v, 1);
+	if (sim_clock() < until)
+		requests++;
+}
+
+static void prog_main(struct sim_prog *p)
+{
+	unsigned number = (unsigned)(uintptr_t)p->arg;
+	struct view v = view_begin(p);
+
+	v.number = number;
+	ready++;
+	while (!began)
+		think(p, 1000);
+	while (!over() || v.under_way) {
+		if (!strcmp(run->load, "hot") || (!strcmp(run->load, "skew") && number % 4 == 0)) {
+			if (over())
+				view_await(&v, SPIN_NS, answer);
+			else
+				hot(&v);
+		} else if (!strcmp(run->load, "skew")) {
+			ask(&v, 1);
+			think(p, 2000);
+		} else if (!strcmp(run->load, "crowd")) {
+			ask(&v, 1);
+			think(p, 5000);
+		} else if (!strcmp(run->load, "steady")) {
+			ask(&v, 16);
+			think(p, 3000);
+		} else {
+			phase(&v);
+		}
+	}
+}
+
+bool balance_load_is(const char *name)
+{
+	static const char *const known[] = { "hot", "skew", "crowd", "steady", "phase" };
+
+	for (unsigned i = 0; i < array_count(known); i++)
+		if (!strcmp(name, known[i]))
+			return true;
+	return false;
+}
+
+/* ---- the policy, watched --------------------------------------------------------------------- */
+
+static const struct policy *watched;
+
+static void note(const struct balance_view *in, const struct balance_move *m)
+{
+	nsec_t at = in->now - began;
+
+	if (!began || !run)
+		return;
+	run->last_at_ns = at;
+	for (unsigned i = 0; i < in->core_count && !run->first_at_ns; i++)
+		if (m->kind == BALANCE_RING && in->cores[i].index == m->from) {
+			run->first_at_ns = at;
+			run->first_behind_ns = in->cores[i].behind_ns;
+		}
+}
+
+static unsigned watch_pass(struct policy_state *s, const struct balance_view *in,
+			   struct balance_move *out, unsigned max)
+{
+	unsigned n = watched->pass(s, in, out, max);
+
+	for (unsigned i = 0; i < n; i++)
+		note(in, &out[i]);
+	return n;
+}
+
+/* ---- the measurement ------------------------------------------------------------------------- */
+
+static bool all_ready(void *arg)
+{
+	(void)arg;
+	return ready == run->programs;
+}
+
+/* The n-th core that does so, round and round. */
+static unsigned core_that(bool serves, unsigned n)
+{
+	unsigned found[CORES_MAX], count = 0;
+
+	for (unsigned i = 0; i < cores_count; i++)
+		if (cores[i] && (serves ? core_is_home(cores[i]) :
+					  core_has_role(cores[i], ROLE_USER)))
+			found[count++] = i;
+	return found[n % count];
+}
+
+static void spawn(void)
+{
+	bool spread = !strcmp(run->load, "steady") ||
+		      (!strcmp(run->load, "phase") && !strcmp(run->policy, "static"));
+
+	bool crowd = !strcmp(run->load, "crowd");
+
+	for (unsigned i = 0; i < run->programs; i++)
+		sim_spawn(prog_main, (void *)(uintptr_t)i, core_that(false, crowd ? 0 : i),
+			  core_that(true, spread ? i : 0));
+}
+
+static uint32_t age_now(void)
+{
+	uint32_t most = 0;
+
+	for (unsigned i = 0; i < cores_count; i++)
+		if (cores[i])
+			most = max_of(most, balance_age(cores[i]->signals.behind_since, sim_now));
+	return most;
+}
+
+static void slice_run(struct balance_slice *s)
+{
+	uint64_t done = view_cqes, asked = requests, ops[BALANCE_CORES] = { 0 };
+
+	for (unsigned i = 0; i < cores_count; i++)
+		ops[i] = cores[i] ? cores[i]->count->sqes : 0;
+	for (unsigned i = 0; i < 10; i++) {
+		sim_for(run->slice_ns / 10);
+		s->age_ns = max_of(s->age_ns, age_now());
+	}
+	s->done = view_cqes - done;
+	s->requests = requests - asked;
+	for (unsigned i = 0; i < 3; i++)
+		s->moves[i] = (uint32_t)balance_moves((enum balance_kind)i);
+	for (unsigned i = 0; i < cores_count; i++) {
+		if (!cores[i])
+			continue;
+		s->ops[i] = (uint32_t)(cores[i]->count->sqes - ops[i]);
+		s->serves[i] = core_has_role(cores[i], ROLE_SERVES);
+	}
+}
+
+void balance_run(struct balance_run *r)
+{
+	static struct policy watching;
+
+	run = r;
+	watched = balance_policy();
+	watching = *watched;
+	watching.pass = watch_pass;
+	balance_policy_set(&watching);
+	spawn();
+	sim_until(all_ready, NULL);
+	r->slices = (unsigned)(r->ns / r->slice_ns);
+	sim_check(r->slices <= BALANCE_SLICES && cores_count <= BALANCE_CORES);
+	until = sim_now + r->ns;
+	began = sim_now;
+	for (unsigned i = 0; i < r->slices; i++) {
+		slice_run(&r->slice[i]);
+		r->done += r->slice[i].done;
+		r->requests += r->slice[i].requests;
+	}
+	for (unsigned i = 0; i < cores_count; i++) {
+		r->passes += cores[i] ? cores[i]->count->balance_passes : 0;
+		r->refused += cores[i] ? cores[i]->count->balance_refused : 0;
+	}
+	sim_finish();
+	sim_check(!sim_failed_programs() && view_sqes == view_cqes);
+}
