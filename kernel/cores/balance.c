@@ -187,19 +187,22 @@ static void signals_write(struct core *c, nsec_t window)
 {
 	struct core_signals *s = &c->signals;
 	uint64_t idle = c->count->spin_ns + c->count->sleep_ns, sqes = c->count->sqes;
+	uint64_t degrades = c->count->degrades;
 	nsec_t idled = min_of(idle - c->idle_seen, window);
 
 	union {
 		struct core_window window;
 		uint64_t word;
 	} now = { .window = { .busy = (uint16_t)(1000 - idled * 1000 / window),
-			      .mails = (uint16_t)min_of(c->mails_deep, UINT16_MAX),
+			      .mails = (uint8_t)min_of(c->mails_deep, UINT8_MAX),
+			      .over = (uint8_t)min_of(degrades - c->degrades_seen, UINT8_MAX),
 			      .ops = (uint32_t)(sqes - c->sqes_seen) } };
 
 	word_set(s->window_word, now.word);
 	word_set(s->stamp, c->now);
 	c->idle_seen = idle;
 	c->sqes_seen = sqes;
+	c->degrades_seen = degrades;
 	c->mails_deep = 0;
 }
 

@@ -127,7 +127,7 @@ struct core {
 	/* owner core only */
 	/* since the last look: most mails of a turn; and what was counted then */
 	uint32_t mails_deep;
-	uint64_t idle_seen, sqes_seen;
+	uint64_t idle_seen, sqes_seen, degrades_seen;
 	/* an elastic core: the role it is being drained for, 0: none, read by others; until when,
 	 * and who got the last it gave away */
 	uint32_t role_next, drain_last;

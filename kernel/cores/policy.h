@@ -39,7 +39,8 @@ struct balance_unit {
 /* What a core did in its last window: between its last two looks at itself. */
 struct core_window {
 	uint16_t busy;	/* permille of it in which turns found work, or a program ran */
-	uint16_t mails; /* most messages that one turn found */
+	uint8_t mails;	/* most messages that one turn found; 255: or more */
+	uint8_t over;	/* steps that were over their budget; 255: or more */
 	uint32_t ops;	/* entries served */
 };
 
