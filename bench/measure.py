@@ -362,4 +362,4 @@ def shown(value):
     """A number as a person reads it."""
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) < 1 else f"{value:.1f}"
+    return f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"

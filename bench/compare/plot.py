@@ -12,7 +12,7 @@ HEAD = """set terminal svg size {width},{height} dynamic font "sans-serif,13" ba
 set border 3 lc rgb "#555555"
 set tics nomirror textcolor rgb "#222222"
 set grid ytics lc rgb "#e2e2e2"
-set key outside below textcolor rgb "#222222" samplen 2 width 1
+set key outside above textcolor rgb "#222222" samplen 2 width 1
 set ylabel "{unit}" textcolor rgb "#222222"
 set xlabel "{axis}" textcolor rgb "#222222"
 """
