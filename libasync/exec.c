@@ -135,7 +135,9 @@ void async_signal(void)
 	if (!flags && !count)
 		return;
 	x->stats.signals++;
-	if (flags && x->waker) {
+	/* what woke the poller's neighbour would not wake the poller */
+	if (flags && x->waker &&
+	    !(__atomic_load_n(r->sq_flags, __ATOMIC_RELAXED) & SLUICE_SQ_AWAY)) {
 		notice_store(x->waker, x->waker_id);
 		return;
 	}

@@ -105,8 +105,8 @@ struct sluice_doorbell {
 #define SLUICE_NOTIFY_ARMED 1u
 
 /* addr: where a struct sluice_doorbell is written: a store there wakes the core that polls the
- * program's ring, as the doorbell (enter with SQ_WAKEUP) does, without a trap. page 0: none
- * here. */
+ * program's ring, as the doorbell (enter with SQ_WAKEUP) does, without a trap; not while the ring
+ * says SLUICE_SQ_AWAY. page 0: none here. */
 #define SLUICE_NOTICE_WAKER 9u
 
 /*

@@ -209,7 +209,7 @@ struct sluice_start {
 	uint64_t enter_fn; /* hosted machine: call this instead of ecall; 0 on riscv64 */
 	uint64_t time_hz;  /* ticks per second of the user-readable clock, below */
 	uint32_t core;     /* index of the core this thread started on */
-	uint32_t kernel_core; /* index of the core that polls this ring */
+	uint32_t kernel_core; /* index of the core that polls this ring at first */
 	uint32_t spin_us;     /* suggested user spin before parking, 0 = park at once */
 	uint32_t reserved0;
 	uint64_t watch; /* address of the doorbell word, 0: there is none; SLUICE_SQ_WATCHED */
@@ -220,9 +220,15 @@ struct sluice_start {
  * A bit of *sq.flags that Linux does not have: the ring's poller waits, while it is idle and awake,
  * until somebody stores near the word at sluice_start.watch. A program that has published adds 1 to
  * it (atomically; the value means nothing; many programs share it) where it looks at NEED_WAKEUP.
- * One that does not is served a little later. Never changes.
+ * One that does not is served a little later. Comes and goes: the ring may move to another core.
  */
 #define SLUICE_SQ_WATCHED (1u << 31)
+/*
+ * Another: the ring is polled by another core than the one its program was born on. The doorbell
+ * (enter with SQ_WAKEUP) finds it; SLUICE_NOTICE_WAKER does not. It is set before that core can set
+ * NEED_WAKEUP.
+ */
+#define SLUICE_SQ_AWAY (1u << 30)
 
 _Static_assert(offsetof(struct sluice_start, watch) == 192, "sluice_start layout");
 _Static_assert(sizeof(struct sluice_start) == 208, "sluice_start is 208 bytes");

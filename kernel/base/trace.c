@@ -40,6 +40,7 @@ static const struct {
 	[TRACE_COUNT] = { "count", "what", "b", "c" },
 	[TRACE_BALANCE] = { "balance", "move", "busy_id", "waits" },
 	[TRACE_ROLE] = { "role", "roles", "b", "c" },
+	[TRACE_RING] = { "ring", "core", "ring", "in_flight" },
 };
 
 void trace_init_core(unsigned index, struct trace_ring *ring, uint64_t slots)

@@ -36,6 +36,8 @@ enum trace_kind {
 	TRACE_BALANCE,
 	TRACE_THREAD,	/* a thread came to this core: a = parked, b = its address, c = core it left */
 	TRACE_ROLE, /* an elastic core has settled: a = its roles */
+	/* a ring leaves for a core, or has come: a = that core, b = ring id, c = ops in flight */
+	TRACE_RING,
 	TRACE_KINDS
 };
 

@@ -20,7 +20,7 @@
 /* True: counted in, and look_end is to count out; the ring's own core needs neither. */
 must_use static inline bool look_begin(struct ring *r)
 {
-	if (r->core == this_core()->index)
+	if (ring_is_here(this_core(), r))
 		return false;
 	atomic_fetch_add(&r->lookers, 1);
 	return true;

@@ -2,7 +2,8 @@
  * cancel: ASYNC_CANCEL, and ending everything a dying ring has in flight.
  *
  * An op is cancelled on the core where it runs. From elsewhere the request travels in the op's own
- * cancel_mail; its memory is kept until the request is back, even if it completes first.
+ * cancel_mail, after an op that was given away, and back to where the ring is by then; its memory is
+ * kept until the request is back, even if it completes first.
  *
  *   ASYNC_CANCEL: MATCH --found here--> done with 0, -EALREADY or the number of matches (ALL)
  *                       --none--> -ENOENT (0 with ALL or ANY)
@@ -51,6 +52,8 @@ static void cancel_back(struct mail *m)
 	struct ring *r = op->ring;
 	struct core *c = this_core();
 
+	if (ring_is_elsewhere(c, r, m))
+		return;
 	op->cancel_mail.deliver = NULL;
 	/* It may be done and still on its way: then its own mail comes behind this one. */
 	if (op->life != OP_DONE || op->mail.deliver)
@@ -65,22 +68,32 @@ static void cancel_there(struct mail *m)
 {
 	struct op *op = container_of(m, struct op, cancel_mail);
 
-	if (op->core == this_core()->index && op->life != OP_TRAVELLING && op->life != OP_DONE)
+	if (op->life != OP_DONE) {
+		unsigned core = op_core(op);
+
+		if (core != this_core()->index || op->life == OP_TRAVELLING) {
+			mailbox_post(core, m); /* given away, or not here yet: behind it */
+			return;
+		}
 		(void)op_cancel(op);
+	}
 	op->cancel_mail.deliver = cancel_back;
-	mailbox_post(op->ring->core, &op->cancel_mail);
+	mailbox_post(ring_post_core(op->ring), &op->cancel_mail);
 }
 
 int ring_cancel_op(struct core *c, struct op *op)
 {
+	unsigned core;
+
 	if (op->life == OP_DONE)
 		return -ENOENT;
-	if (op->core == c->index && op->life != OP_TRAVELLING)
+	core = op_core(op);
+	if (core == c->index && op->life != OP_TRAVELLING)
 		return op_cancel(op);
 	if (op_cancel_is_out(op))
 		return -EALREADY;
 	op->cancel_mail.deliver = cancel_there;
-	mailbox_post(op->core, &op->cancel_mail);
+	mailbox_post(core, &op->cancel_mail);
 	return -EINPROGRESS;
 }
 

@@ -51,18 +51,29 @@ int ring_resolve_file(struct ring *r, struct op *op)
 	return op->file ? 0 : -EBADF;
 }
 
+/* What the home core's turn would have done, a ring away from home does itself where it may. */
+static uint32_t place_home(const struct ring *r, const struct op *op, uint32_t here)
+{
+	if (unlikely(r->proc->home != here) && op->row->placed &&
+	    op->row->placed(op) == OP_PLACE_ANY)
+		return here;
+	return r->proc->home;
+}
+
 uint32_t ring_place(const struct ring *r, const struct op *op)
 {
+	uint32_t here = this_core()->index;
+
 	if (op->file) {
-		if (op->file->core != r->core && op->row->spread && op->file->ops->place)
-			return op->file->ops->place(op->file, r->core);
+		if (op->file->core != here && op->row->spread && op->file->ops->place)
+			return op->file->ops->place(op->file, here);
 		return op->file->core;
 	}
 	if (op->row->place == OP_PLACE_NET)
 		return core_with_role(ROLE_NET)->index;
 	if (op->row->place == OP_PLACE_HOME)
-		return r->proc->home;
-	return r->core;
+		return place_home(r, op, here);
+	return here;
 }
 
 /* ---- beginning ------------------------------------------------------------------------------- */
@@ -76,6 +87,7 @@ void ring_begin(struct core *c, struct ring *r, struct op *op)
 	r->inflight_count++;
 	r->unbegun_count--;
 	op->life = OP_STEPPING;
+	op->core = (uint8_t)c->index; /* the ring may have moved since it was accepted */
 	if ((r->slow & RING_SLOW_DEAD) || (op->flags & OP_CANCELLED))
 		err = -ECANCELED;
 	else if (op->row->needs_file)
@@ -89,12 +101,14 @@ void ring_begin(struct core *c, struct ring *r, struct op *op)
 	if (op->chain && op->chain->row == &row_link_timeout)
 		link_timeout_start(op->chain, op);
 	place = ring_place(r, op);
-	if (place != c->index)
+	if (place != c->index) {
+		ring_visits(r, place);
 		op_send(op, place);
-	else if (unlikely(op->priority > OP_PRIORITY_NORMAL))
+	} else if (unlikely(op->priority > OP_PRIORITY_NORMAL)) {
 		op_run_later(op); /* behind whatever is more urgent */
-	else
+	} else {
 		op_run(op);
+	}
 }
 
 unsigned ring_begin_listed(struct core *c)

@@ -5,7 +5,8 @@
  * same path as everybody's.
  *
  *  thread's core:  trap -> this core serves the ring? do it here and now
- *                       -> else post enter_wait / door to the ring's core and park the thread
+ *                       -> else post enter_wait / door to the ring's core and park the thread;
+ *                          it is one of the ring's letters until it arrives, wherever that is then
  *  ring's core:    take SQEs, enough ready? -> result into the parked thread's registers, wake it
  *                  else on ring->waiters; ring_publish and the timer look again
  */
@@ -26,11 +27,6 @@ static struct pool door_pool;
 #define ENTER_FLAGS                                                                                \
 	(IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAKEUP | IORING_ENTER_SQ_WAIT |                  \
 	 IORING_ENTER_EXT_ARG | IORING_ENTER_ABS_TIMER | IORING_ENTER_NO_IOWAIT)
-
-static bool core_serves(const struct core *c, const struct ring *r)
-{
-	return c->index == r->core;
-}
 
 /* ---- waiting, on the ring's core ------------------------------------------------------------- */
 
@@ -95,12 +91,71 @@ void enter_forget(struct core *c, struct ring *r)
 	}
 }
 
+void enter_leave(struct ring *r)
+{
+	list_for_each(pos, &r->waiters)
+		timer_disarm(&list_item(pos, struct enter_wait, link)->timer);
+}
+
+void enter_join(struct ring *r)
+{
+	list_for_each(pos, &r->waiters) {
+		struct enter_wait *w = list_item(pos, struct enter_wait, link);
+
+		if (w->timed)
+			timer_arm(&w->timer, w->deadline);
+	}
+}
+
+/*
+ * A notice reaches the home core; who waits on a ring away from there is told by letter. One that
+ * arrives before its thread does leaves word.
+ *
+ *   NO --enter_interrupt--> SENT --nobody waits yet--> WORD --the thread comes to wait: -EINTR--> NO
+ *                            +--it waits: -EINTR--> NO    +--or begins another enter--> NO
+ */
+enum enter_told { TOLD_NO, TOLD_SENT, TOLD_WORD };
+
+static void enter_eintr(struct enter_wait *w)
+{
+	enter_finish(w, w->result ? w->result : -EINTR);
+}
+
+static void enter_told(struct mail *m)
+{
+	struct enter_wait *w = container_of(m, struct enter_wait, told_mail);
+	struct ring *r = w->told_ring;
+	struct core *c = this_core();
+	bool waits;
+
+	if (ring_is_elsewhere(c, r, m))
+		return;
+	waits = w->ring == r && list_is_linked(&w->link);
+	/* release: the letter is free again, for enter_interrupt */
+	atomic_store_explicit(&w->told, waits ? TOLD_NO : TOLD_WORD, memory_order_release);
+	if (waits)
+		enter_eintr(w);
+	ring_letter_came(c, r);
+}
+
 void enter_interrupt(struct user_thread *t)
 {
 	struct enter_wait *w = t->enter;
+	struct ring *r = w ? __atomic_load_n(&w->ring, __ATOMIC_RELAXED) : NULL;
 
-	if (w && w->ring && w->ring->core == this_core()->index && list_is_linked(&w->link))
-		enter_finish(w, w->result ? w->result : -EINTR);
+	if (!r)
+		return;
+	if (ring_is_here(this_core(), r)) {
+		if (list_is_linked(&w->link))
+			enter_eintr(w);
+		return;
+	}
+	if (atomic_exchange_explicit(&w->told, TOLD_SENT, memory_order_acq_rel) == TOLD_SENT)
+		return;
+	atomic_fetch_add_explicit(&r->letters, 1, memory_order_relaxed);
+	w->told_ring = r;
+	w->told_mail.deliver = enter_told;
+	mailbox_post(ring_post_core(r), &w->told_mail);
 }
 
 /* The submitting half. Returns true when that was all, with the call's result through *result. */
@@ -149,17 +204,27 @@ static void enter_wait_here(struct enter_wait *w)
 	w->ring->watchers++;
 	if (w->timed)
 		timer_arm(&w->timer, w->deadline);
+	if (unlikely(atomic_load_explicit(&w->told, memory_order_relaxed) == TOLD_WORD)) {
+		atomic_store_explicit(&w->told, TOLD_NO, memory_order_relaxed);
+		enter_eintr(w);
+	}
 }
 
 static void enter_arrive(struct mail *m)
 {
 	struct enter_wait *w = container_of(m, struct enter_wait, mail);
+	struct core *c = this_core();
+	struct ring *r = w->ring;
 	int64_t result;
 
-	if (enter_serve(this_core(), w, &result))
+	if (ring_is_elsewhere(c, r, m))
+		return;
+	w->posted = 0;
+	if (enter_serve(c, w, &result))
 		enter_finish(w, result);
 	else
 		enter_wait_here(w);
+	ring_letter_came(c, r);
 }
 
 /*
@@ -180,9 +245,12 @@ static void leave_there(struct mail *m)
 	struct door *d = container_of(m, struct door, leave_mail);
 	struct enter_wait *w = &d->wait;
 	struct ring *r = w->ring;
+	struct core *c = this_core();
 
-	if (r && r->core != this_core()->index) {
-		mailbox_post(r->core, m);
+	if (r && ring_is_elsewhere(c, r, m))
+		return;
+	if (w->posted || atomic_load_explicit(&w->told, memory_order_acquire) == TOLD_SENT) {
+		mailbox_post(c->index, m); /* a ring that moves has put us before what we follow */
 		return;
 	}
 	if (r) {
@@ -252,11 +320,21 @@ static void quick_remember(struct user_thread *t, struct ring *r)
 	struct door *d = container_of(t->slot, struct door, slot);
 	uint64_t fd = (uint32_t)arch_user_arg(&t->thread.user, 0);
 
-	if (r->kind != RING_ENTER || t->proc->home != r->core)
+	if (r->kind != RING_ENTER || t->proc->home != this_core()->index)
 		return;
 	d->quick_fd = fd;
 	d->quick_slot = &t->proc->fds[fd];
 	d->quick_ring = r;
+}
+
+void door_forget(struct ring *r)
+{
+	list_for_each(pos, &r->proc->threads) {
+		struct user_thread *t = list_item(pos, struct user_thread, sibling);
+
+		if (t->slot && container_of(t->slot, struct door, slot)->quick_ring == r)
+			container_of(t->slot, struct door, slot)->quick_fd = QUICK_NONE;
+	}
 }
 
 static bool enter_trap(struct user_thread *t)
@@ -264,6 +342,7 @@ static bool enter_trap(struct user_thread *t)
 	struct enter_wait *w = t->enter;
 	struct arch_user *u = &t->thread.user;
 	struct core *c = this_core();
+	struct ring *r;
 	struct file *f;
 	int64_t result;
 	int err = enter_args(t, w);
@@ -279,10 +358,12 @@ static bool enter_trap(struct user_thread *t)
 		arch_user_set_result(u, f ? -EOPNOTSUPP : -EBADF);
 		return true;
 	}
-	w->ring = container_of(f, struct ring, file);
-	w->core = w->ring->core;
-	if (core_serves(c, w->ring)) {
-		quick_remember(t, w->ring);
+	w->ring = r = container_of(f, struct ring, file);
+	w->core = ring_post_core(r);
+	if (unlikely(atomic_load_explicit(&w->told, memory_order_relaxed) == TOLD_WORD))
+		atomic_store_explicit(&w->told, TOLD_NO, memory_order_relaxed);
+	if (ring_is_here(c, r)) {
+		quick_remember(t, r);
 		if (likely(enter_serve(c, w, &result))) {
 			file_put(f);
 			w->ring = NULL;
@@ -292,9 +373,12 @@ static bool enter_trap(struct user_thread *t)
 		thread_park_served(&t->thread);
 		enter_wait_here(w);
 	} else {
-		if (w->ring->kind == RING_POLLED &&
+		if (r->kind == RING_POLLED &&
 		    !(w->flags & (IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAIT))) {
-			arch_doorbell(w->ring->core);
+			/* Pairs with ring_adopt: who saw NEED_WAKEUP rings where it was set, or the
+			 * ring is about to be looked at anyway. */
+			atomic_thread_fence(memory_order_acquire);
+			arch_doorbell(ring_post_core(r));
 			c->count->doorbells++;
 			file_put(f);
 			w->ring = NULL;
@@ -303,7 +387,10 @@ static bool enter_trap(struct user_thread *t)
 		}
 		w->mail.deliver = enter_arrive;
 		thread_park_served(&t->thread);
-		mailbox_post(w->ring->core, &w->mail);
+		w->posted = 1;
+		w->core = ring_post_core(r);
+		atomic_fetch_add_explicit(&r->letters, 1, memory_order_relaxed);
+		mailbox_post(w->core, &w->mail);
 	}
 	return false;
 }
@@ -405,10 +492,12 @@ int door_init(struct user_thread *t)
 	d->wait.ring = NULL;
 	d->wait.core = t->proc->home;
 	d->wait.begun = 0;
+	d->wait.posted = 0;
 	d->leaving = d->left = false;
 	if (!t->proc->thread_count) /* the first one: the ring its process was born with is its */
 		list_for_each(pos, &t->proc->rings)
 			list_item(pos, struct ring, sibling)->owner = t;
+	atomic_store_explicit(&d->wait.told, TOLD_NO, memory_order_relaxed);
 	d->quick_fd = QUICK_NONE;
 	d->quick_ring = NULL;
 	t->thread.user.quick = ring_door_quick;

@@ -15,12 +15,16 @@
 /* Per-core ring state. Owner core only. */
 struct ring_core {
 	struct list rings;    /* every RING_POLLED ring of this core */
+	struct list entered;  /* every RING_ENTER ring of this core */
 	/* chain members whose turn has come: begun by ring_begin_ready, never recursively */
 	struct list ready;
 	uint32_t polled_count;
 	uint32_t unsorted; /* a priority has changed since rings_sort */
 	/* set once: ops that only doors may take, one per thread or a quarter of the pool */
 	uint32_t door_ops;
+	/* move_us: move.c */
+	struct timer tick;
+	struct mail tick_mail;
 };
 
 /* A thread parked in enter, or a trap on its way to the ring's core. One per thread, see
@@ -30,13 +34,20 @@ struct enter_wait {
 	struct list link; /* ring->waiters */
 	struct user_thread *thread;
 	struct ring *ring; /* its file is referenced */
-	uint32_t core;	   /* that of the last ring it entered */
+	uint32_t core;	   /* where the last ring it entered was */
 	uint32_t to_submit, min_complete, flags;
 	uint8_t timed; /* `deadline` is meant */
+	uint8_t posted; /* `mail` is out */
 	uint8_t begun; /* the quick door has submitted already: `result` */
 	nsec_t deadline;
 	int64_t result; /* entries submitted so far */
 	struct timer timer;
+
+	/* a notice for a thread that waits on a ring away from home; any core, atomic */
+	_Atomic uint32_t told; /* enum enter_told */
+	/* home core, until the letter has arrived */
+	struct mail told_mail;
+	struct ring *told_ring;
 };
 
 #define QUICK_NONE UINT64_MAX
@@ -152,7 +163,7 @@ must_use const struct op_row *sys_translate(const struct op_row *row,
 					    struct io_uring_sqe *room, int *err);
 /* Resolves op->file from the descriptor kept in op->res. 0 or -EBADF. */
 must_use int ring_resolve_file(struct ring *r, struct op *op);
-/* The core `op` must run on. */
+/* The core `op` must run on. Ring's core. */
 uint32_t ring_place(const struct ring *r, const struct op *op);
 
 /* ---- priority.c */
@@ -186,6 +197,11 @@ void link_timeout_start(struct op *lt, struct op *guarded);
 bool link_timeout_stop(struct op *lt);
 /* A TIMEOUT that ended by its time: was that what it was for (ETIME_SUCCESS)? */
 bool timeout_is_success(const struct op *op);
+/* The ring leaves this core, and comes to one: with what waits here for it. */
+void timeout_leave(struct op *op);
+void timeout_join(struct core *c, struct op *op);
+void link_timeout_leave(struct op *lt);
+void link_timeout_join(struct op *lt);
 /* CQEs were posted: TIMEOUT ops that count them may be done. */
 void timeouts_count(struct core *c, struct ring *r);
 /* Reads a struct __kernel_timespec. 0, -EFAULT or -EINVAL. */
@@ -201,9 +217,37 @@ int ring_cancel_op(struct core *c, struct op *op);
 /* Cancels everything in flight on `r`; returns what is left. */
 unsigned ring_cancel_all(struct core *c, struct ring *r);
 
+/* ---- move.c */
+
+/* Mail `m` about `r` is delivered here. True: the ring is not here; the mail goes there, or waits
+ * for it. */
+must_use bool ring_is_elsewhere(struct core *c, struct ring *r, struct mail *m);
+/* It is here and stays for now. */
+static inline bool ring_rests_here(const struct core *c, const struct ring *r)
+{
+	return ring_is_here(c, r) && !r->moving;
+}
+/* An op of the ring goes to that core. Any core that has the op. */
+void ring_visits(struct ring *r, uint32_t core);
+/* On its home core, for a ring that does not rest there: it will come, and ring_is_home be
+ * called. */
+void ring_call_home(struct ring *r);
+/* A step on the home core that needs the ring of `f` there: true if it is not, and the op is parked
+ * until it is; then it looks again. Takes the reference of `f` over, in op->file, until that. */
+must_use bool ring_park_until_home(struct op *op, struct file *f);
+/* Boot argument move_us: every core moves each of its rings elsewhere, that often. Boot, for every
+ * serving core. */
+void ring_moves_init(struct core *c);
+
 /* ---- life.c */
 
 extern const struct file_ops ring_file_ops;
+/* Among the rings of this core, which is theirs now. */
+void ring_enlist(struct core *c, struct ring *r);
+/* The ring has come home and rests: what waited for that goes on. */
+void ring_is_home(struct core *c, struct ring *r);
+/* A letter (ring->letters) has arrived at the ring's core. */
+void ring_letter_came(struct core *c, struct ring *r);
 /* Initialises the fields every kind of ring shares. */
 void ring_init(struct ring *r, struct process *p, uint32_t core, enum ring_kind kind);
 /* An op of a dead ring has completed. If it was the last: its process waits for that, or, where the
@@ -244,6 +288,11 @@ void door_deliver(struct ring *slot, int64_t result);
 void enter_wake(struct core *c, struct ring *r);
 /* Forgets threads of a dying process that wait on `r`. */
 void enter_forget(struct core *c, struct ring *r);
+/* The ring leaves this core, and comes to one: with those who wait on it. */
+void enter_leave(struct ring *r);
+void enter_join(struct ring *r);
+/* No thread takes the quick door to `r` any more. Home core. */
+void door_forget(struct ring *r);
 void doors_init(void);
 /* The thread of `t` is dead: nothing of it is in flight any more, neither in its slot nor in enter?
  * Asks for that, and says thread_poke when it may have become true. Home core. */

@@ -6,8 +6,9 @@
  *  last descriptor closed:          detached, everything in flight cancelled, freed when the last op is done
  *  process dying:                   process_hooks.quiesce until nothing is in flight, then rings_free
  *
- * Ring's core only. The memory of struct ring is type-stable (a pool), so a stale descriptor
- * look-up reads a dead ring, not garbage.
+ * Home core of the process only. A ring that has moved is called home first (move.c), and ends there.
+ * The memory of struct ring is type-stable (a pool), so a stale descriptor look-up reads a dead
+ * ring, not garbage.
  */
 #include "ring/internal.h"
 
@@ -33,7 +34,8 @@ void ring_init(struct ring *r, struct process *p, uint32_t core, enum ring_kind 
 	r->kind = (uint8_t)kind;
 	r->proc = p;
 	r->as = p->as;
-	r->core = core;
+	atomic_store_explicit(&r->core, core, memory_order_relaxed);
+	atomic_store_explicit(&r->post, core, memory_order_relaxed);
 	r->slow = trace_detail ? RING_SLOW_TRACE : 0;
 	r->table = op_table;
 	r->op_word = op_word(OP_STEPPING, 0, 0, OP_PRIORITY_NORMAL, core, core);
@@ -47,6 +49,15 @@ void ring_init(struct ring *r, struct process *p, uint32_t core, enum ring_kind 
 	list_init(&r->drained);
 	list_init(&r->link);
 	list_init(&r->sibling);
+	waitlist_init(&r->home_waiters);
+}
+
+void ring_enlist(struct core *c, struct ring *r)
+{
+	if (r->kind == RING_POLLED)
+		ring_list(c, r);
+	else
+		list_push_back(&c->rings->entered, &r->link);
 }
 
 /* ---- the ring's own descriptor --------------------------------------------------------------- */
@@ -56,6 +67,10 @@ static uint32_t ring_file_poll(struct file *f)
 	struct ring *r = container_of(f, struct ring, file);
 	uint32_t bits = 0;
 
+	if (!ring_rests_here(this_core(), r)) {
+		ring_call_home(r); /* and its pollers look again; then it stays */
+		return 0;
+	}
 	r->watchers |= RING_POLLED_FD;
 	if (ring_ready(r) || !list_is_empty(&r->overflow))
 		bits |= POLLIN | POLLRDNORM;
@@ -87,12 +102,7 @@ static void ring_strip(struct core *c, struct ring *r)
 
 	list_remove(&r->link);
 	list_remove(&r->sibling);
-	list_for_each(pos, &r->proc->threads) {
-		struct user_thread *t = list_item(pos, struct user_thread, sibling);
-
-		if (t->slot && container_of(t->slot, struct door, slot)->quick_ring == r)
-			container_of(t->slot, struct door, slot)->quick_fd = QUICK_NONE;
-	}
+	door_forget(r);
 	while ((held = list_pop_front(&r->overflow)))
 		op_release(c, list_item(held, struct op, link));
 	ring_groups_drop(r);
@@ -128,8 +138,12 @@ unsigned ring_stop(struct core *c, struct ring *r)
 static void ring_file_close(struct file *f)
 {
 	struct ring *r = container_of(f, struct ring, file);
+	struct core *c = this_core();
 
-	ring_stop(this_core(), r);
+	if (ring_rests_here(c, r))
+		(void)ring_stop(c, r);
+	else
+		ring_call_home(r);
 }
 
 /*
@@ -137,18 +151,27 @@ static void ring_file_close(struct file *f)
  * the list of rings, finds it gone: an entry may well close the ring it came from.
  *
  *   file freed --> COMING --mail--> nothing in flight: stripped, back to the pool
- *                    ^      \-----> WAITING, for the last op or the process's end
+ *                    ^      \-----> WAITING, for the last op, the ring's way home or the process's end
  *                    +---------------/
  */
 enum ring_orphan { ORPHAN_NO, ORPHAN_WAITING, ORPHAN_COMING };
+
+/* Something is still on its way that names it. */
+static bool ring_has_mail(const struct ring *r)
+{
+	/* acquire pairs with ring_letter_came */
+	return r->called || atomic_load_explicit(&r->letters, memory_order_acquire);
+}
 
 static void ring_end_delivered(struct mail *m)
 {
 	struct ring *r = container_of(container_of(m, struct file, mail), struct ring, file);
 	struct core *c = this_core();
 
-	if (ring_stop(c, r)) {
+	if (!ring_rests_here(c, r) || ring_stop(c, r) || ring_has_mail(r)) {
 		r->orphan = ORPHAN_WAITING;
+		if (!ring_rests_here(c, r))
+			ring_call_home(r);
 		return;
 	}
 	if (r->shared) /* not if its process has died meanwhile */
@@ -185,6 +208,28 @@ void ring_reap(struct core *c, struct ring *r)
 		process_poke(r->proc);
 	else if (r->orphan == ORPHAN_WAITING)
 		ring_end_comes(c, r);
+}
+
+void ring_is_home(struct core *c, struct ring *r)
+{
+	r->wanted_home = 0;
+	waitlist_wake_all(&r->home_waiters);
+	file_poll_wake(&r->file);
+	if (r->file.closed)
+		(void)ring_stop(c, r);
+	if (r->proc->state == PROCESS_DYING)
+		process_poke(r->proc); /* which stops it */
+	else
+		ring_reap(c, r);
+}
+
+void ring_letter_came(struct core *c, struct ring *r)
+{
+	/* release pairs with ring_has_mail */
+	uint32_t left = atomic_fetch_sub_explicit(&r->letters, 1, memory_order_acq_rel) - 1;
+
+	if (!left && (r->slow & RING_SLOW_DEAD))
+		ring_reap(c, r);
 }
 
 /* ---- birth ----------------------------------------------------------------------------------- */
@@ -278,8 +323,7 @@ static struct ring *ring_make(struct process *p, uint32_t sq, uint32_t cq, uint3
 	if (p->restricted)
 		r->slow |= RING_SLOW_RESTRICTED;
 	file_init(&r->file, &ring_file_ops, S_IFREG, FILE_STREAM);
-	if (kind == RING_POLLED)
-		ring_list(c, r);
+	ring_enlist(c, r);
 	list_push_back(&p->rings, &r->sibling);
 	return r;
 }
@@ -309,6 +353,7 @@ int ring_create_native(struct process *p, struct sluice_start *start, struct rin
 					ACCESS_READ | ACCESS_WRITE, ASPACE_POPULATE, &watch_at);
 		atomic_fetch_or_explicit(&r->shared->sq_flags, SLUICE_SQ_WATCHED,
 					 memory_order_relaxed);
+		r->watched = 1;
 	}
 	if (!err)
 		err = fd_install(p, &r->file, 3, false);
@@ -437,8 +482,16 @@ static unsigned process_quiesce(struct process *p)
 	struct core *c = this_core();
 	unsigned left = 0;
 
-	list_for_each_safe(pos, &p->rings)
-		left += ring_stop(c, list_item(pos, struct ring, sibling));
+	list_for_each_safe(pos, &p->rings) {
+		struct ring *r = list_item(pos, struct ring, sibling);
+
+		if (ring_rests_here(c, r)) {
+			left += ring_stop(c, r) + ring_has_mail(r);
+			continue;
+		}
+		ring_call_home(r); /* and when it is there, this is called again */
+		left++;
+	}
 	list_for_each_safe(pos, &p->threads) {
 		struct user_thread *t = list_item(pos, struct user_thread, sibling);
 
@@ -480,11 +533,13 @@ void rings_init(void)
 			continue;
 		c->rings = frames_boot_alloc(sizeof(*c->rings));
 		list_init(&c->rings->rings);
+		list_init(&c->rings->entered);
 		list_init(&c->rings->ready);
 		pool_init(&ring_pools[i], "rings", sizeof(struct ring), RINGS_PER_CORE);
 		c->rings->door_ops = min_of(DOOR_OPS_MAX, ops_total_count(c) / 4);
 		notices_init(i);
 		ring_core_attach(c);
+		ring_moves_init(c);
 	}
 	table_check();
 	doors_init();

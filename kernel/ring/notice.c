@@ -4,6 +4,7 @@
  *   ACT --done at once--> finished
  *    |  REGISTER: --mail to the thread's core and back--> ACT
  *    +- WAIT: nothing there --> parked on the receiver's waiters --told--> ACT
+ *    +- RING: it has moved --> parked until it is home --> ACT
  *
  * A receiver belongs to the home core of its process; so do its endpoints (they are files). CONNECT
  * changes the address space of the caller and runs on that one's home core, the others where the
@@ -473,7 +474,7 @@ static int notice_device(struct op *op, const struct notice_op *no)
 
 /* ---- helpers: rings -------------------------------------------------------------------------- */
 
-static int notice_ring(struct op *op, const struct notice_op *no)
+static enum step notice_ring(struct op *op, const struct notice_op *no)
 {
 	struct receiver *rc = notice_receiver(op);
 	struct file *f = fd_get(op_process(op), no->fd);
@@ -484,10 +485,14 @@ static int notice_ring(struct op *op, const struct notice_op *no)
 		err = f ? -EINVAL : -EBADF;
 	else if (!rc)
 		err = -ENXIO;
-	else if (r->proc != op_process(op) || r->core != this_core()->index)
+	else if (r->proc != op_process(op))
 		err = -EPERM;
 	else if (no->off >= SLUICE_NOTICE_IDS)
 		err = -EINVAL;
+	else if (ring_park_until_home(op, f))
+		return STEP_PARKED;
+	else if (op->flags & OP_CANCELLED)
+		err = -ECANCELED;
 	else {
 		r->notice = no->off ? &rc->inbox : NULL;
 		r->notice_id = (uint32_t)no->off;
@@ -496,7 +501,7 @@ static int notice_ring(struct op *op, const struct notice_op *no)
 	}
 	if (f)
 		file_put(f);
-	return err;
+	return op_finish(op, err);
 }
 
 /* The tail is stored. Pairs with the program that arms the word and then looks at the tail. */
@@ -550,7 +555,7 @@ static enum step notice_act(struct op *op)
 	case SLUICE_NOTICE_REVOKE:
 		return op_finish(op, notice_revoke(op, no));
 	case SLUICE_NOTICE_RING:
-		return op_finish(op, notice_ring(op, no));
+		return notice_ring(op, no);
 	case SLUICE_NOTICE_OFFER:
 		return op_finish(op, notice_offer(op, no));
 	case SLUICE_NOTICE_TAKE:

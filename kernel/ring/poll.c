@@ -134,7 +134,7 @@ static enum step poll_remove_step(struct op *op)
 		err = ring_cancel_op(this_core(), found);
 		return op_finish(op, err == -EINPROGRESS ? 0 : err);
 	}
-	if (found->core != op->ring->core || found->life != OP_PARKED)
+	if (op_core(found) != this_core()->index || found->life != OP_PARKED)
 		return op_finish(op, -EALREADY); /* being served elsewhere at this moment */
 	po = op_body(found, struct poll_op);
 	if (rm->flags & IORING_POLL_UPDATE_EVENTS) {

@@ -79,7 +79,7 @@ int ring_set_priority(struct core *c, struct ring *r, uint32_t ioprio)
 		if (priority < 0)
 			return priority;
 	}
-	r->op_word = op_word(OP_STEPPING, 0, 0, (uint32_t)priority, r->core, r->core);
+	r->op_word = op_word(OP_STEPPING, 0, 0, (uint32_t)priority, c->index, c->index);
 	c->rings->unsorted = 1; /* not now: the list may be being walked */
 	return 0;
 }

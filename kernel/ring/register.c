@@ -3,7 +3,7 @@
  * files, and the FILES_UPDATE operation. Codes that this kernel does not serve answer -EINVAL by
  * name of their number, as an older Linux would.
  *
- * Runs on the ring's core.
+ * Runs on the ring's core. A ring that has moved is called home for it, since the call runs there.
  */
 #include "ring/bufs.h"
 
@@ -372,19 +372,30 @@ static int register_code(struct ring *r, uint32_t code, uaddr_t at, uint32_t cou
 static enum step sys_register_step(struct op *op, const struct sys_args *args)
 {
 	struct file *f = fd_get(op_process(op), (int)args->a[0]);
+	struct ring *r;
 	int res;
 
 	if (!f)
 		return op_finish(op, -EBADF);
+	r = container_of(f, struct ring, file);
 	if (f->ops != &ring_file_ops)
 		res = -EOPNOTSUPP;
 	else if (f->core != this_core()->index)
 		res = -EXDEV;
+	else if (ring_park_until_home(op, f))
+		return STEP_PARKED;
 	else
-		res = register_code(container_of(f, struct ring, file), (uint32_t)args->a[1],
-				    args->a[2], (uint32_t)args->a[3]);
+		res = op->flags & OP_CANCELLED ? -ECANCELED :
+						 register_code(r, (uint32_t)args->a[1], args->a[2],
+							       (uint32_t)args->a[3]);
 	file_put(f);
 	return op_finish(op, res);
+}
+
+static int register_cancel(struct op *op)
+{
+	op_wake(op);
+	return 0;
 }
 
 static enum step sys_setup_step(struct op *op, const struct sys_args *args)
@@ -403,5 +414,8 @@ static enum step sys_setup_step(struct op *op, const struct sys_args *args)
 }
 
 const struct sys_row sys_io_uring_setup = { .name = "io_uring_setup", .step = sys_setup_step };
-const struct sys_row sys_io_uring_register = { .name = "io_uring_register",
-					       .step = sys_register_step };
+const struct sys_row sys_io_uring_register = {
+	.name = "io_uring_register",
+	.step = sys_register_step,
+	.cancel = register_cancel,
+};

@@ -131,12 +131,16 @@ static void op_go_home(struct mail *m)
 
 void op_release(struct core *c, struct op *op)
 {
-	if (op->ring && op->home == op->ring->core)
-		op->ring->ops_held--;
+	struct ring *r = op->ring;
+
 	if (op->home == c->index) {
+		if (r)
+			r->ops_held--;
 		op_free(c, op);
 		return;
 	}
+	if (r)
+		r->held_away[op->home]--; /* taken before the ring moved */
 	op->mail.deliver = op_go_home;
 	mailbox_post(op->home, &op->mail);
 }
@@ -209,6 +213,8 @@ static void op_return(struct mail *m)
 	struct ring *r = op->ring;
 	struct core *c = this_core();
 
+	if (ring_is_elsewhere(c, r, m))
+		return;
 	ring_complete(c, r, op);
 	ring_begin_ready(c);
 	ring_publish(c, r);
@@ -229,10 +235,10 @@ void ring_op_done(struct op *op)
 		op_release(c, op);
 		return;
 	}
-	if (r->core != c->index) {
+	if (!ring_is_here(c, r)) {
 		op->mail.deliver = op_return;
-		trace_hot(TRACE_MAIL, r->core, (uintptr_t)op, op->user_data);
-		mailbox_post(r->core, &op->mail);
+		trace_hot(TRACE_MAIL, ring_post_core(r), (uintptr_t)op, op->user_data);
+		mailbox_post(ring_post_core(r), &op->mail);
 		return;
 	}
 	ring_complete(c, r, op);
@@ -260,6 +266,9 @@ static void more_arrive(struct mail *m)
 	struct ring *r = held->ring;
 	struct core *c = this_core();
 
+	if (ring_is_elsewhere(c, r, m))
+		return;
+	held->ring = NULL; /* of a pool where nobody counts what the ring holds */
 	if (cq_post(r, held->user_data, held->res, held->cqe_flags)) {
 		more_credit_give(r);
 		op_release(c, held);
@@ -277,7 +286,7 @@ static void more_arrive(struct mail *m)
 static struct op *more_carrier(struct core *c, const struct op *op, int32_t res, uint32_t flags)
 {
 	struct ring *r = op->ring;
-	bool here = r->core == c->index;
+	bool here = ring_is_here(c, r);
 	struct op *held;
 
 	if (here ? !ring_may_take(c, r) : ops_free_count(c) < ops_total_count(c) / 2)
@@ -311,7 +320,7 @@ bool op_post_more(struct op *op, int32_t res, uint32_t cqe_flags)
 	struct op *held;
 
 	cqe_flags |= IORING_CQE_F_MORE;
-	if (r->core == c->index && cq_post(r, op->user_data, res, cqe_flags)) {
+	if (ring_is_here(c, r) && cq_post(r, op->user_data, res, cqe_flags)) {
 		more_trace(op, res);
 		ring_publish(c, r);
 		return true;
@@ -320,12 +329,12 @@ bool op_post_more(struct op *op, int32_t res, uint32_t cqe_flags)
 	if (!held)
 		return false;
 	more_trace(op, res);
-	if (r->core == c->index) {
+	if (ring_is_here(c, r)) {
 		cq_note_overflow(c, r, held);
 		return true;
 	}
 	held->mail.deliver = more_arrive;
-	mailbox_post(r->core, &held->mail);
+	mailbox_post(ring_post_core(r), &held->mail);
 	return true;
 }
 
@@ -406,6 +415,7 @@ static bool hand_place(struct core *c, struct ring *r, struct op *op, int32_t fd
 	if (likely(place == c->index))
 		return true;
 	hand_leave(c, r, op);
+	ring_visits(r, place);
 	op_send(op, place);
 	return false;
 }

@@ -1,10 +1,10 @@
 /*
  * ring: the roof: submission -> op -> completion.
  *
- * A ring belongs to one serving core (ring->core): only that core takes its SQEs, writes its CQ
- * tail, and knows its ops in flight. Everybody else posts to it. A program's stores are never
- * trusted: the SQE is copied once, indices are masked with our own mask, heads and tails are
- * private.
+ * A ring belongs to one serving core (ring_is_here): only that core takes its SQEs, writes its CQ
+ * tail, and knows its ops in flight. Everybody else posts to it. It begins on its process's home
+ * core and may move to another (move.c, docs/moves.md). A program's stores are never trusted: the
+ * SQE is copied once, indices are masked with our own mask, heads and tails are private.
  *
  *   SQE copied -> checked into the core's "hand" op -> first step
  *        done at once:   CQE written, the hand is used again (nothing left the ring's own slot)
@@ -108,7 +108,11 @@ struct ring {
 	struct list overflow;  /* ops that hold a CQE the CQ had no room for, oldest first */
 
 	uint32_t setup;	       /* IORING_SETUP_* */
-	uint32_t core;	       /* index */
+	/* index of the core that it belongs to; RING_NOWHERE while it is in the mail. Changed by
+	 * that core and by the next one; any core may ask whether it is itself */
+	_Atomic uint32_t core;
+	/* index of the core that mail about the ring goes to: `core`, or where it is going */
+	_Atomic uint32_t post;
 	uint32_t id;
 	/* CQEs of multishots that may still be on their way or held back while the CQ is full; any
 	 * core, atomic */
@@ -117,6 +121,7 @@ struct ring {
 	struct list link;      /* all rings of this core */
 	nsec_t behind_since;   /* turn that left the oldest entry behind, 0: all were taken */
 	uint32_t behind_tail;  /* the SQ's tail then */
+	uint32_t head_listed;  /* sq_head when the balancer last asked */
 	struct list sibling;   /* all rings of the process */
 	struct list counted;   /* TIMEOUT ops that wait for a number of completions */
 
@@ -127,6 +132,25 @@ struct ring {
 	uint32_t unbegun_count;
 	uint8_t chain_failed;
 	uint8_t orphan;	       /* enum ring_orphan, life.c: how far the end of its file has come */
+
+	/* moving: move.c */
+	uint8_t moving;	       /* a move is under way */
+	uint8_t wanted_home;   /* its home core waits for it */
+	uint8_t call_heard;    /* home_mail has arrived where the ring was */
+	uint8_t watched;       /* set once: its program knows the doorbell line of its home core */
+	/* cores that may run ops of it, besides its own; any core, atomic */
+	_Atomic uint64_t visited[CORES_MAX / 64];
+	uint64_t fenced[CORES_MAX / 64]; /* of these, the ones that know where mail goes now */
+	struct mail move_mail; /* from core to core: the fence, then the ring itself */
+	uint16_t held_away[CORES_MAX]; /* ops_held of the pools it has left */
+	/* the core `post` only, before the ring is there: mail that came early, oldest first */
+	struct mail *early, *early_last;
+	/* home core only */
+	struct waitlist home_waiters; /* ops that go on when the ring is home, at rest */
+	bool called;	       /* home_mail is out, or the ring brings it back */
+	struct mail home_mail;
+	/* mails about it on behalf of a thread that have not arrived; any core, atomic */
+	_Atomic uint32_t letters;
 
 	struct inbox *notice;  /* with RING_NOTICE: who is told, by which identity */
 	uint32_t notice_id;
@@ -151,6 +175,34 @@ struct ring {
 	/* home core only: whom "the calling thread" means in its entries; NULL: nobody */
 	struct user_thread *owner;
 };
+
+#define RING_NOWHERE UINT32_MAX
+
+/* Its birthplace: home core of its process, whose table of descriptors has it. */
+static inline uint32_t ring_home(const struct ring *r)
+{
+	return r->file.core;
+}
+
+static inline bool ring_is_here(const struct core *c, const struct ring *r)
+{
+	return atomic_load_explicit(&r->core, memory_order_relaxed) == c->index;
+}
+
+/* Where mail about the ring goes. Any core. */
+static inline uint32_t ring_post_core(const struct ring *r)
+{
+	return atomic_load_explicit(&r->post, memory_order_relaxed);
+}
+
+/*
+ * Moves the ring to core `to`, which goes on where this one stops. On the ring's core, in its turn.
+ * 0: it was asked for, and is there some mails later. -EALREADY: it is there. -EINVAL: a thread's
+ * slot does not move; `to` does not serve, or would not poll it while a program runs. -EBUSY: it is
+ * moving, its home core wants it, somebody polls its descriptor, or it is dying. -EXDEV: it is not
+ * here.
+ */
+must_use int ring_move(struct ring *r, unsigned to);
 
 /* The CQ tail: private, free-running; the program sees what was published of it. */
 static inline uint32_t ring_cq_tail(const struct ring *r)
@@ -237,6 +289,9 @@ struct sys_row {
 	enum step (*step)(struct op *op, const struct sys_args *args);
 	int (*cancel)(struct op *op);
 	int (*translate)(const struct sys_args *args, struct io_uring_sqe *sqe);
+	/* it touches nothing that is the home core's: any serving core may run it, from the first
+	 * step on, or from its second state on */
+	bool anywhere, anywhere_begun;
 };
 extern const struct sys_row *const sys_table[512];
 

@@ -351,16 +351,16 @@ static int rw_cancel(struct op *op)
 
 /* ---- quick: a short plain transfer that the file does at once, with no op, pin or reference -- */
 
-/* Its file, if it is this core's and has a quick way. This is the process's home core, where its
- * rings live: no descriptor goes away under us. Out of a registered slot another core may take the
- * last handle, but the file's close and its end come by mail to its own core, which is this one. */
+/* Its file, if it is this core's and has a quick way. Another core (the home core, if the ring is
+ * away from it) may take its last handle at this moment; but the file's close and its end come by
+ * mail to its own core, which is this one. A file of another core may be a stranger by now, and is
+ * left alone. */
 static inline struct file *quick_file(struct core *c, struct ring *r,
 				      const struct io_uring_sqe *sqe)
 {
 	uint32_t fd = (uint32_t)sqe->fd;
 	struct file *f;
 
-	audit(r->proc->home == c->index);
 	if (unlikely(sqe->flags & IOSQE_FIXED_FILE))
 		f = fd < r->file_count ?
 			    atomic_load_explicit(&r->files[fd], memory_order_acquire) :

@@ -125,12 +125,21 @@ static int sys_cancel(struct op *op)
 	return row->cancel ? row->cancel(op) : -EALREADY;
 }
 
+/* Some numbers need no core of their own; some only until they have begun. */
+static uint8_t sys_placed(const struct op *op)
+{
+	const struct sys_row *row = sys_table[((const struct sys_op *)(const void *)op->body)->nr];
+
+	return row->anywhere || (row->anywhere_begun && op->state) ? OP_PLACE_ANY : OP_PLACE_HOME;
+}
+
 const struct op_row row_syscall = {
 	.name = "syscall",
 	.body_size = sizeof(struct sys_op),
 	.place = OP_PLACE_HOME,
 	.raw = 1,
 	.preemptible = 1, /* getrandom and mmap that populates */
+	.placed = sys_placed,
 	.state_count = 2,
 	.state_names = sys_state_names,
 	.check = sys_check,

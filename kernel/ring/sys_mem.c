@@ -146,7 +146,7 @@ static enum step mmap_step(struct op *op, const struct sys_args *args)
 	return op_finish64(op, (int64_t)at);
 }
 
-const struct sys_row sys_mmap = { .name = "mmap", .step = mmap_step };
+const struct sys_row sys_mmap = { .name = "mmap", .step = mmap_step, .anywhere_begun = true };
 
 /* ---- munmap, mprotect, madvise */
 

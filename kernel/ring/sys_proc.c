@@ -62,7 +62,7 @@ static enum step getpid_step(struct op *op, const struct sys_args *args)
 	return op_finish(op, (int32_t)op_process(op)->pid);
 }
 
-const struct sys_row sys_getpid = { .name = "getpid", .step = getpid_step };
+const struct sys_row sys_getpid = { .name = "getpid", .step = getpid_step, .anywhere = true };
 
 static enum step gettid_step(struct op *op, const struct sys_args *args)
 {
@@ -81,10 +81,10 @@ static enum step zero_step(struct op *op, const struct sys_args *args)
 	return op_finish(op, 0);
 }
 
-const struct sys_row sys_getppid = { .name = "getppid", .step = zero_step };
-const struct sys_row sys_getid = { .name = "getid", .step = zero_step };
+const struct sys_row sys_getppid = { .name = "getppid", .step = zero_step, .anywhere = true };
+const struct sys_row sys_getid = { .name = "getid", .step = zero_step, .anywhere = true };
 /* The caller's core is another one: there is nothing to give up here. */
-const struct sys_row sys_sched_yield = { .name = "sched_yield", .step = zero_step };
+const struct sys_row sys_sched_yield = { .name = "sched_yield", .step = zero_step, .anywhere = true };
 
 /* Layout of Linux' struct new_utsname. Static binaries refuse to start on a release they think too
  * old. */
@@ -107,7 +107,7 @@ static enum step uname_step(struct op *op, const struct sys_args *args)
 	return op_finish(op, user_write(op_aspace(op), args->a[0], &out, sizeof(out)));
 }
 
-const struct sys_row sys_uname = { .name = "uname", .step = uname_step };
+const struct sys_row sys_uname = { .name = "uname", .step = uname_step, .anywhere = true };
 
 /* ---- getrandom */
 
@@ -174,4 +174,4 @@ static enum step getrandom_step(struct op *op, const struct sys_args *args)
 	return v == STEP_AGAIN ? op_goto_long(op, RANDOM_NEXT) : v;
 }
 
-const struct sys_row sys_getrandom = { .name = "getrandom", .step = getrandom_step };
+const struct sys_row sys_getrandom = { .name = "getrandom", .step = getrandom_step, .anywhere = true };

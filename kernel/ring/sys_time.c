@@ -47,7 +47,7 @@ static enum step clock_gettime_step(struct op *op, const struct sys_args *args)
 	return op_finish(op, user_write(op_aspace(op), args->a[1], &ts, sizeof(ts)));
 }
 
-const struct sys_row sys_clock_gettime = { .name = "clock_gettime", .step = clock_gettime_step };
+const struct sys_row sys_clock_gettime = { .name = "clock_gettime", .step = clock_gettime_step, .anywhere = true };
 
 static enum step clock_getres_step(struct op *op, const struct sys_args *args)
 {
@@ -62,7 +62,7 @@ static enum step clock_getres_step(struct op *op, const struct sys_args *args)
 	return op_finish(op, user_write(op_aspace(op), args->a[1], &ts, sizeof(ts)));
 }
 
-const struct sys_row sys_clock_getres = { .name = "clock_getres", .step = clock_getres_step };
+const struct sys_row sys_clock_getres = { .name = "clock_getres", .step = clock_getres_step, .anywhere = true };
 
 static enum step gettimeofday_step(struct op *op, const struct sys_args *args)
 {
@@ -78,7 +78,7 @@ static enum step gettimeofday_step(struct op *op, const struct sys_args *args)
 	return op_finish(op, err);
 }
 
-const struct sys_row sys_gettimeofday = { .name = "gettimeofday", .step = gettimeofday_step };
+const struct sys_row sys_gettimeofday = { .name = "gettimeofday", .step = gettimeofday_step, .anywhere = true };
 
 /* ---- sleeps */
 
@@ -98,8 +98,10 @@ static enum step sleep_step(struct op *op, uaddr_t at, uint32_t timeout_flags)
 	int err;
 
 	if (op->state == SLEEP_WAIT) {
-		if (op->flags & OP_CANCELLED)
+		if (op->flags & OP_CANCELLED) {
+			timer_disarm(&sys->timer); /* cancelled before it came to wait */
 			return op_finish(op, -ECANCELED);
+		}
 		return timer_is_armed(&sys->timer) ? op_park_alone(op) : op_finish(op, 0);
 	}
 	err = timespec_read(op_aspace(op), at, &ns);

@@ -6,7 +6,8 @@
  *             cancelled: -ECANCELED--> done
  *   LINK_TIMEOUT never steps: it is started with the op it guards and ends when that ends (chain.c).
  *
- * A timeout that counts completions is on ring->counted, in the order of arming. Ring's core only.
+ * A timeout that counts completions is on ring->counted, in the order of arming. Ring's core only;
+ * both follow their ring to another core (move.c), timer and all.
  */
 #include "ring/internal.h"
 
@@ -22,6 +23,7 @@ struct timeout_op {
 	uint32_t flags;
 	uint8_t fired;
 	uint8_t counted_down;
+	uint8_t armed, woken; /* while its ring is between two cores: what it was before */
 };
 
 enum timeout_state { TIMEOUT_ARM, TIMEOUT_WAIT };
@@ -184,6 +186,27 @@ static enum step timeout_step(struct op *op)
 	op_corrupt(op);
 }
 
+void timeout_leave(struct op *op)
+{
+	struct timeout_op *to = op_body(op, struct timeout_op);
+
+	to->armed = timer_disarm(&to->timer);
+	to->woken = op->life == OP_RUNNABLE;
+	if (to->woken)
+		op_unqueue(op);
+}
+
+void timeout_join(struct core *c, struct op *op)
+{
+	struct timeout_op *to = op_body(op, struct timeout_op);
+
+	op->core = (uint8_t)c->index;
+	if (to->armed)
+		timer_arm(&to->timer, to->timer.deadline);
+	if (to->woken)
+		op_wake(op);
+}
+
 bool timeout_is_success(const struct op *op)
 {
 	return ((const struct timeout_op *)(const void *)op->body)->flags &
@@ -335,6 +358,21 @@ void link_timeout_start(struct op *lt, struct op *guarded)
 	timer_init(&to->timer, link_timeout_fire);
 	if (timeout_when(lt, to->at, to->flags, &deadline) == 0)
 		timer_arm(&to->timer, deadline);
+}
+
+void link_timeout_leave(struct op *lt)
+{
+	struct timeout_op *to = op_body(lt, struct timeout_op);
+
+	to->armed = timer_disarm(&to->timer);
+}
+
+void link_timeout_join(struct op *lt)
+{
+	struct timeout_op *to = op_body(lt, struct timeout_op);
+
+	if (to->armed)
+		timer_arm(&to->timer, to->timer.deadline);
 }
 
 bool link_timeout_stop(struct op *lt)

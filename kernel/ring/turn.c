@@ -131,7 +131,7 @@ static size_t rings_text(char *buf, size_t size)
 			break;
 		r = list_item(at, struct ring, link);
 		n = snprintf(buf + len, size - len, "%u %u %u %s %u %u %u %llu\n", r->id,
-			     r->core, r->proc->pid, r->proc->name,
+			     c->index, r->proc->pid, r->proc->name,
 			     atomic_load_explicit(&r->shared->sq_tail, memory_order_relaxed) -
 				     r->sq_head,
 			     r->inflight_count, ring_ready(r),

@@ -19,6 +19,7 @@
 #define STEPS_PER_RUN 64 /* states one op may visit before others get their turn */
 #define OPS_PER_TURN 64
 #define AGEING_PICKS (OP_PICKS_MAX - OP_PRIORITIES)
+#define GIVE_LOOKS 128 /* ops that op_give looks at, at most */
 
 struct executor {
 	struct list queue[OP_PRIORITIES]; /* 0 is the most urgent */
@@ -28,11 +29,17 @@ struct executor {
 };
 
 void (*op_done_hook)(struct op *op);
+void (*op_given_hook)(struct op *op, unsigned to);
+
+static unsigned executor_level(const struct op *op)
+{
+	return op->priority < OP_PRIORITIES ? op->priority : OP_PRIORITIES - 1;
+}
 
 /* The queue for the op, which is runnable from now on. */
 static struct list *executor_queue_of(struct core *c, struct op *op)
 {
-	unsigned prio = op->priority < OP_PRIORITIES ? op->priority : OP_PRIORITIES - 1;
+	unsigned prio = executor_level(op);
 
 	audit(!arch_window_is_open());
 	op->life = OP_RUNNABLE;
@@ -196,10 +203,55 @@ static void op_arrive(struct mail *m)
 void op_send(struct op *op, unsigned index)
 {
 	op->life = OP_TRAVELLING;
-	op->core = (uint8_t)index;
+	/* Pairs with op_core, of a ring's core that wants to cancel it. */
+	__atomic_store_n(&op->core, (uint8_t)index, __ATOMIC_RELEASE);
 	op->mail.deliver = op_arrive;
 	trace_hot(TRACE_MAIL, index, (uintptr_t)op, op->user_data);
 	mailbox_post(index, &op->mail);
+}
+
+void op_unqueue(struct op *op)
+{
+	struct core *c = this_core();
+	unsigned prio = executor_level(op);
+
+	audit(op->life == OP_RUNNABLE && op->core == c->index);
+	list_remove(&op->link);
+	if (list_is_empty(&c->exec->queue[prio]))
+		c->ops_ready &= ~(1u << prio);
+	op->life = OP_PARKED;
+}
+
+static bool op_may_leave(const struct op *op)
+{
+	return op->row->placed && !(op->flags & (OP_ON_FIBER | OP_GIVEN)) &&
+	       op->row->placed(op) == OP_PLACE_ANY;
+}
+
+unsigned op_give(struct core *c, unsigned to, unsigned max)
+{
+	unsigned n = 0, looks = 0;
+
+	for (unsigned prio = OP_PRIORITIES; prio-- > 0;) {
+		struct list *queue = &c->exec->queue[prio], *before;
+
+		for (struct list *pos = queue->prev; pos != queue; pos = before) {
+			struct op *op = list_item(pos, struct op, link);
+
+			if (n == max || looks++ == GIVE_LOOKS)
+				return n;
+			before = pos->prev;
+			if (!op_may_leave(op))
+				continue;
+			op_unqueue(op);
+			op->flags |= OP_GIVEN;
+			c->count->ops_given++;
+			op_given_hook(op, to);
+			op_send(op, to);
+			n++;
+		}
+	}
+	return n;
 }
 
 static void op_wake_deliver(struct mail *m)

@@ -46,6 +46,7 @@ enum op_life {
 #define OP_PLACE_RING 0 /* on the ring's core */
 #define OP_PLACE_NET 1  /* on the first core with ROLE_NET */
 #define OP_PLACE_HOME 2 /* on the process's home core */
+#define OP_PLACE_ANY 3  /* on any core that serves: the ring's, until that gives it away */
 
 #define OP_BYTES 256
 #define OP_BODY_BYTES 128
@@ -109,7 +110,7 @@ static inline uint64_t op_word(uint32_t life, uint32_t opcode, uint32_t sqe_flag
 	1u /* cancel was asked for; a step that parks again should finish with -ECANCELED instead */
 #define OP_WAKE_PENDING                                                                            \
 	2u /* woken while stepping: the executor runs it again instead of parking it */
-#define OP_FORWARDED 4u	    /* executes on another core than its ring's */
+#define OP_GIVEN 4u	    /* a crowded core has given it away: once is enough */
 #define OP_SILENT 8u	    /* ends without a CQE, whatever its result */
 #define OP_LONG 8u	    /* its next step computes long: op_goto_long */
 #define OP_TIMED 16u	    /* a link timeout is armed for it */
@@ -152,6 +153,8 @@ struct op_row {
 	 * nothing was done. On the ring's core, for entries without flags but FIXED_FILE. NULL:
 	 * never. */
 	bool (*quick)(struct core *c, struct ring *r, const struct io_uring_sqe *sqe, int32_t *res);
+	/* Where this very op can run from its present state on: OP_PLACE_*. NULL: as `place` says. */
+	uint8_t (*placed)(const struct op *op);
 	int (*check)(struct op *op, const struct io_uring_sqe *sqe);
 	enum step (*step)(struct op *op);
 	int (*cancel)(struct op *op);
@@ -173,6 +176,12 @@ static inline enum step op_finish(struct op *op, int32_t res)
 {
 	op->res = res;
 	return STEP_DONE;
+}
+
+/* The core that runs it, as who does not run it may see. Pairs with op_send. */
+static inline unsigned op_core(const struct op *op)
+{
+	return __atomic_load_n(&op->core, __ATOMIC_ACQUIRE);
 }
 
 /* A cancellation travels to or from the op's core. Ring's core only. */
@@ -258,6 +267,17 @@ int op_cancel(struct op *op);
 /* From another core than op->core: makes it run again there. One remote wake may be under way at a
  * time (uses op->mail). */
 void op_wake_remote(struct op *op);
+
+/* Takes a runnable op off this core's queue: it is parked, on nothing. */
+void op_unqueue(struct op *op);
+/*
+ * Gives up to `max` runnable ops of this core that may run anywhere (their row says so: `placed`)
+ * to core `to`, which runs them from their present state; those that would run last here go first.
+ * Each op is given away once in its life. Returns how many. In the core's turn, not from a step.
+ */
+unsigned op_give(struct core *c, unsigned to, unsigned max);
+/* Told before an op is given away. Set once at boot by ring/. */
+extern void (*op_given_hook)(struct op *op, unsigned to);
 
 /* What the ring does after an op's first step: goes on from verdict `v`. */
 void op_continue(struct op *op, enum step v);

@@ -194,6 +194,9 @@ static const struct shape {
 	{ "map=0:kernel,1:user,2:net,3:kernel", 4, 1, { 1 }, 2, { 0, 3 }, false },
 	{ "map=0:kernel+io+net,1:user,2:user,3:user", 4, 3, { 1, 2, 3 }, 1, { 0 }, false },
 	{ "map=0:mixed,1:user,2:kernel", 3, 2, { 0, 1 }, 1, { 0 }, true },
+	{ "map=0:kernel+net+io,1:user,2:kernel", 3, 1, { 1 }, 1, { 0 }, false },
+	{ "map=0:mixed,1:kernel,2:kernel", 3, 1, { 0 }, 1, { 0 }, true },
+	{ "map=0:kernel,1:user,2:kernel,3:net,4:user,5:io", 6, 2, { 1, 4 }, 2, { 0, 2 }, false },
 };
 static const struct shape *shape;
 
@@ -217,13 +220,20 @@ static void disk_temper(void)
 	world.disk_fails = sim_disk.eio_permille || sim_disk.reset_one_in;
 }
 
-/* Every second campaign moves threads, now and then or all the time. */
-static unsigned moves_one_in;
+/* Every second campaign moves threads, every second one rings: now and then or all the time. Rings
+ * for a while only: a core that is told to move one is awake, and a wake-up that was lost shows when
+ * no more do. */
+static unsigned moves_one_in, rings_one_in;
+static nsec_t rings_until;
 
 static void move_any(void)
 {
-	if (sim_chance(moves_one_in))
-		sim_move(sides[sim_below(world.programs)].proc);
+	struct side *s = &sides[sim_below(world.programs)];
+
+	if (moves_one_in && sim_chance(moves_one_in))
+		sim_move(s->proc);
+	if (rings_one_in && sim_chance(rings_one_in) && arch_time_ns() < rings_until)
+		sim_move_ring(s->proc);
 }
 
 static void campaign(void)
@@ -242,9 +252,10 @@ static void campaign(void)
 	for (unsigned i = 0; i < world.programs; i++)
 		sides[i].proc = sim_spawn(program, &sides[i], shape->user[i % shape->users],
 					  shape->home[i % shape->homes]);
-	moves_one_in = sim_chance(2) ? 20 : 300;
-	if (sim_chance(2))
-		sim_between = move_any;
+	moves_one_in = sim_chance(2) ? 0 : sim_chance(2) ? 20 : 300;
+	rings_one_in = sim_chance(2) ? 0 : sim_chance(2) ? 8 : 150;
+	rings_until = sim_below(16000000);
+	sim_between = move_any;
 	for (unsigned i = 0; i < world.programs; i++) {
 		if (!sides[i].mortal || sim_chance(2))
 			continue;

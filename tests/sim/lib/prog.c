@@ -16,6 +16,7 @@
 #include "lib/timed.h"
 #include "mm/aspace.h"
 #include "mm/frames.h"
+#include "ring/ring.h"
 #include "sched/op.h"
 #include "uapi/auxv.h"
 #include "uapi/errno.h"
@@ -558,6 +559,34 @@ void sim_move(struct process *p)
 	struct killing k = { p };
 
 	sim_on_core(p->home, move_here, &k);
+}
+
+static void move_ring_here(void *arg)
+{
+	unsigned to = (unsigned)sim_below(cores_count + 1);
+	int err = ring_move(arg, to);
+
+	if (to == cores_count || !(cores[to]->roles & ROLE_SERVES))
+		sim_check(err == -EINVAL);
+	else
+		sim_check(!err || err == -EBUSY || err == -EALREADY || err == -EINVAL);
+}
+
+void sim_move_ring(struct process *p)
+{
+	unsigned n = 0;
+
+	if (atomic_load(&p->used) != 2)
+		return;
+	list_for_each(pos, &p->rings)
+		n++;
+	n = n ? (unsigned)sim_below(n) : 0;
+	list_for_each(pos, &p->rings) {
+		struct ring *r = list_item(pos, struct ring, sibling);
+
+		if (!n-- && r->core != RING_NOWHERE)
+			sim_on_core(r->core, move_ring_here, r);
+	}
 }
 
 static bool all_gone(void *arg)

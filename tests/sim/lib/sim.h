@@ -109,6 +109,9 @@ void sim_kill(struct process *p);
  * it is; what makes no sense must be refused. */
 void sim_move(struct process *p);
 
+/* The same for one of its rings, from wherever that is. */
+void sim_move_ring(struct process *p);
+
 /* ---- the disk -------------------------------------------------------------------------------- */
 
 struct sim_disk {

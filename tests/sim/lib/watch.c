@@ -71,6 +71,10 @@ static void record_print(const struct trace_rec *r)
 	case TRACE_MAIL:
 		printf("mail     op %llx to core %u, user_data %llx\n", op, r->a, data);
 		return;
+	case TRACE_RING:
+		printf("ring     %llu %s core %u, %llu in flight\n", (unsigned long long)r->b,
+		       r->a == r->core ? "is on" : "goes to", r->a, data);
+		return;
 	case TRACE_SLEEP:
 		printf("sleep    until %lld us\n", (long long)(r->c / 1000));
 		return;
