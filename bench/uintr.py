@@ -3,7 +3,9 @@
 uintr_completion_insn: a completion that interrupts a computing program, both sides: the difference
 between rounds whose notify word is armed and rounds where it is left alone.
 uintr_wakeup_insn: what a program executes beyond its computation for each operation of another
-coroutine that preempts it: to the coroutine, the operation itself, and back.
+coroutine that preempts it: to the coroutine, the operation itself, and back. "unasked": the same where
+the computation says nothing to the library, the ticks' own instructions taken out; "upcalls": that on a
+machine without H and AIA, both sides.
 uintr_pingpong_insn: apps/notice_pingpong, a round trip between two programs on two harts, all levels.
 uintr_echo_traps_per_request: traps of the server's hart per message, one connection, the server
 asleep in between.
@@ -14,6 +16,7 @@ from measure import AHEAD, BenchError
 
 ROUNDS = 3
 UINTR = "SLUICE_UINTR=1"
+NO_AIA = ("-machine", "aia=none", "-cpu", "rv64,h=false")
 
 
 def worked(counted):
@@ -49,6 +52,26 @@ def measure_wakeup(bench):
         values.append((both - alone) / preempts)
         note = f"{preempts} interrupts; there, the next operation, and back"
     bench.figure("uintr_wakeup_insn", "-", values, "instructions", note)
+
+
+def measure_preempt(bench):
+    """Each loop is two instructions, so that what a tick costs is known from the window without operations."""
+    loops = 400000000
+    for param, words, extra, levels in (("unasked", UINTR, (), ("user",)),
+                                        ("upcalls", UINTR, NO_AIA, ("user", "kernel", "firmware"))):
+        values, note = [], ""
+        for _ in range(ROUNDS):
+            lines, windows = bench.results(smp=2, plugin=True, spin_us=1000000, prefix=AHEAD, extra=extra,
+                                           run=f"{words} /bin/b_preempt 300 {loops}")
+            alone, both = (sum(window.sum(level) - window.sum("idle_" + level) for level in levels) - 2 * loops
+                           for window in windows[:2])
+            tick = alone / max(1, int(lines[0]["ticks"]))
+            preempts = int(lines[1]["preempts"])
+            if preempts < 10:
+                raise BenchError(f"only {preempts} of 300 completions came inside the computation")
+            values.append((both - tick * int(lines[1]["ticks"])) / preempts)
+            note = f"{preempts} interrupts; a tick is {tick:.0f}"
+        bench.figure("uintr_wakeup_insn", param, values, "instructions", note)
 
 
 def measure_pingpong(bench):
@@ -87,6 +110,7 @@ def measure_switch(bench):
 def measure(bench):
     measure_completion(bench)
     measure_wakeup(bench)
+    measure_preempt(bench)
     measure_pingpong(bench)
     measure_echo(bench)
     measure_switch(bench)

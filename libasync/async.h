@@ -313,8 +313,8 @@ _Noreturn void async_exit(int status);
 /*
  * Completions by user interrupt (docs/uintr.md). async_notices: once, from main before anything was
  * started. 1: from now on the program sleeps in its own mode, and wakes the kernel core by a store:
- * no traps. 0: this program has no user interrupts, or its ring no poller; everything goes on as
- * before. Or -errno.
+ * no traps; or, where the machine lacks them, upcalls interrupt it. 0: this program did not ask for
+ * user interrupts, or its ring has no poller; everything goes on as before. Or -errno.
  *
  * async_compute: fn(arg) as a computation that takes long: while it runs, completions and timers
  * interrupt it, and the coroutines that waited for them run first. fn calls nothing of this
@@ -327,6 +327,42 @@ int async_notices(void);
 void async_notice_handle(uint32_t id, void (*fn)(uint32_t id));
 int64_t async_compute(int64_t (*fn)(void *arg), void *arg);
 
+/*
+ * Preemption (docs/uintr.md). async_preempt: once, from main before anything was started, in a
+ * program all of whose files are compiled with -DASYNC_PREEMPT (-EINVAL otherwise): from now on a
+ * coroutine that computes makes way, without a word in it, for whoever is woken with at least its
+ * priority (async_set_priority), and at the end of each quantum for the next of its priority.
+ * Runnable coroutines go by priority; who was passed over ASYNC_AGE_MAX times goes first once.
+ * 0; -EINVAL also for a quantum of 0 or above 1,000 s; -EBUSY: again, or something was started;
+ * -EOPNOTSUPP: on Linux, and where there is no clock. Every file then counts two calls here as
+ * places where other coroutines may run: any. What coroutines share (a C library's malloc too) is
+ * used between async_no_preempt_begin and _end, which nest and cost a few instructions; calls that
+ * wait switch in between, too. A stack holds one interrupt more: about 1 KiB.
+ */
+#define ASYNC_AGE_MAX 64u
+int async_preempt(uint64_t quantum_us);
+/* preempt.c: an interrupt came while the running one was held. */
+void async_preempt_late(void);
+
+static inline struct async_co *async_no_preempt_begin(void)
+{
+	struct async_co *me = async_exec.self;
+
+	me->held++;
+	__asm__ volatile("" ::: "memory");
+	return me;
+}
+
+static inline void async_no_preempt_end(void)
+{
+	__asm__ volatile("" ::: "memory");
+	if (!--async_exec.self->held) {
+		__asm__ volatile("" ::: "memory");
+		if (ring_unlikely(async_exec.late))
+			async_preempt_late();
+	}
+}
+
 /* Counts since start, for tests and benches. */
 /* const struct async_stats *async_stats(void); in async_core.h */
 
@@ -336,5 +372,12 @@ struct async_config {
 	uint64_t spin_ns;     /* idle: look at the completion queue for so long before parking */
 };
 extern struct async_config async_config;
+
+#ifdef ASYNC_PREEMPT
+#include "async_held.h"
+#elif !defined(LIBASYNC_INTERNAL_H)
+/* preempt.c asks whether any file of the program is without. */
+__attribute__((section("async_unheld"), used)) static const char async_unheld_file = 1;
+#endif
 
 #endif

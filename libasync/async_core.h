@@ -162,6 +162,7 @@ struct async_co {
 	int64_t result;
 	uint64_t stack_bytes;
 	int32_t link_error; /* result of the failed first half of an exchange */
+	uint32_t held;	    /* not to be preempted: depth; 1 while it is not in its own code */
 };
 
 _Static_assert(sizeof(struct async_co) <= 256, "a coroutine's control data stays small");
@@ -192,6 +193,9 @@ struct async_exec {
 	bool notices; /* completions come by user interrupt: notices.c */
 	uint32_t outside; /* identities that others post: somebody else may end a wait */
 	struct async_timer *timers;
+	struct async_levels *levels; /* runnable ones by priority: preempt.c; NULL: not asked for */
+	uint32_t queued;	     /* how many are there, not in the run queue */
+	bool late; /* an interrupt found the running one held, and left notices off */
 	struct async_co *free_stacks;
 	struct async_stats stats;
 	uint64_t tick_hz;

@@ -366,7 +366,7 @@ bool async_io_look(struct async_io *io)
 	const struct io_uring_cqe *cqe;
 
 	if (!ring_is_polled(r) || !async_config.spin_ns || x->timers || x->cancels || x->notices ||
-	    !waitq_is_empty(&x->room))
+	    x->levels || !waitq_is_empty(&x->room))
 		return false;
 	if (r->sq_shown != r->sq_next)
 		ring_publish(r);
@@ -409,7 +409,7 @@ struct async_co *async_pick(void)
 		if (r->sq_shown != r->sq_next)
 			ring_publish(r);
 		x->turns_left = ASYNC_TURNS_MAX;
-		if (x->run_head)
+		if (x->run_head || x->queued)
 			break;
 		exec_flush(x);
 		if (x->run_head)
@@ -422,6 +422,8 @@ struct async_co *async_pick(void)
 	}
 	if (r->sq_shown - r->sq_signalled >= (late ? 1 : ASYNC_UNSIGNALLED_MAX))
 		async_signal();
+	if (ring_unlikely(x->levels != NULL))
+		return async_urgent();
 	next = x->run_head;
 	x->run_head = next->next;
 	if (!x->run_head)

@@ -46,7 +46,11 @@ __attribute__((noreturn)) void async_co_begin(void)
 	struct async_exec *x = &async_exec;
 	struct async_co *me = x->self, *next;
 
+	me->held = 0;
+	if (ring_unlikely(x->late))
+		async_preempt_late();
 	me->result = me->fn(me->arg);
+	me->held = 1;
 	if (me->scope)
 		ring_die(&x->ring, "async: a coroutine ended inside a scope\n");
 	me->state = ASYNC_ENDED;

@@ -16,6 +16,18 @@ void async_reap(void);
 void async_signal(void);
 /* notices.c: nobody is runnable: sleeps until a completion, another notice, or the first timer. */
 void async_doze(void);
+/* preempt.c: the most urgent runnable coroutine, off its queue; x->levels, and there is one. */
+struct async_co *async_urgent(void);
+/* preempt.c: before and behind a sleep of the executor's, notices on or off as it needs them. */
+void async_preempt_rest(bool rests);
+/* notices.c: we do not look from here on; true: completions came before the kernel knew. And "I am
+ * polling". */
+bool async_word_arm(void);
+void async_word_disarm(void);
+/* notices.c: the kernel has what was submitted. */
+void async_tell(void);
+/* notices.c: registers; 0, or -errno. */
+int async_notices_start(void);
 /* exec.c: `co` leaves whatever it waits in; the caller has checked that it does wait. */
 void async_ready(struct async_co *co);
 /* exec.c: asks the kernel to end `io` early, now or when an SQE is free. Idempotent. */

@@ -7,6 +7,7 @@
 notice_fn notice_handlers[SLUICE_NOTICE_IDS];
 uint64_t notice_counts[SLUICE_NOTICE_IDS];
 void (*notice_after)(void);
+bool (*notice_hold)(void);
 bool notice_direct, notice_interrupts;
 _Alignas(64) struct sluice_upcall notice_area;
 
@@ -30,6 +31,10 @@ void notice_taken(void)
 {
 	uint32_t id;
 
+	if (ring_unlikely(notice_hold != NULL) && notice_hold()) {
+		direct_return_off();
+		return;
+	}
 	if (ring_unlikely(direct_cause() == NOTICE_CAUSE_TIMER)) {
 		direct_timer(UINT64_MAX);
 		notice_serve(0);
@@ -97,6 +102,10 @@ void upcall_taken(void)
 {
 	uint64_t got;
 
+	if (ring_unlikely(notice_hold != NULL) && notice_hold()) {
+		notice_area.was = SLUICE_UPCALL_OFF;
+		return;
+	}
 	while ((got = upcall_news()) != 0) {
 		__atomic_fetch_and(&notice_area.pending, ~got, __ATOMIC_ACQUIRE);
 		upcall_serve(got);
@@ -127,7 +136,10 @@ void upcall_on(void)
 		if (ring_likely(!upcall_news()))
 			return;
 		upcall_off();
+		notice_area.was = SLUICE_UPCALL_ON;
 		upcall_taken();
+		if (notice_area.was == SLUICE_UPCALL_OFF)
+			return;
 	}
 }
 

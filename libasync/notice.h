@@ -40,6 +40,9 @@ extern notice_fn notice_handlers[SLUICE_NOTICE_IDS];
 extern uint64_t notice_counts[SLUICE_NOTICE_IDS];
 /* Called by the interrupt's handler after all others, still inside it; NULL: nothing. */
 extern void (*notice_after)(void);
+/* Asked before all others, if not NULL. True: not now: everything stays pending, and notices are off
+ * behind this interrupt until somebody turns them on. */
+extern bool (*notice_hold)(void);
 
 /* Becomes a receiver, notices off, all identities masked. SLUICE_NOTICE_DIRECT or _UPCALLS, or
  * -errno. */

@@ -1,6 +1,6 @@
 /*
- * notices: the executor told by user interrupts. Asleep it waits in `wfi`, in the program's own
- * mode; while a coroutine computes, a completion interrupts it and whoever waited for it runs
+ * notices: the executor told by user interrupts, or upcalls. Asleep it waits in `wfi`, in the
+ * program's own mode (by upcalls: in the kernel); while a coroutine computes, a completion interrupts it and whoever waited for it runs
  * first.
  *
  *   exec_idle -> async_doze: arm the ring's word, look once more, wfi, serve
@@ -24,17 +24,17 @@ static uint64_t first_timer(void)
 	return async_exec.timers ? async_exec.timers->ticks : UINT64_MAX;
 }
 
-/* We do not look from here on; true: completions came before the kernel knew. Pairs with the
- * kernel's fence between the tail and the word. */
-static bool word_arm(struct async_exec *x)
+/* Pairs with the kernel's fence between the tail and the word. */
+bool async_word_arm(void)
 {
+	const struct ring *r = &async_exec.ring;
+
 	__atomic_store_n(notice_word(), SLUICE_NOTIFY_ARMED, __ATOMIC_RELAXED);
 	async_fence_full();
-	return __atomic_load_n(x->ring.cq_tail, __ATOMIC_RELAXED) != x->ring.cq_next;
+	return __atomic_load_n(r->cq_tail, __ATOMIC_RELAXED) != r->cq_next;
 }
 
-/* "I am polling." */
-static void word_disarm(void)
+void async_word_disarm(void)
 {
 	__atomic_store_n(notice_word(), 0, __ATOMIC_RELAXED);
 }
@@ -52,25 +52,62 @@ static bool notices_serve(void)
 	return any;
 }
 
+static void doze_direct(struct async_exec *x)
+{
+	if (!async_word_arm())
+		while (!notices_serve() && !direct_timer_due() &&
+		       __atomic_load_n(x->ring.cq_tail, __ATOMIC_RELAXED) == x->ring.cq_next)
+			direct_sleep();
+	async_word_disarm();
+}
+
+/* By upcalls the sleep is in the kernel, which a completion ends, or a notice; before it we look for
+ * as long as executors do. */
+static void doze_kernel(struct async_exec *x)
+{
+	struct ring *r = &x->ring;
+	uint64_t end = async_ticks_read() + async_ns_to_ticks(async_config.spin_ns);
+	bool awake = false;
+
+	while (!awake && async_ticks_read() < end) {
+		awake = notices_serve() || ring_glance(r) || first_timer() <= async_ticks_read();
+		if (!ring_is_polled(r))
+			break;
+	}
+	if (awake)
+		return;
+	x->stats.parks++;
+	upcall_enter(r, ring_unsubmitted(r), 1, IORING_ENTER_GETEVENTS | ring_wake_flags(r), NULL,
+		     0);
+	r->sq_signalled = r->sq_shown;
+	notices_serve();
+}
+
 void async_doze(void)
 {
 	struct async_exec *x = &async_exec;
 
 	x->stats.dozes++;
+	if (x->levels)
+		async_preempt_rest(true);
 	notice_timer(first_timer());
-	if (!word_arm(x))
-		while (!notices_serve() && !direct_timer_due() &&
-		       __atomic_load_n(x->ring.cq_tail, __ATOMIC_RELAXED) == x->ring.cq_next)
-			direct_sleep();
-	word_disarm();
-	notice_timer(UINT64_MAX);
+	if (notice_direct)
+		doze_direct(x);
+	else
+		doze_kernel(x);
+	if (x->levels)
+		async_preempt_rest(false);
+	else
+		notice_timer(UINT64_MAX);
 }
 
 /* ---- computing ---- */
 
 /* Nobody looks for long: what was submitted must not lie before a poller that sleeps. */
-static void compute_tell(struct async_exec *x)
+void async_tell(void)
 {
+	struct async_exec *x = &async_exec;
+
 	if (x->ring.sq_shown != x->ring.sq_next)
 		ring_publish(&x->ring);
 	if (x->ring.sq_signalled != x->ring.sq_shown)
@@ -89,17 +126,17 @@ static void compute_noticed(void)
 		if (x->timers)
 			async_timer_turn();
 		if (x->run_head) {
-			word_disarm();
+			async_word_disarm();
 			x->stats.preempts++;
 			notice_frame_save(&frame);
 			async_run_push(x, x->self);
 			async_suspend();
 			notice_frame_load(&frame);
 			notice_after = compute_noticed;
-			compute_tell(x);
+			async_tell();
 		}
 		notice_timer(first_timer());
-	} while (word_arm(x));
+	} while (async_word_arm());
 }
 
 int64_t async_compute(int64_t (*fn)(void *arg), void *arg)
@@ -107,21 +144,21 @@ int64_t async_compute(int64_t (*fn)(void *arg), void *arg)
 	struct async_exec *x = &async_exec;
 	int64_t result;
 
-	if (!x->notices)
+	if (!x->notices || x->levels) /* everybody makes way, or nobody can */
 		return fn(arg);
 	if (x->run_head) /* whoever is runnable comes first */
 		async_yield();
-	compute_tell(x);
+	async_tell();
 	notice_after = compute_noticed;
 	notice_timer(first_timer());
-	if (word_arm(x))
+	if (async_word_arm())
 		compute_noticed();
 	notice_on();
 	result = fn(arg);
 	notice_off();
 	notice_after = NULL;
 	notice_timer(UINT64_MAX);
-	word_disarm();
+	async_word_disarm();
 	return result;
 }
 
@@ -136,28 +173,37 @@ void async_notice_handle(uint32_t id, void (*fn)(uint32_t id))
 	notice_handle(&x->ring, id, fn);
 }
 
-int async_notices(void)
+int async_notices_start(void)
 {
 	struct async_exec *x = &async_exec;
 	struct ring *r = &x->ring;
 	struct sluice_doorbell bell = { 0 };
 	int res;
 
-	if (!(ring_start_info->flags & SLUICE_START_UINTR) || !ring_is_polled(r))
-		return 0;
 	if (r->sq_next != r->cq_next)
 		return -EBUSY; /* these calls are made without coroutines */
 	res = notice_start(r);
-	if (res <= 0)
+	if (res < 0)
 		return res;
 	notice_handle(r, RING_ID, ring_noticed);
 	res = notice_call(r, SLUICE_NOTICE_RING, r->fd, RING_ID, NULL);
-	if (!res)
+	if (!res && notice_direct)
 		res = notice_call(r, SLUICE_NOTICE_WAKER, -1, 0, &bell);
 	if (res)
 		return res;
 	x->waker = (volatile uint32_t *)(uintptr_t)bell.page;
 	x->waker_id = bell.id;
 	x->notices = true;
-	return 1;
+	return 0;
+}
+
+int async_notices(void)
+{
+	const uint32_t asked = SLUICE_START_UINTR | SLUICE_START_UPCALLS;
+	int err;
+
+	if (!(ring_start_info->flags & asked) || !ring_is_polled(&async_exec.ring))
+		return 0;
+	err = async_notices_start();
+	return err ? err : 1;
 }

@@ -80,6 +80,7 @@ struct async_co *async_stack_get(void)
 	*co = (struct async_co){
 		.stack_bytes = bytes,
 		.priority = x->self->priority,
+		.held = 1,
 		.ioprio = { x->self->ioprio[0], x->self->ioprio[1] },
 	};
 	co->context.pc = (uint64_t)(uintptr_t)async_co_entry;

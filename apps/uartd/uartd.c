@@ -5,7 +5,8 @@
  *
  *   WAY    kernel   the kernel's driver, /dev/ttyS0
  *          poll     a driver of this program's own, which looks at the device all the time
- *          uintr    one that the device interrupts by user interrupts; without those it polls
+ *          uintr    one that the device interrupts, by user interrupts or upcalls; it polls if it
+ *                   did not ask for them (SLUICE_UINTR=1)
  *   COUNT  ends after so many bytes; 0 or nothing: never
  *   hash   each byte goes into a BLAKE3 hash before it is sent back; the end prints it
  */

@@ -47,20 +47,26 @@ class Peer:
         return got
 
 
-def guest(run, folder, smp=2):
+# Machines where user interrupts become upcalls: without a hypervisor extension, and without AIA, too.
+NO_H = ("-machine", "aia-guests=0", "-cpu", "rv64,h=false")
+NO_AIA = ("-machine", "aia=none", "-cpu", "rv64,h=false")
+
+
+def guest(run, folder, smp=2, extra=()):
     chosen = conf.choose(smp, None)
     chosen.set("run", run)
     chosen.set("exit", "power")
     chosen.set("net", "off")
     path = os.path.join(folder, "port")
-    return VM(chosen, ports={}, mem="128M", serial=f"unix:{path},server=on,wait=off"), path
+    return VM(chosen, ports={}, mem="128M", serial=f"unix:{path},server=on,wait=off",
+              extra=extra), path
 
 
-def loop(way, count, burst, smp=2):
+def loop(way, count, burst, smp=2, extra=()):
     """One run of uartd: what it says at its end."""
     with tempfile.TemporaryDirectory() as folder:
         ask = "SLUICE_UINTR=1 " if way == "uintr" else ""
-        machine, path = guest(f"{ask}/bin/uartd {way} {count}", folder, smp)
+        machine, path = guest(f"{ask}/bin/uartd {way} {count}", folder, smp, extra)
         with machine as vm:
             vm.wait_for(f"uartd: {way}: ready", SECONDS)
             data = counting(count)
@@ -72,12 +78,12 @@ def loop(way, count, burst, smp=2):
             vm.wait_for(r"leaks: frames 0 ops 0", 1)
 
 
-def bursts(way):
-    return lambda: loop(way, 20000, 256)
+def bursts(way, extra=()):
+    return lambda: loop(way, 20000, 256, extra=extra)
 
 
-def single(way):
-    return lambda: loop(way, 300, 1)
+def single(way, extra=()):
+    return lambda: loop(way, 300, 1, extra=extra)
 
 
 def one_hart(way):
@@ -123,6 +129,10 @@ TESTS = {
     "bursts by user interrupts": bursts("uintr"),
     "single bytes by user interrupts": single("uintr"),
     "user interrupts on one hart": one_hart("uintr"),
+    "bursts by upcalls, messages": bursts("uintr", NO_H),
+    "bursts by upcalls, a line that is held": bursts("uintr", NO_AIA),
+    "single bytes by upcalls, a line that is held": single("uintr", NO_AIA),
+    "bursts through the kernel's driver, PLIC": bursts("kernel", NO_AIA),
     "claims": claims,
     "the page goes with the claim": page_goes,
     "the console is not given away": console_is_refused,

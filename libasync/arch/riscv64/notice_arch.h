@@ -28,6 +28,11 @@ static inline void direct_off(void)
 {
 	__asm__ volatile("csrci sstatus, 2" ::: "memory");
 }
+/* The interrupt that is being served leaves them off: sstatus.SPIE. */
+static inline void direct_return_off(void)
+{
+	__asm__ volatile("csrc sstatus, %0" ::"r"(1ul << 5) : "memory");
+}
 
 /*
  * Takes the most urgent identity that is pending; 0: none. When there is none it looks once more

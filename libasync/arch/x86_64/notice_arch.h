@@ -8,8 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "uapi/notice.h"
+
+extern struct sluice_upcall notice_area;
+
 static inline void direct_on(void) {}
 static inline void direct_off(void) {}
+static inline void direct_return_off(void) {}
 static inline uint32_t direct_claim(void)
 {
 	return 0;
@@ -42,17 +47,17 @@ static inline uint64_t direct_cause(void)
 }
 #define NOTICE_CAUSE_TIMER 1ull
 
-/* All that a handler must keep is on its stack (notice.S). */
+/* What else a handler must keep is on its stack (notice.S). */
 struct notice_frame {
-	uint64_t unused;
+	uint32_t was;
 };
 static inline void notice_frame_save(struct notice_frame *f)
 {
-	f->unused = 0;
+	f->was = notice_area.was;
 }
 static inline void notice_frame_load(const struct notice_frame *f)
 {
-	(void)f;
+	notice_area.was = f->was;
 }
 
 #define notice_entry ((void (*)(void))0)
