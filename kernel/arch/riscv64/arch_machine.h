@@ -44,6 +44,7 @@ struct arch_user {
 		      uint64_t, uint64_t);
 
 	/* owner core only */
+	bool fp_moved; /* it was writing FP registers when it left its hart: no trap to load them */
 	struct arch_hart *guest_hart; /* whose VS CSRs hold its own; NULL: `guest` does */
 	struct arch_guest guest;
 	uint64_t inbox; /* guest interrupt file, 0: none */

@@ -148,8 +148,11 @@ void guest_save(struct arch_hart *h, struct arch_user *user)
 	guest_forget(h, user);
 }
 
+/* What it had enabled would end every wait of a hart that has nothing to do. */
 void guest_forget(struct arch_hart *h, struct arch_user *user)
 {
+	if (user->guest_hart == h)
+		csr_write(CSR_VSIE, 0);
 	user->guest_hart = NULL;
 	if (h->guest == user)
 		h->guest = NULL;

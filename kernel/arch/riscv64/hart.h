@@ -72,7 +72,8 @@ static inline struct arch_hart *this_hart(void)
 #define csr_clear(csr, v)                                                                          \
 	__asm__ volatile("csrc " csr_name(csr) ", %0" : : "rK"((uint64_t)(v)) : "memory")
 
-/* CSRs that the two assemblers do not both know by name. */
+/* CSRs that the two assemblers do not both know by name, or not without F. */
+#define CSR_FCSR 0x003
 #define CSR_STIMECMP 0x14d
 #define CSR_SISELECT 0x150
 #define CSR_SIREG 0x151

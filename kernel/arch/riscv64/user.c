@@ -8,7 +8,8 @@
  *   Dirty --another thread is loaded: registers are saved--> (that thread's own state)
  *
  * so that threads without FP never pay for it, and the kernel, which uses none, never saves any.
- * A thread that leaves its hart leaves nothing there.
+ * A thread that leaves its hart leaves nothing there, and if it was writing FP registers it finds
+ * them on the next.
  */
 #include "arch/riscv64/user.h"
 
@@ -56,6 +57,29 @@ static void fs_set(uint64_t fs)
 	csr_set(sstatus, fs);
 }
 
+static void fp_bring(struct arch_hart *h, struct arch_user *user)
+{
+	fs_set(SSTATUS_FS_CLEAN);
+	fp_load(user);
+	fs_set(SSTATUS_FS_CLEAN);
+	h->fp_owner = user;
+	user->fp_hart = h;
+	user->fp_moved = false;
+}
+
+/* What the hart has of the loaded thread's FP state goes to memory if it is newer: true if it wrote
+ * registers. QEMU 7.2 does not count a write of fcsr alone that is made in VS-mode. */
+static bool fp_keep(const struct arch_hart *h, struct arch_user *user)
+{
+	uint64_t fs = csr_read(sstatus) & SSTATUS_FS;
+
+	if (fs == SSTATUS_FS_DIRTY)
+		fp_save(user);
+	else if (unlikely(fs && h->guest_loaded))
+		user->fcsr = csr_read(CSR_FCSR);
+	return fs == SSTATUS_FS_DIRTY;
+}
+
 /* The thread that is loaded makes room. */
 static void user_unload(struct arch_hart *h)
 {
@@ -64,8 +88,7 @@ static void user_unload(struct arch_hart *h)
 	if (!old)
 		return;
 	if (old->hart == h) { /* else it was made anew */
-		if ((csr_read(sstatus) & SSTATUS_FS) == SSTATUS_FS_DIRTY)
-			fp_save(old);
+		(void)fp_keep(h, old);
 		old->hart = NULL;
 	}
 	csr_clear(sstatus, SSTATUS_FS);
@@ -79,6 +102,8 @@ void hart_load_user(struct arch_user *user, struct aspace *as)
 	user_unload(h);
 	if (h->fp_owner == user && user->fp_hart == h)
 		fs_set(SSTATUS_FS_CLEAN);
+	else if (unlikely(user->fp_moved))
+		fp_bring(h, user);
 	if (satp_load(h, as))
 		guest_load(h, user);
 	else if (h->guest_loaded)
@@ -134,11 +159,7 @@ int hart_user_trapped(struct arch_user *user, uint64_t cause, struct arch_exit *
 	}
 	if (cause == CAUSE_ILLEGAL && !(status & SSTATUS_FS)) {
 		/* perhaps its first FP instruction; if it is not, it comes back with FS on */
-		fs_set(SSTATUS_FS_CLEAN);
-		fp_load(user);
-		fs_set(SSTATUS_FS_CLEAN);
-		h->fp_owner = user;
-		user->fp_hart = h;
+		fp_bring(h, user);
 		return -1;
 	}
 	if (guest && exit_access(cause)) {
@@ -199,8 +220,8 @@ void arch_user_leave(struct arch_user *user)
 	struct arch_hart *h = this_hart();
 
 	guest_save(h, user);
-	if (user->hart == h && (csr_read(sstatus) & SSTATUS_FS) == SSTATUS_FS_DIRTY)
-		fp_save(user);
+	if (user->hart == h && fp_keep(h, user))
+		user->fp_moved = true;
 	user_drop(h, user);
 }
 
