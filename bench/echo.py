@@ -10,6 +10,9 @@ of the host, not of a network card, and with the default map's short spin the ke
 between two of them, so that the program has to ring. So the figure is taken with a spin budget that
 keeps both harts awake between messages, and the default map's total, parks and doorbells included, is
 a row of its own.
+
+What a message costs that comes alone, every few milliseconds, is counted with everything: nobody but the
+idle budgets decides how much of it is looking in vain.
 """
 import resource
 import statistics
@@ -22,12 +25,14 @@ FILES = 4096
 TRAP_CONNECTIONS = 16
 TRAP_MESSAGES = 100000
 TRAP_SPIN_US = 1000000
+SLOW_MESSAGES = 400
+SLOW_PAUSE_US = 5000
 TICKS_PER_SECOND_MAX = 10  # a slow tick is allowed on the program's hart, and nothing else
 
 
-def window(guest, connections, messages):
+def window(guest, connections, messages, *more):
     """Totals, and the client that made them."""
-    with Client("echo_client", guest.ports[7], connections, messages) as client:
+    with Client("echo_client", guest.ports[7], connections, messages, *more) as client:
         return client.window(guest), client
 
 
@@ -45,7 +50,7 @@ def traps_of(hart):
 def measure_traps(bench):
     """A trap after which the kernel finds nothing to do for the hart is a park: it was not busy."""
     messages = TRAP_MESSAGES
-    with bench.servers(plugin=True, spin_us=TRAP_SPIN_US, prefix=AHEAD) as guest:
+    with bench.servers(plugin=True, spin_us=TRAP_SPIN_US, spin="fixed", prefix=AHEAD) as guest:
         counted, client = window(guest, TRAP_CONNECTIONS, messages)
         hart, seconds = counted.user_hart(), client.value("seconds")
         busy = traps_of(hart) - hart["parks"]
@@ -55,6 +60,23 @@ def measure_traps(bench):
                      f"{messages:,} messages, {seconds:.0f} s; met: at most {TICKS_PER_SECOND_MAX} per "
                      f"second; besides {hart['parks']} parks", met=busy <= TICKS_PER_SECOND_MAX * seconds)
         guest.stop()
+
+
+def measure_slow(bench):
+    """Everything that all harts execute for a message when one comes every few milliseconds, looking for
+    work in vain included: with budgets that adapt, and with the map's spin_us for ever."""
+    for spin in ("adapt", "fixed"):
+        with bench.servers(plugin=True, spin=spin) as guest:
+            every, looked, parks = [], [], []
+            for _ in range(3):
+                counted, _client = window(guest, 1, SLOW_MESSAGES, SLOW_PAUSE_US)
+                every.append(counted.all() / SLOW_MESSAGES)
+                looked.append(counted.polled() / SLOW_MESSAGES)
+                parks.append(traps_of(counted.user_hart()) * 1000 / SLOW_MESSAGES)
+            bench.figure("echo_slow_insn", spin, every, "instructions/message", f"one every {SLOW_PAUSE_US} us")
+            bench.figure("echo_slow_idle_insn", spin, looked, "instructions/message", "polling for nothing")
+            bench.figure("echo_slow_traps_per_1000", spin, parks, "traps/1000 messages", "the program's hart")
+            guest.stop()
 
 
 def measure(bench):
@@ -83,3 +105,4 @@ def measure(bench):
                      "instructions per message at 1,000 connections against 16")
         guest.stop()
     measure_traps(bench)
+    measure_slow(bench)

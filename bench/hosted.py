@@ -48,7 +48,7 @@ def spread(pid):
 
 
 def sluice(bench, batch):
-    with bench.guest(smp=2, machine="hosted", prefix=AHEAD, spin_us=SPIN_US,
+    with bench.guest(smp=2, machine="hosted", prefix=AHEAD, spin_us=SPIN_US, spin="fixed",
                      run=f"/bin/b_nop pipe {MS} {batch}") as guest:
         guest.wait_for("^initrd:", 10)
         spread(guest.process.pid)

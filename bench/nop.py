@@ -44,7 +44,7 @@ def measure_polled(bench):
     idle = {depth: [] for depth in DEPTHS}
     notes = {}
     for _ in range(POLLED_ROUNDS):
-        results, windows = bench.results(smp=2, plugin=True, run=words("polled", POLLED_OPS))
+        results, windows = bench.results(smp=2, plugin=True, spin="fixed", run=words("polled", POLLED_OPS))
         for line, window in zip(results, windows):
             depth, ops = int(line["depth"]), int(line["ops"])
             work[depth].append((window.all() - window.polled()) / ops)

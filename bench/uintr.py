@@ -27,7 +27,7 @@ def worked(counted):
 def measure_completion(bench):
     values, note = [], ""
     for _ in range(ROUNDS):
-        lines, windows = bench.results(smp=2, plugin=True, spin_us=1000000, prefix=AHEAD,
+        lines, windows = bench.results(smp=2, plugin=True, spin_us=1000000, spin="fixed", prefix=AHEAD,
                                        run=f"{UINTR} /bin/b_notice 500 20000")
         polled, told = worked(windows[1]), worked(windows[2])
         rounds, notices = int(lines[2]["rounds"]), int(lines[2]["notices"])
@@ -43,7 +43,7 @@ def measure_completion(bench):
 def measure_wakeup(bench):
     values, note = [], ""
     for _ in range(ROUNDS):
-        lines, windows = bench.results(smp=2, plugin=True, spin_us=1000000, prefix=AHEAD,
+        lines, windows = bench.results(smp=2, plugin=True, spin_us=1000000, spin="fixed", prefix=AHEAD,
                                        run=f"{UINTR} /bin/b_wakeup 300 400000000")
         alone, both = worked(windows[0])[0], worked(windows[1])[0]
         preempts = int(lines[1]["preempts"])

@@ -17,6 +17,7 @@
 
 #include "ring.h"
 #include "uapi/socket.h"
+#include "uapi/spin.h"
 
 typedef int64_t (*async_fn)(void *arg);
 
@@ -199,6 +200,7 @@ struct async_exec {
 	struct async_co *free_stacks;
 	struct async_stats stats;
 	uint64_t tick_hz;
+	struct spin spin; /* how long it looks for answers before it parks, in ticks */
 	struct async_co main;
 };
 

@@ -329,12 +329,28 @@ static void exec_idle_room(struct async_exec *x)
 		exec_park(x);
 }
 
+/* Looks for as long as answers usually take to come, or until a timer is due. True: one of them is
+ * there. */
+static bool exec_look(struct async_exec *x, uint64_t begin)
+{
+	uint64_t max = async_ns_to_ticks(async_config.spin_ns), wait = async_timer_wait_ns();
+	bool due;
+
+	if (x->spin.max != max)
+		spin_init(&x->spin, max, ring_start_info->flags & SLUICE_START_SPIN_FIXED);
+	wait = wait < async_config.spin_ns ? async_ns_to_ticks(wait) : UINT64_MAX;
+	due = wait <= x->spin.budget;
+	if (!ring_spin(&x->ring, 1, due ? wait : x->spin.budget))
+		return due;
+	spin_waited(&x->spin, async_ticks_read() - begin);
+	return true;
+}
+
 /* Nobody is runnable: makes sure the kernel has what it was given, looks for a while, parks. */
 static void exec_idle(struct async_exec *x)
 {
 	struct ring *r = &x->ring;
-	uint64_t spin = async_config.spin_ns;
-	uint64_t wait;
+	uint64_t begin = 0;
 
 	if (exec_outstanding(x) == 0 && !x->timers && !x->outside)
 		ring_die(r, "async: every coroutine waits for another one\n");
@@ -343,18 +359,18 @@ static void exec_idle(struct async_exec *x)
 		async_doze();
 		return;
 	}
-	if (ring_is_polled(r) && spin) {
+	if (ring_is_polled(r) && async_config.spin_ns) {
 		async_signal();
 		x->stats.spins++;
 		if (!x->timers && ring_glance(r))
 			return; /* as most answers come: no clock was read for it */
-		wait = async_timer_wait_ns();
-		if (ring_spin(r, 1, async_ns_to_ticks(spin < wait ? spin : wait)))
+		begin = async_ticks_read();
+		if (exec_look(x, begin))
 			return;
-		if (wait <= spin)
-			return; /* a timer is due */
 	}
 	exec_park(x);
+	if (begin && ring_ready(r))
+		spin_waited(&x->spin, async_ticks_read() - begin);
 }
 
 /* As one who has nobody beside it usually waits: the first answer that comes is its own, and is

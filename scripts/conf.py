@@ -171,7 +171,7 @@ def check_net(_conf, value):
 
 
 # The keys of a file. All but SMP are boot arguments of the kernel.
-KEYS = {"SMP": check_smp, "map": check_map, "spin_us": check_spin, "run": check_run,
+KEYS = {"SMP": check_smp, "map": check_map, "spin_us": check_spin, "spin": check_word("fixed", "adapt"), "run": check_run,
         "trace": check_word("on", "off"), "trace_slots": check_slots,
         "exit": check_word("power"), "net": check_net,
         "uintr": check_word("all"),

@@ -210,7 +210,7 @@ struct sluice_start {
 	uint64_t time_hz;  /* ticks per second of the user-readable clock, below */
 	uint32_t core;     /* index of the core this thread started on */
 	uint32_t kernel_core; /* index of the core that polls this ring at first */
-	uint32_t spin_us;     /* suggested user spin before parking, 0 = park at once */
+	uint32_t spin_us;     /* suggested bound of the user spin before parking, 0 = park at once */
 	uint32_t reserved0;
 	uint64_t watch; /* address of the doorbell word, 0: there is none; SLUICE_SQ_WATCHED */
 	uint32_t reserved[2];
@@ -243,6 +243,7 @@ _Static_assert(offsetof(struct sluice_start, core) == 176, "sluice_start layout"
 #define SLUICE_START_SPIN_GIVEN (1u << 2) /* spin_us is meant, even when it is 0 */
 #define SLUICE_START_UINTR (1u << 3)      /* user interrupts without the kernel: docs/uintr.md */
 #define SLUICE_START_UPCALLS (1u << 4)    /* it asked for them and the machine has none: upcalls */
+#define SLUICE_START_SPIN_FIXED (1u << 5) /* spin_us does not adapt to the waits (spin.h) */
 
 /*
  * What a program's file asks for: a note (System V ABI, chapter 5) of this name and type in a

@@ -105,7 +105,7 @@ def linux_reads(run, section):
 
 def sluice_ns(run, section):
     for what, spin_us in SPIN_US.items():
-        sluice(run, section, "ns", (what,), CLOCK, "polled", run.clock_rounds, smp=2, spin_us=spin_us)
+        sluice(run, section, "ns", (what,), CLOCK, "polled", run.clock_rounds, smp=2, spin_us=spin_us, spin="fixed")
 
 
 def linux_ns(run, section):

@@ -52,7 +52,7 @@ def depths(run):
 def copy_some(run, kind, size, piece, rounds, some, **options):
     """The depths `some`, which one guest's argument list holds: ({(system, depth): values}, how)."""
     hows = " ".join(HOWS.format(depth) for depth in some)
-    lines, windows = run.bench.results(smp=2, prefix=AHEAD, spin_us=SPIN_US, limit=300,
+    lines, windows = run.bench.results(smp=2, prefix=AHEAD, spin_us=SPIN_US, spin="fixed", limit=300,
                                        run=f"/bin/b_copy {size} {piece} {rounds} {hows}", **options,
                                        **KINDS[kind][1])
     found = {}

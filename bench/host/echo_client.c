@@ -1,6 +1,7 @@
 /*
- * echo_client PORT CONNECTIONS MESSAGES: keeps one 64-byte message under way on each connection to
- * 127.0.0.1:PORT, and compares every byte that comes back. No two messages are the same.
+ * echo_client PORT CONNECTIONS MESSAGES [PAUSE_US]: keeps one 64-byte message under way on each
+ * connection to 127.0.0.1:PORT, and compares every byte that comes back. No two messages are the
+ * same. With PAUSE_US, so long passes before each message.
  *
  * Connections are opened one after the other, each proved by a first echo, since QEMU accepts for a
  * guest that may not. Says "steady", waits for a line, exchanges MESSAGES messages, says "done",
@@ -30,6 +31,7 @@ struct connection {
 };
 
 static struct connection connections[CONNECTIONS_MAX];
+static unsigned pause_us;
 
 static void message_fill(uint64_t *words, uint64_t connection, uint64_t count)
 {
@@ -41,6 +43,8 @@ static void message_send(struct connection *c)
 {
 	uint64_t words[MESSAGE_BYTES / 8];
 
+	if (pause_us)
+		usleep(pause_us);
 	message_fill(words, (uint64_t)(c - connections), ++c->sent);
 	c->got = 0;
 	c->since = now_ns();
@@ -109,10 +113,12 @@ int main(int argc, char **argv)
 	unsigned count;
 	int poll = epoll_create1(0);
 
-	if (argc != 4)
-		die("usage: echo_client PORT CONNECTIONS MESSAGES");
+	if (argc != 4 && argc != 5)
+		die("usage: echo_client PORT CONNECTIONS MESSAGES [PAUSE_US]");
 	count = (unsigned)number(argv[2], 1, CONNECTIONS_MAX);
 	messages = number(argv[3], 0, 1000000000);
+	if (argc == 5)
+		pause_us = (unsigned)number(argv[4], 0, 999999);
 	us = malloc((messages + 1) * sizeof(*us));
 	if (poll < 0 || !us)
 		die("no memory");

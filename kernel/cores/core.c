@@ -3,7 +3,7 @@
  * ownership.
  *
  *   core_turn returned > 0 --> core_turn again
- *   core_turn returned 0   --> spin while the budget lasts --> core_sleep: announce, arm, re-check, wait, disarm
+ *   core_turn returned 0   --> spin while the budget lasts (uapi/spin.h) --> core_sleep: announce, arm, re-check, wait, disarm
  */
 #include "cores/core.h"
 
@@ -138,12 +138,18 @@ noreturn_fn void core_loop(struct core *c)
 {
 	c->started = c->busy_until = c->sample_time = c->signals.stamp = arch_time_ns();
 	for (;;) {
-		if (core_turn(c))
-			continue;
-		if (c->now - c->busy_until < c->spin_ns)
-			core_spin(c);
-		else
-			core_sleep(c);
+		nsec_t idle;
+
+		while (core_turn(c))
+			;
+		idle = c->busy_until;
+		do {
+			if (c->now - c->busy_until < c->spin.budget)
+				core_spin(c);
+			else
+				core_sleep(c);
+		} while (!core_turn(c));
+		spin_waited(&c->spin, c->now - idle);
 	}
 }
 

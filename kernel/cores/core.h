@@ -15,6 +15,7 @@
 #include "base/counters.h"
 #include "cores/mailbox.h"
 #include "cores/policy.h"
+#include "uapi/spin.h"
 
 #define ROLE_USER 1u   /* runs user threads */
 #define ROLE_KERNEL 2u /* serves rings */
@@ -114,7 +115,6 @@ struct core {
 	uint32_t index;
 	/* of an elastic core, its own code changes it: roles.c. Others: core_has_role */
 	uint32_t roles;
-	nsec_t spin_ns; /* idle spin budget */
 	/* The doorbell line: a page of its own, mapped by the programs whose rings this core polls.
 	 * Who gives this core work while it is awake adds 1; an idle core waits on it
 	 * (arch_relax_on). Only a hint: what it holds means nothing, and a core that was not told
@@ -134,6 +134,7 @@ struct core {
 	nsec_t leave_until;
 	uint32_t inboxes_used; /* slots that somebody is in */
 	nsec_t busy_until; /* last time a turn did something */
+	struct spin spin; /* how long it then looks before it sleeps */
 	uint32_t watch_seen; /* what *watch held before the last turn that found nothing */
 	nsec_t started; /* read by whoever watches (fs/report.c) */
 
@@ -179,7 +180,7 @@ static inline bool mailbox_is_empty(const struct core *c)
 	return !atomic_load_explicit(&c->mailbox.newest, memory_order_relaxed);
 }
 
-/* Reads the core map (boot arguments `map`, `spin_us`, `policy`), creates a struct core for each
+/* Reads the core map (boot arguments `map`, `spin_us`, `spin`, `policy`), creates a struct core for each
  * hart named. Boot core, before any part is set. Refuses a senseless map (unknown role, hart twice,
  * hart that does not exist, no core that serves for good, none that runs programs, no such policy)
  * with a sentence that names the place: returns -EINVAL. */

@@ -3,6 +3,8 @@
  * harts by core index; without it one hart is mixed, and of several the first serves and the others
  * run users. Runs once, on the boot core.
  */
+#include <string.h>
+
 #include "cores/balance.h"
 
 #include "base/cmdline.h"
@@ -12,6 +14,8 @@
 
 #define SPIN_US_DEFAULT 50
 #define SPIN_US_MAX 10000000
+
+static bool spin_fixed; /* set once at boot */
 
 static const struct {
 	const char *name;
@@ -147,7 +151,7 @@ static struct core *core_create(unsigned index, uint32_t roles, nsec_t spin_ns)
 
 	c->index = index;
 	c->roles = roles;
-	c->spin_ns = spin_ns;
+	spin_init(&c->spin, spin_ns, spin_fixed);
 	c->count = frames_boot_alloc(sizeof(*c->count));
 	if (arch_can_watch())
 		c->watch = frames_boot_alloc(PAGE_SIZE);
@@ -166,6 +170,7 @@ int cores_init(void)
 {
 	const char *map = cmdline_find("map");
 	uint64_t spin_us = cmdline_find_u64("spin_us", SPIN_US_DEFAULT);
+	const char *spin = cmdline_find("spin");
 	uint32_t roles[CORES_MAX] = { 0 };
 	int err = 0;
 
@@ -180,6 +185,11 @@ int cores_init(void)
 	if (spin_us > SPIN_US_MAX) {
 		kprint("spin_us=%llu: at most %u microseconds make sense\n",
 		       (unsigned long long)spin_us, (unsigned)SPIN_US_MAX);
+		return -EINVAL;
+	}
+	spin_fixed = spin && word_is(spin, strlen(spin), "fixed");
+	if (spin && !spin_fixed && !word_is(spin, strlen(spin), "adapt")) {
+		kprint("spin=%s: it is fixed or adapt\n", spin);
 		return -EINVAL;
 	}
 	for (unsigned i = 0; i < arch_boot.cores && i < CORES_MAX; i++) {

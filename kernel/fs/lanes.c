@@ -24,6 +24,8 @@ static void lane_send(struct lane *l)
 		struct op *op = list_item(l->leaving.ops.next, struct op, link);
 
 		list_remove(&op->link);
+		if (op_given_hook)
+			op_given_hook(op, l->disk->dev->core);
 		op_send(op, l->disk->dev->core);
 	}
 }

@@ -149,9 +149,11 @@ void process_announce(struct sluice_start *start, uint32_t user_core, uint32_t h
 		.kernel_core = home,
 	};
 	if (cmdline_find("spin_us")) {
-		start->spin_us = (uint32_t)(cores[user_core]->spin_ns / 1000);
+		start->spin_us = (uint32_t)(cores[user_core]->spin.max / 1000);
 		start->flags |= SLUICE_START_SPIN_GIVEN;
 	}
+	if (cores[user_core]->spin.fixed)
+		start->flags |= SLUICE_START_SPIN_FIXED;
 	if (start->enter_fn)
 		start->flags |= SLUICE_START_HOSTED;
 	if (user_core == home)

@@ -276,7 +276,7 @@ void op_unqueue(struct op *op);
  * Each op is given away once in its life. Returns how many. In the core's turn, not from a step.
  */
 unsigned op_give(struct core *c, unsigned to, unsigned max);
-/* Told before an op is given away. Set once at boot by ring/. */
+/* Told before an op is sent on from where its ring had it run. Set once at boot by ring/. */
 extern void (*op_given_hook)(struct op *op, unsigned to);
 
 /* What the ring does after an op's first step: goes on from verdict `v`. */

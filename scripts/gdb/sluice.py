@@ -152,7 +152,7 @@ class Core(gdb.Command):
         self.select(index)
         print(f"core {index}: {roles_text(int(c['roles']))}, turn {int(c['turn'])}, "
               f"turn began at {seconds(number(c['now']))}, last work {seconds(number(c['busy_until']))}, "
-              f"spin {int(c['spin_ns']) // 1000} us")
+              f"spin {int(c['spin']['budget']) // 1000} us")
         print("  parts: " + " ".join(c["part"][i]["name"].string() for i in range(c["part"].type.range()[1] + 1)
                                       if number(c["part"][i])))
         if number(c["hand"]):

@@ -73,6 +73,7 @@ static void taken(void **state)
 		{ "map=2:user,0:net+io", 3, "kin  u " },
 		{ "map=0:user,1:kernel", 2, "u kin " },
 		{ "map=0:mixed spin_us=0", 1, "ukin " },
+		{ "map=0:mixed spin=fixed", 1, "ukin " },
 		{ "map=0:kernel,1:elastic", 2, "kin ue " },
 		{ "map=0:elastic,1:elastic,2:kernel,3:user", 4, "ue ue kin u " },
 		{ "map=0:elastic,1:net,2:user", 3, "ue kin u " },
@@ -106,6 +107,7 @@ static void refused(void **state)
 		{ "map=0:kernel;1:user", 2, NULL },
 		{ "map=99999999999:kernel", 2, NULL },
 		{ "map=0:mixed spin_us=10000001", 1, NULL },
+		{ "map=0:mixed spin=sometimes", 1, NULL },
 		{ "policy=fair", 2, NULL },
 		{ "policy=", 2, NULL },
 	};
