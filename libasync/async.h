@@ -279,6 +279,23 @@ int async_bufs_init(struct async_bufs *bufs, uint32_t count, uint32_t size);
 void async_bufs_put(struct async_bufs *bufs, void *buf);
 void async_bufs_fini(struct async_bufs *bufs);
 
+/* ---- Programs -------------------------------------------------------------------------------- */
+
+/* Starts the program at `path`: its pid, or -errno. argv ends with NULL; so does envp, which may be
+ * NULL itself: then the environment is empty. Its descriptors 0 to fd_count - 1 are ours of `fds`
+ * (-1: none), and it has no others but its ring's; at most ASYNC_PROGRAM_FDS. */
+#define ASYNC_PROGRAM_FDS 64u
+int async_program_start(const char *path, const char *const argv[], const char *const envp[],
+			const int32_t *fds, unsigned fd_count);
+/* Waits until the program we started as `pid` has ended, and takes note of it, once: 0, or -errno
+ * (-ECHILD: there is none). *status, which may be NULL: its exit status, or minus the number of the
+ * signal that ended it. */
+int async_program_wait(int pid, int *status);
+
+/* A file in memory without a name in any folder: a descriptor, or -errno. `name` is for who looks
+ * at it from outside; flags: MFD_* (uapi/mman.h). It begins empty; async_pwrite makes it longer. */
+int async_memfd(const char *name, unsigned flags);
+
 /* ---- Any system call ------------------------------------------------------------------------- */
 
 /* nr: SYS_* (uapi/syscall.h). The full 64-bit result, or -errno. */

@@ -78,6 +78,11 @@ int async_statx(int dir, const char *path, int flags, unsigned mask, struct stat
 	return async_op(IORING_OP_STATX, dir, io_addr(out), path, mask, (uint32_t)flags);
 }
 
+int async_memfd(const char *name, unsigned flags)
+{
+	return (int)async_syscall(SYS_memfd_create, io_addr(name), flags, 0, 0, 0, 0);
+}
+
 int async_poll(int fd, uint32_t events)
 {
 	return async_op(IORING_OP_POLL_ADD, fd, 0, NULL, 0, events);

@@ -3,6 +3,7 @@
  * Linux has no entry for, or only in its newest versions, and closing.
  */
 #include "internal.h"
+#include "uapi/wait.h"
 
 static uint64_t io_addr(const void *p)
 {
@@ -30,6 +31,40 @@ int async_bind(int fd, const void *addr, socklen_t addr_len)
 int async_listen(int fd, int backlog)
 {
 	return async_op(IORING_OP_LISTEN, fd, 0, NULL, (uint32_t)backlog, 0);
+}
+
+int async_program_start(const char *path, const char *const argv[], const char *const envp[],
+			const int32_t *fds, unsigned fd_count)
+{
+	struct sluice_spawn ask = {
+		.size = sizeof(ask),
+		.fd_count = fd_count,
+		.path = io_addr(path),
+		.argv = io_addr(argv),
+		.envp = io_addr(envp),
+		.fds = io_addr(fds),
+		.user_core = SLUICE_ANY_CORE,
+		.home = SLUICE_ANY_CORE,
+	};
+
+	return async_op(IORING_OP_SPAWN, 0, 0, &ask, sizeof(ask), 0);
+}
+
+int async_program_wait(int pid, int *status)
+{
+	struct wait_info info;
+	struct async_io io;
+	struct io_uring_sqe *sqe = async_io_begin(&io);
+	int err;
+
+	if (sqe) {
+		ring_fill(sqe, IORING_OP_WAITID, pid, io_addr(&info), 0, P_PID, 0, io_addr(&io));
+		sqe->file_index = WEXITED;
+	}
+	err = async_io_wait(&io);
+	if (!err && status)
+		*status = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+	return err;
 }
 
 /* Socket options and names are sub-commands of URING_CMD. */

@@ -240,9 +240,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	async_config.stack_bytes = STACK;
-	copy.from =
-		(int)async_syscall(SYS_memfd_create, (uint64_t)(uintptr_t) "from", 0, 0, 0, 0, 0);
-	copy.to = (int)async_syscall(SYS_memfd_create, (uint64_t)(uintptr_t)"to", 0, 0, 0, 0, 0);
+	copy.from = async_memfd("from", 0);
+	copy.to = async_memfd("to", 0);
 	if (copy.from < 0 || copy.to < 0 || async_prepare(DEPTH_MAX, STACK) ||
 	    !file_fill(copy.from, false) || !file_fill(copy.to, true)) {
 		async_printf("b_copy: no memory for the files\n");

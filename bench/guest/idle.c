@@ -40,20 +40,9 @@ static bool processes(unsigned count, const char *self)
 		return false;
 	fds[0] = pipe[0];
 	fds[1] = fds[2] = back[1];
-	for (unsigned i = 0; i < count; i++) {
-		struct sluice_spawn ask = {
-			.size = sizeof(ask),
-			.fd_count = 3,
-			.path = (uint64_t)(uintptr_t)self,
-			.argv = (uint64_t)(uintptr_t)words,
-			.fds = (uint64_t)(uintptr_t)fds,
-			.user_core = SLUICE_ANY_CORE,
-			.home = SLUICE_ANY_CORE,
-		};
-
-		if (async_op(IORING_OP_SPAWN, 0, 0, &ask, sizeof(ask), 0) < 0)
+	for (unsigned i = 0; i < count; i++)
+		if (async_program_start(self, words, NULL, fds, 3) < 0)
 			return false;
-	}
 	for (unsigned i = 0; i < count; i++)
 		if (async_read(back[0], &here, 1) != 1)
 			return false;
