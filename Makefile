@@ -494,10 +494,11 @@ test: test-setup
 
 # Does the campaign find a kernel's mistakes? Then: many seeds, without sanitizers, which is faster.
 mutants: test-setup
-	$(Q)$(again) MACHINE=hosted SAN= build/hosted/tests/sim/campaign
+	$(Q)$(again) MACHINE=hosted SAN= build/hosted/tests/sim/campaign build/hosted/tests/sim/moves
 	$(Q)tests/sim/mutants.py $(ONLY)
 soak: mutants
 	$(Q)SOAK=1 CANCELS=1 JOBS=$(JOBS) SEEDS=$(or $(SEEDS),10000) nice -n 19 build/hosted/tests/sim/campaign
+	$(Q)SOAK=1 JOBS=$(JOBS) SEEDS=1000 nice -n 19 build/hosted/tests/sim/moves
 	$(Q)$(MAKE) soak-net
 
 # The network's: mutated frames by seed, and the long storms through the peer. tests/README.md

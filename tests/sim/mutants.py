@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Can the campaign fail? Each mutant is the kernel with one mistake in it, of the kind that is made:
+"""Can the campaign fail, and the soak of moves? Each mutant is the kernel with one mistake in it, of the kind that is made:
 a wake lost, a completion doubled, a cancellation missed. The campaign must find every one of them
 within SEEDS seeds; a mutant that lives is a failure of the campaign.
 
@@ -17,7 +17,7 @@ import sys
 SEEDS = 100
 OUT = os.path.join("build", "tests", "mutants")
 
-# name, file, what is there, what is there instead
+# name, file, what is there, what is there instead; which test must find it, if not the campaign
 MUTANTS = [
     ("wakes lost but the first", "kernel/sched/executor.c",
      "	while (!list_is_empty(&woken)) {", "	if (!list_is_empty(&woken)) {"),
@@ -74,13 +74,37 @@ MUTANTS = [
     ("a multishot without a bound", "kernel/ring/ring.c",
      "	if (here ? !ring_may_take(c, r) : ops_free_count(c) < ops_total_count(c) / 2)\n"
      "		return NULL;\n	if (!more_credit_take(r))\n		return NULL;\n", ""),
+    ("a completion posted by the core that the ring has left", "kernel/ring/ring.c",
+     "	if (!ring_is_here(c, r)) {\n		op->mail.deliver = op_return;",
+     "	if (!ring_is_here(c, r) && op->home != c->index) {\n		op->mail.deliver = op_return;", "moves"),
+    ("a completion that arrives where the ring was", "kernel/ring/move.c",
+     "	if (likely(ring_is_here(c, r)))\n		return false;\n	post",
+     "	if (likely(ring_is_here(c, r)) || m == &container_of(m, struct op, mail)->mail)\n"
+     "		return false;\n	post", "moves"),
+    ("mail that was too early forgotten", "kernel/ring/move.c",
+     "	for (; m; m = next) {\n		next = m->next;\n		m->deliver(m);",
+     "	for (; m; m = next) {\n		next = m->next;\n		if (!next)\n			m->deliver(m);", "moves"),
+    ("a timeout that its ring leaves behind", "kernel/ring/timeout.c",
+     "	op->core = (uint8_t)c->index;\n	if (to->armed)", "	op->core = (uint8_t)c->index;\n	if (0)",
+     "moves"),
+    ("a guard that its ring leaves behind", "kernel/ring/move.c",
+     "				link_timeout_join(op->chain);", "				(void)op;", "moves"),
+    ("members that begin on the core they were accepted on", "kernel/ring/chain.c",
+     "	op->core = (uint8_t)c->index; /* the", "	if (0)\n		op->core = 0; /* the", "moves"),
+    ("a pool's operations forgotten with the ring", "kernel/ring/move.c",
+     "	r->ops_held = r->held_away[c->index];", "	r->ops_held = 0;", "moves"),
+    ("a program that dies while its ring is away", "kernel/ring/life.c",
+     "		process_poke(r->proc); /* which stops it */", "		(void)c;"),
+    ("a doorbell at the core where the ring was born", "kernel/ring/enter.c",
+     "			arch_doorbell(ring_post_core(r));", "			arch_doorbell(ring_home(r));", "moves"),
 ]
 
 
 def build_folder():
     for name in ("hosted", "hosted-asan"):
         folder = os.path.join("build", name)
-        if os.path.exists(os.path.join(folder, "tests/sim/campaign.c.o")):
+        if all(os.path.exists(os.path.join(folder, f"tests/sim/{test}.c.o"))
+               for test in ("campaign", "moves")):
             return folder
     sys.exit("the campaign is not built: make sim")
 
@@ -93,17 +117,19 @@ def mutate(path, old, new):
     return source.replace(old, new)
 
 
-def objects(folder):
+def objects(folder, test):
     found = []
-    for where in ("tests/sim/campaign.c.o", "tests/sim/campaign_parts", "tests/sim/lib"):
+    for where in (f"tests/sim/{test}.c.o", f"tests/sim/{test}_parts", "tests/sim/lib"):
         path = os.path.join(folder, where)
+        if not os.path.exists(path):
+            continue
         found += [path] if path.endswith(".o") else \
             [os.path.join(path, n) for n in sorted(os.listdir(path)) if n.endswith(".o")]
     return found
 
 
-def build(folder, flags, number, path, source):
-    """The campaign with the changed file; None and why, or its path."""
+def build(folder, flags, number, path, source, test):
+    """The test with the changed file; None and why, or its path."""
     base = os.path.join(OUT, str(number))
     with open(base + ".c", "w", encoding="utf-8") as out:
         out.write(source)
@@ -112,7 +138,7 @@ def build(folder, flags, number, path, source):
              f"-c {base}.c -o {base}.o",
              f"{flags.split()[0]} {' '.join(f for f in flags.split() if f.startswith('-fsan'))} "
              f"-pthread -Wl,--wrap=trace_event,--wrap=op_cancel,--wrap=mailbox_post,"
-             f"--wrap=pin_user {' '.join(objects(folder))} "
+             f"--wrap=pin_user {' '.join(objects(folder, test))} "
              f"{base}.o {folder}/libkernel.a -lcmocka "
              f"$(pkg-config --libs slirp glib-2.0) -o {base}"]
     for step in steps:
@@ -131,7 +157,8 @@ def main():
     environment = dict(os.environ, SEEDS=str(SEEDS), SEED="", TEST="", JOBS="1",
                        ASAN_OPTIONS="detect_stack_use_after_return=0")
     bad = 0
-    for number, (name, path, old, new) in enumerate(MUTANTS):
+    for number, (name, path, old, new, *tests) in enumerate(MUTANTS):
+        test = tests[0] if tests else "campaign"
         if only not in name:
             continue
         source = mutate(path, old, new)
@@ -139,13 +166,13 @@ def main():
             print(f"FAIL {name}: its text is not in {path} once", flush=True)
             bad = 1
             continue
-        program, why = build(folder, flags, number, path, source)
+        program, why = build(folder, flags, number, path, source, test)
         if not program:
             print(f"FAIL {name}: does not build: {why}", flush=True)
             bad = 1
             continue
         run = subprocess.run([program], capture_output=True, text=True, env=environment)
-        found = re.search(r"^FAIL campaign: (.*)$", run.stdout, re.M)
+        found = re.search(rf"^FAIL {test}[^:]*: (.*)$", run.stdout, re.M)
         if found:
             seed = re.search(r"\(seed (\d+)", found[1])
             print(f"ok {name}, found by seed {seed[1] if seed else '?'}", flush=True)

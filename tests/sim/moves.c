@@ -1,0 +1,350 @@
+/*
+ * Is an entry ever lost, doubled or overtaken in its chain while its ring goes from core to core every
+ * 100 us? 10,000 entries a run: chains of all kinds of members, broken ones among them, guards, drains,
+ * multishots; every completion is judged as it comes.
+ *
+ * The campaign asks more of less: here only what an order can be known of. And is a program always
+ * served that waits by looking only, and rings the doorbell when it is told to?
+ */
+#include <string.h>
+
+#include "base/counters.h"
+#include "lib/prog.h"
+#include "ring/ring.h"
+#include "uapi/errno.h"
+#include "uapi/fs.h"
+#include "uapi/syscall.h"
+#include "uapi/time.h"
+
+#define PROGRAMS 2u
+#define ENTRIES (10000u / PROGRAMS)
+#define WINDOW 48u    /* entries out at a time */
+#define CHAIN_MAX 5u
+#define MOVE_NS 100000u
+#define SHOTS 3u
+
+enum what { NOP, FAILING, CALL, CALL_HOME, READ, TIMEOUT, SHOTS_TIMEOUT, GUARDED, GUARD, WHATS };
+
+/* One entry; its user_data is its index. */
+struct entry {
+	uint8_t what, flags;
+	uint8_t shots;	 /* CQEs so far */
+	bool done;
+	bool first;	 /* of its chain */
+	bool doomed;	 /* a member before it broke the chain */
+	uint32_t chain;	 /* index of the first of its chain */
+};
+
+static struct side {
+	struct sim_prog *p;
+	struct process *proc;
+	uaddr_t mem;
+	int zero;
+	uint32_t sent, done, low; /* low: the first that is not done */
+	struct entry entries[ENTRIES + CHAIN_MAX];
+} sides[PROGRAMS];
+
+static const char *const names[] = { "nop",	"failing", "call",    "call home", "read",
+				     "timeout", "shots",   "guarded", "guard" };
+
+/* ---- sending --------------------------------------------------------------------------------- */
+
+static uaddr_t put_time(struct side *s, uint32_t index, nsec_t ns)
+{
+	struct __kernel_timespec ts = { .tv_nsec = (int64_t)ns };
+	uaddr_t at = s->mem + index % 128 * sizeof(ts);
+
+	prog_write(s->p, at, &ts, sizeof(ts));
+	return at;
+}
+
+static struct io_uring_sqe fill(struct side *s, uint32_t index, enum what what)
+{
+	struct io_uring_sqe sqe = { .opcode = IORING_OP_NOP, .user_data = index };
+	struct sluice_syscall_sqe call = { .opcode = IORING_OP_SYSCALL, .user_data = index };
+
+	switch (what) {
+	case FAILING:
+		sqe.nop_flags = IORING_NOP_INJECT_RESULT;
+		sqe.len = (uint32_t)-EIO;
+		break;
+	case CALL:
+	case CALL_HOME: /* which only the home core can answer */
+		call.nr = what == CALL ? SYS_getuid : SYS_fcntl;
+		call.a0 = (uint64_t)s->zero;
+		call.a1 = F_GETFD;
+		memcpy(&sqe, &call, sizeof(sqe));
+		break;
+	case READ:
+		sqe.opcode = IORING_OP_READ;
+		sqe.fd = s->zero;
+		sqe.addr = s->mem + PAGE_SIZE;
+		sqe.len = 8;
+		break;
+	case TIMEOUT:
+	case SHOTS_TIMEOUT:
+	case GUARDED:
+		sqe.opcode = IORING_OP_TIMEOUT;
+		sqe.len = 1;
+		sqe.timeout_flags = what == SHOTS_TIMEOUT ? IORING_TIMEOUT_MULTISHOT
+							  : IORING_TIMEOUT_ETIME_SUCCESS;
+		sqe.off = what == SHOTS_TIMEOUT ? SHOTS : 0;
+		sqe.addr = put_time(s, index, what == GUARDED ? 900000000 : 1000 + sim_below(90000));
+		break;
+	case GUARD:
+		sqe.opcode = IORING_OP_LINK_TIMEOUT;
+		sqe.len = 1;
+		sqe.addr = put_time(s, index, 1000 + sim_below(90000));
+		break;
+	default:
+		break;
+	}
+	return sqe;
+}
+
+/* What the next member is: a guarded one has its guard behind it, what answers often stands alone. */
+static enum what choose(unsigned place, unsigned length, enum what before)
+{
+	enum what what = (enum what)sim_below(length == 1 ? GUARDED : SHOTS_TIMEOUT);
+
+	if (before == GUARDED)
+		return GUARD;
+	if (place + 1 < length && sim_chance(5))
+		return GUARDED;
+	return what;
+}
+
+static void send_chain(struct side *s)
+{
+	unsigned length = 1 + (sim_chance(2) ? 0 : (unsigned)sim_below(CHAIN_MAX));
+	uint32_t first = s->sent;
+	enum what what = NOP;
+
+	for (unsigned i = 0; i < length; i++) {
+		struct entry *e = &s->entries[s->sent];
+		struct io_uring_sqe sqe;
+
+		what = choose(i, length, i ? what : NOP);
+		sqe = fill(s, s->sent, what);
+		if (i + 1 < length)
+			sqe.flags |= what == GUARDED || !sim_chance(3) ? IOSQE_IO_LINK
+								       : IOSQE_IO_HARDLINK;
+		if (!i && sim_chance(12))
+			sqe.flags |= IOSQE_IO_DRAIN;
+		*e = (struct entry){ .what = (uint8_t)what, .flags = sqe.flags, .first = !i,
+				     .chain = first };
+		sim_check(prog_sqe(s->p, &sqe));
+		s->sent++;
+	}
+}
+
+/* ---- judging --------------------------------------------------------------------------------- */
+
+noreturn_fn static void wrong(const struct side *s, uint32_t index, int32_t res, const char *why)
+{
+	const struct entry *e = &s->entries[index];
+
+	sim_fail("program %u: entry %u (%s, flags %x, chain from %u) came with %d: not: %s",
+		 (unsigned)(s - sides), index, names[e->what], e->flags, e->chain, res, why);
+}
+
+static int32_t wanted(const struct entry *e)
+{
+	static const int32_t results[WHATS] = { [FAILING] = -EIO, [READ] = 8, [TIMEOUT] = -ETIME,
+						[SHOTS_TIMEOUT] = -ETIME, [GUARDED] = -ECANCELED,
+						[GUARD] = -ETIME };
+
+	return e->doomed ? -ECANCELED : results[e->what];
+}
+
+static void judge_order(const struct side *s, uint32_t index, int32_t res)
+{
+	const struct entry *e = &s->entries[index];
+
+	if (!e->first && !s->entries[index - 1].done)
+		wrong(s, index, res, "the member before it has answered");
+	for (uint32_t i = index; i > s->low; i--)
+		if (s->entries[i].flags & IOSQE_IO_DRAIN)
+			wrong(s, index, res, "all before a drain has answered");
+}
+
+static void judge(struct side *s, const struct io_uring_cqe *cqe)
+{
+	uint32_t index = (uint32_t)cqe->user_data;
+	struct entry *e = &s->entries[index];
+	bool more = e->what == SHOTS_TIMEOUT && !e->doomed && e->shots + 1u < SHOTS;
+
+	if (cqe->user_data >= s->sent)
+		sim_fail("a completion of nothing: %llx", (unsigned long long)cqe->user_data);
+	if (e->done)
+		wrong(s, index, cqe->res, "it answers once");
+	if (e->what == CALL || e->what == CALL_HOME ? e->doomed != (cqe->res == -ECANCELED) :
+						      cqe->res != wanted(e))
+		wrong(s, index, cqe->res, "what it was to answer");
+	if (e->what != CALL && e->what != CALL_HOME && more != !!(cqe->flags & IORING_CQE_F_MORE))
+		wrong(s, index, cqe->res, "as many answers as it was to give");
+	judge_order(s, index, cqe->res);
+	e->shots++;
+	if (more)
+		return;
+	e->done = true;
+	s->done++;
+	while (s->low < s->sent && s->entries[s->low].done)
+		s->low++;
+	if (!(e->flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)))
+		return;
+	/* a guard fires, unless what it guards never began; it has ended that by a soft link */
+	if (e->what == GUARDED)
+		e[1].doomed = e->doomed;
+	else
+		e[1].doomed = e->doomed || e->what == GUARD ||
+			      (e->what == FAILING && !(e->flags & IOSQE_IO_HARDLINK));
+}
+
+/* ---- a program ------------------------------------------------------------------------------- */
+
+static void program(struct sim_prog *p)
+{
+	struct side *s = p->arg;
+	struct io_uring_sqe open = { .opcode = IORING_OP_OPENAT, .fd = AT_FDCWD };
+	struct io_uring_cqe cqe;
+
+	s->p = p;
+	s->mem = prog_map(p, 2 * PAGE_SIZE);
+	prog_write(p, s->mem, "/dev/zero", 10);
+	open.addr = s->mem;
+	s->zero = prog_do(p, &open, NULL);
+	sim_check(s->zero > 2);
+	while (s->sent < ENTRIES || s->done < s->sent) {
+		bool any = false;
+
+		while (s->sent < ENTRIES && s->sent - s->done < WINDOW && !sim_chance(8)) {
+			send_chain(s);
+			any = true;
+		}
+		if (any || sim_chance(8))
+			prog_submit(p);
+		if (s->done == s->sent)
+			continue;
+		prog_wait_cqe(p, &cqe);
+		do
+			judge(s, &cqe);
+		while (!sim_chance(20) && prog_cqe(p, &cqe));
+	}
+}
+
+/* ---- moves ----------------------------------------------------------------------------------- */
+
+static nsec_t next_move;
+
+static void move_one(void *arg)
+{
+	int err = ring_move(arg, 2 * (unsigned)sim_below(3));
+
+	sim_check(!err || err == -EALREADY || err == -EBUSY);
+}
+
+/* Every ring of both programs, wherever it is. */
+static void move_all(void)
+{
+	if (arch_time_ns() < next_move)
+		return;
+	next_move = arch_time_ns() + MOVE_NS;
+	for (unsigned i = 0; i < PROGRAMS; i++) {
+		struct process *p = sides[i].proc;
+
+		if (p->state != PROCESS_ALIVE || atomic_load(&p->used) != 2)
+			continue;
+		list_for_each(pos, &p->rings) {
+			struct ring *r = list_item(pos, struct ring, sibling);
+
+			if (r->core != RING_NOWHERE)
+				sim_on_core(r->core, move_one, r);
+		}
+	}
+}
+
+static void moves(void)
+{
+	struct counters sum;
+
+	for (unsigned i = 0; i < PROGRAMS; i++)
+		sides[i].proc = sim_spawn(program, &sides[i], 1 + 2 * i, 2 * i);
+	sim_between = move_all;
+	sim_finish();
+	sim_check(!sim_failed_programs());
+	counters_sum(&sum);
+	for (unsigned i = 0; i < PROGRAMS; i++)
+		sim_check(sides[i].done >= ENTRIES && sides[i].done == sides[i].sent);
+	/* they did move: most of the time there is nothing against it */
+	if (sum.ring_moves < arch_time_ns() / MOVE_NS / 2)
+		sim_fail("%llu moves in %llu us", (unsigned long long)sum.ring_moves,
+			 (unsigned long long)arch_time_ns() / 1000);
+}
+
+/* ---- doorbells ------------------------------------------------------------------------------- */
+
+#define LOOKS_MAX 3000u /* in vain, before somebody should have come */
+
+static bool looks_on; /* it has shown its entry: no move helps it now */
+
+static void looker(struct sim_prog *p)
+{
+	struct io_uring_sqe nop = { .opcode = IORING_OP_NOP };
+	struct io_uring_cqe cqe;
+
+	for (unsigned n = 0; n < 60; n++) {
+		unsigned looks = 0;
+
+		for (uint64_t pause = sim_below(300); pause; pause--)
+			prog_pause(p); /* so that the poller sleeps, here or there */
+		sim_check(prog_sqe(p, &nop));
+		prog_submit(p);
+		looks_on = true;
+		while (!prog_cqe(p, &cqe))
+			if (++looks == LOOKS_MAX)
+				sim_fail("entry %u: nobody comes", n);
+		looks_on = false;
+	}
+}
+
+/* Now and then, so that the cores sleep meanwhile; who is told to move a ring is awake. */
+static void move_seldom(void)
+{
+	struct process *p = sides[0].proc;
+
+	if (p->state != PROCESS_ALIVE || looks_on || !sim_chance(100))
+		return;
+	list_for_each(pos, &p->rings) {
+		struct ring *r = list_item(pos, struct ring, sibling);
+
+		if (r->core != RING_NOWHERE)
+			sim_on_core(r->core, move_one, r);
+	}
+}
+
+static void doorbells(void)
+{
+	sides[0].proc = sim_spawn(looker, NULL, 1, 0);
+	sim_between = move_seldom;
+	sim_finish();
+	sim_check(!sim_failed_programs());
+}
+
+int main(void)
+{
+	static const struct sim_test tests[] = {
+		{ .name = "moves",
+		  .run = moves,
+		  .cores = 5,
+		  .cmdline = "map=0:kernel+net+io,1:user,2:kernel,3:user,4:kernel",
+		  .ops = 512,
+		  .seeds = 100 },
+		{ .name = "moves doorbells",
+		  .run = doorbells,
+		  .cores = 5,
+		  .cmdline = "map=0:kernel+net+io,1:user,2:kernel,3:user,4:kernel" },
+	};
+
+	return sim_main(tests, array_count(tests));
+}
