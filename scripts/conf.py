@@ -176,7 +176,7 @@ KEYS = {"SMP": check_smp, "map": check_map, "spin_us": check_spin, "spin": check
         "exit": check_word("power"), "net": check_net,
         "uintr": check_word("all"),
         "policy": check_word("default", "static", "greedy"),
-        "shuffle_us": check_count, "mem_limit": check_count, "ops": check_count,
+        "shuffle_us": check_count, "move_us": check_count, "mem_limit": check_count, "ops": check_count,
         "panic": check_word("halt")}
 
 

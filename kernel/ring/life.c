@@ -401,7 +401,7 @@ static uint32_t round_up_pow2(uint32_t n)
 /* Flags this kernel honours. COOP_TASKRUN and SINGLE_ISSUER are hints that always hold here:
  * completions never interrupt the program. */
 #define SETUP_FLAGS                                                                                \
-	(IORING_SETUP_SQPOLL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |                          \
+	(IORING_SETUP_SQPOLL | IORING_SETUP_SQ_AFF | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |                          \
 	 IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |           \
 	 IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_NO_SQARRAY)
 
@@ -434,6 +434,8 @@ int ring_setup(struct process *p, uint32_t entries, struct io_uring_params *para
 		return -EINVAL;
 	if ((setup & IORING_SETUP_SQPOLL) && (setup & IORING_SETUP_COOP_TASKRUN))
 		return -EINVAL;
+	if ((setup & IORING_SETUP_SQ_AFF) && !(setup & IORING_SETUP_SQPOLL))
+		return -EINVAL;
 	err = setup_counts(entries, params, &sq, &cq);
 	if (err)
 		return err;
@@ -445,8 +447,9 @@ int ring_setup(struct process *p, uint32_t entries, struct io_uring_params *para
 	r = ring_make(p, sq, cq, setup, kind);
 	if (!r)
 		return -ENOMEM;
-	fd = fd_install(p, &r->file, 0, true);
-	file_put(&r->file);
+	err = setup & IORING_SETUP_SQ_AFF ? ring_pin(r, params->sq_thread_cpu) : 0;
+	fd = err ? err : fd_install(p, &r->file, 0, true);
+	file_put(&r->file); /* the descriptor holds it; without one this frees it */
 	if (fd < 0)
 		return fd;
 	ring_describe(r, params);

@@ -190,7 +190,7 @@ int ring_move(struct ring *r, unsigned to)
 {
 	struct core *c = this_core();
 
-	if (r->kind == RING_SLOT || !core_may_serve(r, to))
+	if (r->kind == RING_SLOT || !core_may_serve(r, to) || (r->pinned && r->pinned != to + 1))
 		return -EINVAL;
 	if (!ring_is_here(c, r))
 		return -EXDEV;
@@ -201,6 +201,24 @@ int ring_move(struct ring *r, unsigned to)
 		return -EBUSY;
 	move_begin(c, r, to);
 	return 0;
+}
+
+int ring_pin(struct ring *r, uint32_t cpu)
+{
+	int err;
+
+	if (cpu >= UINT8_MAX || !core_may_serve(r, cpu) || (cores[cpu]->roles & ROLE_ELASTIC))
+		return -EINVAL;
+	r->pinned = (uint8_t)(cpu + 1);
+	err = ring_move(r, cpu);
+	return err == -EALREADY ? 0 : err;
+}
+
+void ring_settle(struct ring *r)
+{
+	/* one that may not go, because its descriptor is polled or its end has begun, stays */
+	if (r->pinned)
+		(void)!ring_move(r, r->pinned - 1u);
 }
 
 /* ---- arriving -------------------------------------------------------------------------------- */
@@ -364,8 +382,11 @@ static unsigned rings_list(struct core *c, struct balance_unit *out, unsigned ma
 	list_for_each(pos, &c->rings->rings) {
 		struct ring *r = list_item(pos, struct ring, link);
 		uint32_t load = r->sq_head - r->head_listed;
-		struct balance_unit *u = n < max ? &out[n++] : unit_least(out, max);
+		struct balance_unit *u;
 
+		if (r->pinned)
+			continue;
+		u = n < max ? &out[n++] : unit_least(out, max);
 		r->head_listed = r->sq_head;
 		if (u->id && u->load >= load)
 			continue;

@@ -388,6 +388,8 @@ static enum step sys_register_step(struct op *op, const struct sys_args *args)
 		res = op->flags & OP_CANCELLED ? -ECANCELED :
 						 register_code(r, (uint32_t)args->a[1], args->a[2],
 							       (uint32_t)args->a[3]);
+	if (f->ops == &ring_file_ops)
+		ring_settle(r);
 	file_put(f);
 	return op_finish(op, res);
 }

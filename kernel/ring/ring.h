@@ -136,6 +136,7 @@ struct ring {
 	/* moving: move.c */
 	uint8_t moving;	       /* a move is under way */
 	uint8_t wanted_home;   /* its home core waits for it */
+	uint8_t pinned;	       /* set once: one more than the core that SQ_AFF names, 0: none */
 	uint8_t call_heard;    /* home_mail has arrived where the ring was */
 	uint8_t watched;       /* set once: its program knows the doorbell line of its home core */
 	/* cores that may run ops of it, besides its own; any core, atomic */
@@ -198,11 +199,18 @@ static inline uint32_t ring_post_core(const struct ring *r)
 /*
  * Moves the ring to core `to`, which goes on where this one stops. On the ring's core, in its turn.
  * 0: it was asked for, and is there some mails later. -EALREADY: it is there. -EINVAL: a thread's
- * slot does not move; `to` does not serve, or would not poll it while a program runs. -EBUSY: it is
+ * slot does not move, nor a pinned ring but to its core; `to` does not serve, or would not poll it
+ * while a program runs. -EBUSY: it is
  * moving, its home core wants it, somebody polls its descriptor, or it is dying. -EXDEV: it is not
  * here.
  */
 must_use int ring_move(struct ring *r, unsigned to);
+
+/* Pins a fresh ring to core `cpu`, which is to poll it, and sends it there. Its home core. 0, or
+ * -EINVAL if that core does not, or not always, serve rings alone. */
+must_use int ring_pin(struct ring *r, uint32_t cpu);
+/* A pinned ring that was called home for something may go back now. On its home core. */
+void ring_settle(struct ring *r);
 
 /* The CQ tail: private, free-running; the program sees what was published of it. */
 static inline uint32_t ring_cq_tail(const struct ring *r)

@@ -4,86 +4,15 @@
  *
  * Argument: how many io cores must have taken part, 1 without it.
  */
-#include "tests/abi/lib/say.h"
-#include "uapi/fs.h"
+#include "tests/abi/lib/cores.h"
 #include "uapi/socket.h"
 
 #define READS 512u
 #define DEPTH 16u
 #define SOCKETS 256u
-#define CORES_MAX 16u
-#define SQES_WORD 8 /* of a line of /dev/cores: docs/abi.md */
-#define STEPS_WORD 10
 
-struct core {
-	bool io, net, user;
-	uint64_t sqes, steps;
-};
-
-static char text[8192], buffer[DEPTH * 4096] __attribute__((aligned(4096)));
+static char buffer[DEPTH * 4096] __attribute__((aligned(4096)));
 static struct core before[CORES_MAX], after[CORES_MAX];
-
-static int64_t open_file(const char *path)
-{
-	ring_fill(ring_sqe(&ring_native), IORING_OP_OPENAT, AT_FDCWD, 0, (uint64_t)(uintptr_t)path, 0,
-		  O_RDONLY, 0);
-	return say_wait();
-}
-
-static bool has_word(const char *at, const char *word)
-{
-	for (; *at && *at != ' '; at++) {
-		const char *a = at, *w = word;
-
-		while (*w && *a == *w)
-			a++, w++;
-		if (!*w)
-			return true;
-	}
-	return false;
-}
-
-static uint64_t number(const char *at)
-{
-	uint64_t n = 0;
-
-	for (; *at >= '0' && *at <= '9'; at++)
-		n = n * 10 + (uint64_t)(*at - '0');
-	return n;
-}
-
-static const char *word_at(const char *line, unsigned index)
-{
-	for (; index; line++)
-		index -= *line == ' ';
-	return line;
-}
-
-/* The cores' lines behind the heading; how many there are. */
-static unsigned look(struct core *cores)
-{
-	int64_t fd = open_file("/dev/cores"), got;
-	unsigned n = 0;
-
-	ring_fill(ring_sqe(&ring_native), IORING_OP_READ, (int32_t)fd, 0, (uint64_t)(uintptr_t)text,
-		  sizeof(text) - 1, 0, 0);
-	got = say_wait();
-	text[got > 0 ? got : 0] = 0;
-	for (char *at = text; *at && n < CORES_MAX; at++) {
-		if (*at != '\n' || !at[1])
-			continue;
-		cores[n++] = (struct core){
-			.io = has_word(word_at(at + 1, 1), "io"),
-			.net = has_word(word_at(at + 1, 1), "net"),
-			.user = has_word(word_at(at + 1, 1), "user"),
-			.sqes = number(word_at(at + 1, SQES_WORD)),
-			.steps = number(word_at(at + 1, STEPS_WORD)),
-		};
-	}
-	ring_fill(ring_sqe(&ring_native), IORING_OP_CLOSE, (int32_t)fd, 0, 0, 0, 0, 0);
-	(void)say_wait();
-	return n;
-}
 
 static uint32_t reads(struct ring *ring, int fd)
 {
