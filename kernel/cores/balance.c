@@ -183,12 +183,14 @@ static unsigned board_read(struct board *b, struct balance_unit *to, unsigned ma
 	return atomic_load_explicit(&b->seq, memory_order_relaxed) == seq ? n : 0;
 }
 
-static void signals_write(struct core *c, nsec_t window)
+/* Where an entry has waited too long there was no idle moment since, however long the core slept
+ * before. */
+static void signals_write(struct core *c, nsec_t window, bool urgent)
 {
 	struct core_signals *s = &c->signals;
 	uint64_t idle = c->count->spin_ns + c->count->sleep_ns, sqes = c->count->sqes;
 	uint64_t degrades = c->count->degrades;
-	nsec_t idled = min_of(idle - c->idle_seen, window);
+	nsec_t idled = urgent ? 0 : min_of(idle - c->idle_seen, window);
 
 	union {
 		struct core_window window;
@@ -374,9 +376,11 @@ void balance_look(struct core *c)
 		return;
 	}
 	c->look_at = c->now + BALANCE_EVERY_NS;
+	if (behind && !urgent)
+		c->look_at = min_of(c->look_at, behind + BALANCE_AGE_NS);
 	if (c->roles & ROLE_ELASTIC)
 		roles_look(c);
-	signals_write(c, window);
+	signals_write(c, window, urgent);
 	board_write(c);
 	if (!urgent && c->now < atomic_load_explicit(&pass_at, memory_order_relaxed))
 		return;

@@ -58,7 +58,7 @@ static inline void balance_behind(struct core *c)
 /* For what waits since `since` (0: it does not), at most four seconds. */
 static inline uint32_t balance_age(nsec_t since, nsec_t now)
 {
-	return since && now > since ? (uint32_t)min_of(now - since, (nsec_t)UINT32_MAX) : 0;
+	return since && now > since ? (uint32_t)min_of(now - since, (nsec_t)(UINT32_MAX - 1)) : 0;
 }
 
 /* Moves accepted so far, of each kind; any core. */

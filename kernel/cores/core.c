@@ -52,13 +52,16 @@ unsigned core_turn(struct core *c)
 	unsigned done = 0;
 
 	ARCH_MARK(MARK_POLL_BEGIN);
-	c->turn++;
 	c->now = arch_time_ns();
-	for (unsigned i = 0; i < CORE_PARTS; i++)
+	c->turn++;
+	for (unsigned i = 0; i < PART_USER; i++)
 		if (c->part[i])
 			done += c->part[i]->run(c);
+	/* before a program may keep the core */
 	if (unlikely(c->now >= c->look_at))
 		balance_look(c);
+	if (c->part[PART_USER])
+		done += c->part[PART_USER]->run(c);
 	if (done) {
 		c->count->turns_busy++;
 		c->busy_until = c->now;

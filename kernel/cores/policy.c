@@ -6,8 +6,9 @@
  *   rings:   the core most behind or busiest, if that is too much --> the least busy one, if that
  *            helps by GAIN: the ring that leaves the smaller of the two busiest
  *   threads: the core where a thread has waited DELAY --> one with two runnable threads less
- *   roles:   all that serve are full, and some of those that run programs have nobody waiting:
- *            one more serves; programs wait everywhere, and one server less would do: one less
+ *   roles:   all that serve are full, and have a ring to share: one more serves, whether programs
+ *            wait or not, since most wait for them by looking; programs wait everywhere, and one
+ *            server less would do: one less. A change that is soon taken back comes later next time
  * Who took part in a move is left alone until its signals tell of the time after it (SETTLE). What
  * has moved stays for COOL, twice as long each time it was not enough.
  */
@@ -19,6 +20,8 @@
 
 #define HOT 900u	 /* permille: a core with so much to do is full */
 #define GAIN 150u	 /* permille of a core: what a move must be worth */
+#define GAP 300u	 /* or so far apart are two cores, and it brings them nearer, by LEAST */
+#define LEAST 20u
 #define FITS 700u	 /* permille: as full may the cores be that are left to serve */
 #define AGE_NS 10000u	 /* an entry that waits so long waits too long */
 #define DELAY_NS 100000u /* and a thread */
@@ -28,6 +31,7 @@
 #define BUSY_NEVER 1001u
 #define ROLE_WISH_NS 100000u /* a role is changed for what has lasted so long */
 #define ROLE_COOL_NS 1000000u
+#define ROLE_TRIAL 8ull	       /* a change that is taken back within so many of these was wrong */
 
 /* ---- what both moving policies ask ----------------------------------------------------------- */
 
@@ -71,14 +75,15 @@ struct calm {
 	/* roles: what has been wanted since when, and when the next change may come */
 	uint64_t wish;
 	nsec_t wish_since, role_settled;
+	uint64_t last_role, role_strikes;
 };
 _Static_assert(sizeof(struct calm) <= sizeof(struct policy_state), "a state of its own");
 
 /* One look at all cores. */
 struct survey {
-	/* of those that serve and take part: the one with most pressure, the least busy one */
+	/* of those that serve and take part: the one with most pressure, the one with least */
 	const struct balance_core *hot, *cool;
-	uint32_t pressure;
+	uint32_t pressure, cool_pressure;
 	/* of those that run programs: the one with most to run of those where one has waited, the
 	 * one with least */
 	const struct balance_core *full, *free;
@@ -96,7 +101,8 @@ static struct calm *calm_of(struct policy_state *s)
 static inline void survey_server(struct survey *s, const struct balance_core *c, bool part)
 {
 	bool behind = c->behind_ns >= AGE_NS;
-	uint32_t pressure = c->window.busy + (behind ? 1000u : 0);
+	/* of two that are full, the one where entries wait longer */
+	uint32_t pressure = c->window.busy + (behind ? 1000u : 0) + (c->behind_ns >> 10);
 
 	s->servers++;
 	s->busy_sum += c->window.busy;
@@ -110,8 +116,10 @@ static inline void survey_server(struct survey *s, const struct balance_core *c,
 		s->pressure = pressure;
 		s->hot = c;
 	}
-	if (!s->cool || c->window.busy < s->cool->window.busy)
+	if (!s->cool || pressure < s->cool_pressure) {
+		s->cool_pressure = pressure;
 		s->cool = c;
+	}
 }
 
 static inline void survey_runner(struct survey *s, const struct balance_core *c, bool part)
@@ -178,15 +186,22 @@ static void note_move(struct calm *m, const struct balance_unit *u, const struct
 	m->settled[out->from] = m->settled[out->to] = now + SETTLE_NS;
 }
 
-/* The ring to move, if there is one. */
-static bool calm_ring(struct calm *m, const struct survey *s, nsec_t now, struct balance_move *out)
+static unsigned rings_of(const struct balance_core *c)
 {
-	const struct balance_unit *best = NULL;
-	uint32_t least;
+	unsigned n = 0;
 
-	if (s->pressure < HOT || s->cool->behind_ns || s->cool->window.busy + GAIN > s->hot->window.busy)
-		return false;
-	least = s->hot->window.busy - GAIN;
+	for (unsigned i = 0; i < c->unit_count; i++)
+		n += c->units[i].kind == BALANCE_RING && c->units[i].load;
+	return n;
+}
+
+/* Which ring leaves the smaller of the two busiest? NULL: none does by `enough`. */
+static const struct balance_unit *ring_for(struct calm *m, const struct survey *s, nsec_t now,
+					   uint32_t enough)
+{
+	uint32_t least = s->hot->window.busy - min_of(enough, (uint32_t)s->hot->window.busy);
+	const struct balance_unit *best = NULL;
+
 	for (unsigned i = 0; i < s->hot->unit_count; i++) {
 		const struct balance_unit *u = &s->hot->units[i];
 		uint32_t after;
@@ -199,10 +214,40 @@ static bool calm_ring(struct calm *m, const struct survey *s, nsec_t now, struct
 			best = u;
 		}
 	}
-	if (!best)
+	return best;
+}
+
+/* Both are full: no core gets less to do, but entries wait less if rings are spread. */
+static const struct balance_unit *ring_to_spread(struct calm *m, const struct survey *s, nsec_t now)
+{
+	if (s->hot->behind_ns < 2 * s->cool->behind_ns || rings_of(s->hot) < rings_of(s->cool) + 2)
+		return NULL;
+	for (unsigned i = 0; i < s->hot->unit_count; i++) {
+		const struct balance_unit *u = &s->hot->units[i];
+
+		if (u->kind == BALANCE_RING && u->load && is_cool(m, u, now))
+			return u;
+	}
+	return NULL;
+}
+
+/* The ring to move, if there is one. */
+static bool calm_ring(struct calm *m, const struct survey *s, nsec_t now, struct balance_move *out)
+{
+	const struct balance_unit *u;
+	uint32_t gap;
+
+	if (s->pressure < HOT || s->hot == s->cool)
 		return false;
-	*out = move_of(best, s->hot, s->cool);
-	note_move(m, best, out, now);
+	gap = s->hot->window.busy - min_of(s->cool->window.busy, s->hot->window.busy);
+	if (gap < GAIN)
+		u = s->hot->behind_ns >= AGE_NS ? ring_to_spread(m, s, now) : NULL;
+	else /* many small ones: each is worth little, all of them much */
+		u = ring_for(m, s, now, gap < GAP ? GAIN : LEAST);
+	if (!u)
+		return false;
+	*out = move_of(u, s->hot, s->cool);
+	note_move(m, u, out, now);
 	return true;
 }
 
@@ -230,15 +275,9 @@ static bool calm_thread(struct calm *m, const struct survey *s, nsec_t now,
 /* Is there a ring that one more server would have for itself? */
 static bool has_spare_ring(const struct balance_view *in)
 {
-	for (unsigned i = 0; i < in->core_count; i++) {
-		const struct balance_core *c = &in->cores[i];
-		unsigned rings = 0;
-
-		for (unsigned k = 0; k < c->unit_count; k++)
-			rings += c->units[k].kind == BALANCE_RING && c->units[k].load;
-		if (rings > 1)
+	for (unsigned i = 0; i < in->core_count; i++)
+		if (rings_of(&in->cores[i]) > 1)
 			return true;
-	}
 	return false;
 }
 
@@ -248,7 +287,7 @@ static bool calm_role(struct calm *m, const struct survey *s, const struct balan
 	const struct balance_core *who = NULL;
 	uint32_t wish = 0;
 
-	if (s->could_serve && s->runners > 1 && s->all_full && !s->all_wait && has_spare_ring(in)) {
+	if (s->could_serve && s->runners > 1 && s->all_full && has_spare_ring(in)) {
 		wish = BALANCE_SERVES;
 		who = s->could_serve;
 	} else if (s->could_run && s->servers > 1 && s->all_wait && !s->any_behind &&
@@ -265,7 +304,14 @@ static bool calm_role(struct calm *m, const struct survey *s, const struct balan
 	*out = (struct balance_move){ .kind = BALANCE_ROLE, .from = who->index,
 				      .to = (uint8_t)wish };
 	m->wish = 0;
-	m->role_settled = in->now + ROLE_COOL_NS;
+	/* back again, and so soon: what the change was for it did not bring */
+	if (m->last_role && wish != m->last_role &&
+	    in->now - m->role_settled < (ROLE_TRIAL * ROLE_COOL_NS) << m->role_strikes)
+		m->role_strikes = min_of(m->role_strikes + 1, STRIKES_MAX);
+	else
+		m->role_strikes = 0;
+	m->last_role = wish;
+	m->role_settled = in->now + ((nsec_t)ROLE_COOL_NS << m->role_strikes);
 	return true;
 }
 

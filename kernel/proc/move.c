@@ -52,7 +52,7 @@ static unsigned threads_list(struct core *c, struct balance_unit *out, unsigned 
 			out[n++] = (struct balance_unit){
 				.id = user_of(t)->tid,
 				.load = !parked,
-				.age_ns = waits ? balance_age(t->ready_since, c->now) : 0,
+				.age_ns = waits ? 1 + balance_age(t->ready_since, c->now) : 0,
 			};
 		}
 	return n;

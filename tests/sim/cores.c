@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "cores/balance.h"
 #include "cores_parts/balance.h"
 #include "cores_parts/load.h"
 
@@ -140,9 +141,91 @@ static bool crowd(uint64_t seed)
 	       expect(moved.done > 2 * still.done, "no better for it", &moved);
 }
 
+/* In slices from `first` on, per slice. */
+static double rate(const struct balance_run *r, unsigned first)
+{
+	double sum = 0;
+
+	for (unsigned i = first; i < r->slices; i++)
+		sum += (double)r->slice[i].done;
+	return sum / (r->slices - first);
+}
+
+static bool shares_even(const struct balance_slice *s)
+{
+	double all = s->ops[0] + s->ops[1];
+
+	return s->ops[0] > 0.4 * all && s->ops[0] < 0.6 * all;
+}
+
+/* Two hot rings on one of two kernel cores: within 2 ms, does each core serve its part, is nearly
+ * twice as much done, does the oldest entry wait half as long, and is that the end of it? */
+static bool hot(uint64_t seed)
+{
+	static const char on[] = "0:kernel,1:kernel,2:user,3:user";
+	struct balance_run still = balance_of("hot", "static", on, 2, 4000000);
+	struct balance_run moved = balance_of("hot", "default", on, 2, 4000000);
+	bool good;
+
+	if (simulate_balance(&still, seed) || simulate_balance(&moved, seed))
+		return false;
+	good = expect(rate(&moved, 8) >= 1.8 * rate(&still, 8), "not 1.8 times as much", &moved);
+	for (unsigned i = 8; i < moved.slices; i++)
+		good = good && expect(shares_even(&moved.slice[i]), "uneven", &moved) &&
+		       expect(2 * moved.slice[i].age_ns <= 1.15 * still.slice[i].age_ns,
+			      "entries wait as long", &moved);
+	return good && expect(moved.slice[15].moves[0] == 1, "not one move", &moved);
+}
+
+/* Six of them: is an old entry answered by a decision within 5 us, and do both cores get three? */
+static bool at_once(uint64_t seed)
+{
+	struct balance_run r = balance_of("hot", "default",
+					  "0:kernel,1:kernel,2:user,3:user,4:user,5:user,6:user,"
+					  "7:user",
+					  6, 4000000);
+
+	return !simulate_balance(&r, seed) &&
+	       expect(r.first_behind_ns >= BALANCE_AGE_NS &&
+			      r.first_behind_ns <= BALANCE_AGE_NS + 5000,
+		      "no decision within 5 us", &r) &&
+	       expect(r.slice[7].moves[0] == 3 && r.slice[15].moves[0] == 3, "not three moves", &r);
+}
+
+/* A load that lies well as it is. */
+static bool steady(uint64_t seed)
+{
+	struct balance_run r = balance_of("steady", "default", "0:kernel,1:kernel,2:user,3:user", 2,
+					  50000000);
+
+	return !simulate_balance(&r, seed) && expect(!r.last_at_ns, "moves", &r);
+}
+
+/* Computing and asking by turns: does the elastic machine do nine tenths of what the best map that
+ * stands still does, in either? */
+static bool phases(uint64_t seed)
+{
+	struct balance_run one = balance_of("phase", "static", "0:kernel,1:user,2:user,3:user", 6,
+					    40000000);
+	struct balance_run two = balance_of("phase", "static", "0:kernel,1:kernel,2:user,3:user", 6,
+					    40000000);
+	struct balance_run r = balance_of("phase", "default", "0:kernel,1:user,2:elastic,3:elastic",
+					  6, 80000000);
+	uint64_t asked;
+
+	if (simulate_balance(&one, seed) || simulate_balance(&two, seed) ||
+	    simulate_balance(&r, seed))
+		return false;
+	asked = max_of(one.done - one.requests, two.done - two.requests);
+	return expect(10 * (r.done - r.requests) >= 9 * 2 * asked, "phases of asking", &r) &&
+	       expect(10 * r.requests >= 9 * 2 * max_of(one.requests, two.requests),
+		      "phases of computing", &r) &&
+	       expect(r.slice[r.slices - 1].moves[2] >= 3, "roles do not change", &r);
+}
+
 static bool balance_test(uint64_t seed)
 {
-	return crowd(seed);
+	return crowd(seed) && hot(seed) && at_once(seed) && steady(seed) && phases(seed);
 }
 
 /* ---- the test -------------------------------------------------------------------------------- */
