@@ -585,8 +585,9 @@ build/tests/peer/peer: $(peer_objs)
 bench-programs: $(bench_hosts) $(bench_plugins) $(peer_here)
 bench:
 	$(Q)scripts/packages.sh bench
-	$(Q)$(again) MACHINE=riscv64 SAN= all
+	$(Q)$(again) MACHINE=riscv64 SAN= all bare
 	$(Q)$(again) MACHINE=hosted SAN= all
+	$(Q)$(again) $(timed) $(cores)
 	$(Q)$(again) bench-programs
 	$(Q)rm -f build/bench.csv
 	$(Q)bench/run

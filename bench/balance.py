@@ -3,11 +3,19 @@
 balance_pass_insn: a pass over eight cores, in a kernel that does only this (bench/kernel/balance.c):
 one that finds nothing to do, and one that decides on a move and posts the order. A core's look
 at itself comes with it and is given in a row of its own.
+
+balance_speedup_sim: two hot rings, both born on one of two kernel cores, on a simulated machine: what
+is done from 2 ms on, against the same machine where nothing moves.
+
+balance_phase_ratio: phases of computing and of asking, 20 ms each, on an elastic machine of four cores:
+what is done in either, against the best map that stands still. Simulated, too.
 """
 import os
+import subprocess
 
 from measure import BenchError
 
+TIMED = os.path.join("build", "hosted-timed", "tests", "sim", "cores")
 CORES = 8
 FOLDER = os.path.join("build", "riscv64", "balance")
 MAP = ",".join(f"{i}:{'kernel' if i < CORES // 2 else 'user'}" for i in range(CORES))
@@ -31,5 +39,40 @@ def measure_pass(bench):
                      f"{CORES} cores, 8 rings")
 
 
+def simulated(load, policy, cores, programs, us, slice_us, seed=1):
+    """The run's words, and of each slice."""
+    run = subprocess.run([TIMED, "balance", load, policy, cores, str(programs), os.path.join("bench", "cost.conf"), "1",
+                          str(us), str(slice_us), str(seed)], capture_output=True, text=True, timeout=300, check=False)
+    if run.returncode:
+        raise BenchError(f"balance {load}: {(run.stdout + run.stderr).strip()}")
+    found = [dict(word.split("=", 1) for word in line.split()[1:] if "=" in word) for line in run.stdout.splitlines()]
+    return found[0], found[1:]
+
+
+def measure_hot(bench):
+    def rate(policy, seed):
+        _, slices = simulated("hot", policy, "0:kernel,1:kernel,2:user,3:user", 2, 6000, 500, seed)
+        return sum(int(s["done"]) for s in slices[4:]) / len(slices[4:])
+    bench.figure("balance_speedup_sim", "-", [rate("default", seed) / rate("static", seed) for seed in (1, 2, 3)], "ratio",
+                 "from 2 ms on, three seeds")
+
+
+def measure_phases(bench):
+    ratios = {"computing": [], "asking": []}
+    for seed in (1, 2):
+        done = {}
+        for policy, cores in ((("static", f"0:kernel,1:{one},2:{two},3:user") for one, two in
+                               (("user", "user"), ("user", "kernel"), ("kernel", "kernel")))):
+            done[cores] = simulated("phase", policy, cores, 6, 80000, 20000, seed)[1]
+        _, moved = simulated("phase", "default", "0:kernel,1:elastic,2:elastic,3:user", 6, 80000, 20000, seed)
+        for which, what, first in (("computing", "requests", 0), ("asking", "done", 1)):
+            best = max(sum(int(s[what]) for s in slices[first::2]) for slices in done.values())
+            ratios[which].append(sum(int(s[what]) for s in moved[first::2]) / best)
+    for which, values in ratios.items():
+        bench.figure("balance_phase_ratio", which, values, "of the best static map", "20 ms each, two seeds")
+
+
 def measure(bench):
+    measure_hot(bench)
+    measure_phases(bench)
     measure_pass(bench)

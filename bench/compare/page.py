@@ -83,8 +83,8 @@ def figure_html(figure):
     sense = {"less": "Less is better.", "more": "More is better.", None: ""}[figure.better]
     drawing = plot.draw(figure) or ""
     return (f'<h3 id="{figure.key}">{esc(figure.title)}</h3>\n<p class="quiet">{esc(figure.unit)}. {sense} '
-            f"Median, and below it least..most (repetitions). {esc(figure.text)}</p>\n{drawing}\n"
-            f"{table(figure)}\n{conditions(figure)}")
+            f"{'' if figure.plot == 'course' else 'Median, and below it least..most (repetitions). '}{esc(figure.text)}</p>\n"
+            f"{drawing}\n{'' if figure.plot == 'course' else table(figure)}\n{conditions(figure)}")
 
 
 def section_html(section):

@@ -75,17 +75,29 @@ def bars(figure, systems):
     return text + "plot " + ", \\\n".join(parts) + "\n"
 
 
+def course(figure, systems):
+    """What happened in time, moment by moment."""
+    colour, parts = colours(figure, systems), []
+    text = f"set xrange [0:{figure.params()[-1]}]\n"
+    for i, system in enumerate(systems):
+        rows = sorted((row for row in figure.rows if row.system == system), key=lambda row: row.param)
+        text += datablock(f"d{i}", [f"{r.param} {r.value}" for r in rows])
+        parts.append(f'$d{i} using 1:2 with lines lc rgb "{colour[system]}" lw 2 title "{escaped(system)}"')
+    return text + "plot " + ", \\\n".join(parts) + "\n"
+
+
 def draw(figure):
     """The SVG's text without its XML head; None when there is nothing to draw."""
     systems = figure.systems()
     if not figure.plot or not figure.rows:
         return None
+    is_course = figure.plot == "course"
     is_lines = figure.plot == "lines" and len(figure.params()) > 1
-    log = is_logarithmic(figure, 12 if is_lines else 40)  # a bar's length should mean something
+    log = not is_course and is_logarithmic(figure, 12 if is_lines else 40)  # a bar's length should mean something
     script = HEAD.format(width=900, height=430, unit=escaped(figure.unit), axis=escaped(figure.axis))
     script += "set logscale y\n" if log else "set yrange [0:*]\n"
     script += 'set format y "%\'.0f"\n' if max(r.value for r in figure.rows) >= 1000 else ""
-    script += lines(figure, systems) if is_lines else bars(figure, systems)
+    script += (course if is_course else lines if is_lines else bars)(figure, systems)
     drawn = subprocess.run(["gnuplot"], input=script, capture_output=True, text=True, timeout=60, check=False)
     if drawn.returncode or "<svg" not in drawn.stdout:
         raise OSError(f"gnuplot could not draw {figure.key}: {drawn.stderr.strip()[:300]}")

@@ -15,7 +15,7 @@ class Figure:
     axis     what the parameter is
     unit     of the values
     better   "less", "more", or None when there is nothing to win
-    plot     "lines" (the parameter is a number), "bars", or None
+    plot     "lines" (the parameter is a number), "course" (it is time), "bars", or None
     text     what a reader must know to believe it
     ours     how the systems begin whose best is held against the others' best
     versus   that, in words

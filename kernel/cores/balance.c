@@ -96,13 +96,15 @@ static bool balance_is_possible(void)
 	return serve > 1 || run > 1;
 }
 
-/* By ROLE_*: as a policy is told. */
+/* By ROLE_*: as a policy is told. Nobody polls rings where programs run as well. */
 static uint8_t roles_told[64];
 
 static void roles_tell(void)
 {
 	for (uint32_t roles = 0; roles < array_count(roles_told); roles++)
-		roles_told[roles] = (uint8_t)((roles & ROLE_SERVES ? BALANCE_SERVES : 0) |
+		roles_told[roles] = (uint8_t)((roles & ROLE_SERVES && !(roles & ROLE_USER) ?
+						       BALANCE_SERVES :
+						       0) |
 					      (roles & ROLE_USER ? BALANCE_RUNS : 0) |
 					      (roles & ROLE_ELASTIC ? BALANCE_ELASTIC : 0));
 }

@@ -149,7 +149,7 @@ static void note(const struct balance_view *in, const struct balance_move *m)
 {
 	nsec_t at = in->now - began;
 
-	if (!began || !run)
+	if (!began || at >= run->ns)
 		return;
 	run->last_at_ns = at;
 	for (unsigned i = 0; i < in->core_count && !run->first_at_ns; i++)
