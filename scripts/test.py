@@ -42,8 +42,9 @@ ABI_MACHINES = ("hosted",) if ABI_BUILD else ("riscv64", "uintr", "noh", "plic",
 # become upcalls, and "plic" no AIA either.
 UPCALL_PROGRAMS = ("async_notice", "async_preempt", "hostile_upcall", "notice_calls", "notice_many", "notice_race", "uintr_note")
 ABI_PROGRAMS = {"uintr": ("async_net", "async_switch", "hostile_faults", "hostile_memory", "memory_calls",
-                          "mixed_chaos", "move_memory", "move_registers", "ring_wakeup", "thread_calls"),
-                "noh": UPCALL_PROGRAMS, "plic": UPCALL_PROGRAMS}
+                          "mixed_chaos", "mixed_preempt", "move_memory", "move_registers", "preempt_long",
+                          "ring_wakeup", "thread_calls"),
+                "noh": UPCALL_PROGRAMS, "plic": (*UPCALL_PROGRAMS, "preempt_long")}
 ABI_EXTRA = {"noh": ("-machine", "aia-guests=0", "-cpu", "rv64,h=false"),
              "plic": ("-machine", "aia=none", "-cpu", "rv64,h=false")}
 SAYS = re.compile(r"^(ok|FAIL|not ok)\b\s*(?:(\d+)\s*-?\s+)?(.*)$")

@@ -212,9 +212,9 @@ static int rw_gather(struct op *op, struct rw_op *rw)
 	return 1;
 }
 
-static enum step rw_next(struct op *op, const struct rw_op *rw)
+static noinline_fn enum step rw_next(struct op *op, const struct rw_op *rw)
 {
-	if (unlikely(op->file->ops->computes) &&
+	if (op->file->ops->computes &&
 	    (rw->left >= RW_LONG_BYTES || rw->done >= (int32_t)RW_LONG_BYTES))
 		return op_goto_long(op, RW_NEXT);
 	return op_goto(op, RW_NEXT);
@@ -260,8 +260,9 @@ static enum step rw_act(struct op *op, struct rw_op *rw)
 	return rw_next(op, rw);
 }
 
-/* The next piece, at most `most` bytes of it. */
-static inline enum step rw_pin(struct op *op, struct rw_op *rw, uint32_t most)
+/* The next piece: what is left of the buffer, or less for a long step. */
+static inline __attribute__((always_inline)) enum step rw_pin(struct op *op, struct rw_op *rw,
+							      bool is_long)
 {
 	uint32_t piece;
 	int64_t n;
@@ -280,7 +281,7 @@ static inline enum step rw_pin(struct op *op, struct rw_op *rw, uint32_t most)
 		rw->t.pin.pages = 0;
 		return op_goto(op, RW_ACT);
 	}
-	piece = min_of(rw->left, most);
+	piece = is_long ? min_of(rw->left, RW_LONG_PIECE) : rw->left;
 	if (rw->form == RW_FIXED)
 		n = op_pin_fixed(op, rw->index, rw->addr, piece, &rw->t.pin);
 	else
@@ -293,15 +294,15 @@ static inline enum step rw_pin(struct op *op, struct rw_op *rw, uint32_t most)
 }
 
 /* Piece by piece without giving the stack back: whoever wants the core takes it in a window. */
-static enum step rw_go_on(struct op *op, struct rw_op *rw)
+static noinline_fn enum step rw_go_on(struct op *op, struct rw_op *rw)
 {
 	enum step v;
 
 	if (!preempt_may())
-		return rw_pin(op, rw, RW_BYTES_MAX);
+		return rw_pin(op, rw, false);
 	do {
 		op->flags &= (uint8_t)~OP_LONG;
-		v = rw_pin(op, rw, RW_LONG_PIECE);
+		v = rw_pin(op, rw, true);
 	} while (v == STEP_AGAIN);
 	return v;
 }
@@ -325,10 +326,10 @@ static enum step rw_step(struct op *op)
 				if (err)
 					return err < 0 ? op_finish(op, err) : op_goto(op, RW_ACT);
 			}
-			if (unlikely(op->file->ops->computes) && rw->left >= RW_LONG_BYTES)
+			if (unlikely(rw->left >= RW_LONG_BYTES) && op->file->ops->computes)
 				return rw_next(op, rw);
 		}
-		return rw_pin(op, rw, RW_BYTES_MAX);
+		return rw_pin(op, rw, false);
 	case RW_ACT:
 		return rw_act(op, rw);
 	case RW_NEXT:

@@ -37,7 +37,7 @@ static unsigned executor_level(const struct op *op)
 }
 
 /* The queue for the op, which is runnable from now on. */
-static struct list *executor_queue_of(struct core *c, struct op *op)
+static inline struct list *executor_queue_of(struct core *c, struct op *op)
 {
 	unsigned prio = executor_level(op);
 

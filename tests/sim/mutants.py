@@ -101,6 +101,13 @@ MUTANTS = [
      "		process_poke(r->proc); /* which stops it */", "		(void)c;"),
     ("a doorbell at the core where the ring was born", "kernel/ring/enter.c",
      "			arch_doorbell(ring_post_core(r));", "			arch_doorbell(ring_home(r));", "moves"),
+    ("an interrupted step that is forgotten", "kernel/sched/fiber.c",
+     "		f->hurried++;\n		op_run_soon(f->op);", "		f->hurried++;", "preempt"),
+    ("a stack that two steps have", "kernel/sched/fiber.c",
+     "	f = list_item(list_take_front(&fs->free), struct fiber, link);",
+     "	f = list_item(fs->free.next, struct fiber, link);", "preempt"),
+    ("a long transfer that repeats what it had moved", "kernel/ring/rw.c",
+     "	rw->addr += (uint32_t)moved;\n", "	rw->addr += preempt_may() ? 0 : (uint32_t)moved;\n", "preempt"),
 ]
 
 

@@ -9,9 +9,10 @@
 #include "cores/core.h"
 #include "sched/fiber.h"
 #include "sched/op.h"
+#include "sched/preempt.h"
 #include "uapi/errno.h"
 
-enum { COUNTING, WAITING, WAKING_SELF, DEEP, LOGGED };
+enum { COUNTING, WAITING, WAKING_SELF, DEEP, LOGGED, LONG, LONGER };
 
 static struct waitlist here;
 static unsigned steps, done_count;
@@ -28,6 +29,26 @@ static void done(struct op *op)
 	done_res = op->res;
 	done_order[done_count++ % array_count(done_order)] = op;
 	op_free(cores[op->home], op);
+}
+
+/* Computes until somebody else sets *left to 0, if it may be interrupted; sums what it keeps on its
+ * stack. */
+static unsigned begun, begun_interruptible;
+
+static enum step longer(struct op *op, volatile uint64_t *left)
+{
+	uint64_t mine[8] = { 0 }, sum = 0;
+
+	begun++;
+	if (!preempt_may())
+		return op_finish(op, -1);
+	begun_interruptible++;
+	for (uint64_t rounds = 1; *left; rounds++) {
+		mine[rounds % 8] = rounds;
+		preempt_here();
+		sum += mine[rounds % 8] - rounds;
+	}
+	return op_finish(op, (int32_t)sum);
 }
 
 static enum step step(struct op *op)
@@ -57,6 +78,10 @@ static enum step step(struct op *op)
 		--*left;
 		return op_goto(op, LOGGED);
 	}
+	if (op->state == LONG)
+		return op_goto_long(op, LONGER);
+	if (op->state == LONGER)
+		return longer(op, left);
 	return STEP_DEGRADE;
 }
 
@@ -94,7 +119,8 @@ static const struct op_row row = {
 	.step = step,
 	.cancel = cancel,
 	.fiber = fiber,
-	.state_count = 5,
+	.state_count = 7,
+	.preemptible = 1,
 };
 
 static struct op *make(uint8_t state, uint64_t left)
@@ -296,6 +322,76 @@ static void fibers(void **state)
 	assert_null(fiber_op());
 }
 
+/* Does a long step that does not end make way for others at the end of its budget, keep its
+ * locals, and go on until it is told to end? And the one for which there is no stack, does it run
+ * at all? */
+static void long_steps(void **state)
+{
+	enum { COUNT = FIBERS_PER_CORE + 3 };
+	struct op *op[COUNT];
+	uint64_t before = cores[0]->count->degrades, none = cores[0]->count->fibers_short;
+
+	(void)state;
+	begun = begun_interruptible = 0;
+	op[0] = make(LONG, 1);
+	op_run(op[0]);
+	assert_int_equal(begun, 0); /* not on the stack of who asks */
+	op_run_later(make(COUNTING, 3));
+	while (done_count < 1)
+		turns(1);
+	assert_int_equal(begun_interruptible, 1);
+	assert_true(cores[0]->count->degrades > before);
+	for (unsigned i = 1; i < COUNT; i++) {
+		op[i] = make(LONG, 1);
+		op_run(op[i]);
+	}
+	while (done_count < 1 + COUNT - FIBERS_PER_CORE)
+		turns(1);
+	assert_int_equal(done_res, -1);
+	assert_int_equal(begun, COUNT);
+	assert_int_equal(begun_interruptible, FIBERS_PER_CORE);
+	assert_int_equal(cores[0]->count->fibers_short - none, COUNT - FIBERS_PER_CORE);
+	op_wake(op[0]); /* a wake in the middle of a step is no reason to begin it again */
+	assert_int_equal(op_cancel(op[1]), 0);
+	for (unsigned i = 0; i < FIBERS_PER_CORE; i++)
+		*op_body(op[i], uint64_t) = 0;
+	while (done_count < 1 + COUNT)
+		turns(1);
+	assert_int_equal(done_res, 0);
+	assert_int_equal(begun, COUNT);
+	assert_null(fiber_op());
+}
+
+/* Does a step of little priority wait while there is other work, and yet have its whole budget at
+ * the latest after STEP_HURRIED_MAX attempts, again and again? */
+static void hurried(void **state)
+{
+	struct op *op = make(LONG, 1);
+	uint64_t before = cores[0]->count->degrades;
+
+	(void)state;
+	begun = 0;
+	op->priority = 7;
+	cores[0]->timer_next = 0; /* always due */
+	op_run(op);
+	for (unsigned round = 1; round <= 3; round++) {
+		nsec_t start;
+
+		turns(STEP_HURRIED_MAX);
+		assert_int_equal(begun, round > 1);
+		assert_int_equal(cores[0]->count->degrades - before, round - 1);
+		start = arch_time_ns();
+		turns(1);
+		assert_int_equal(begun, 1);
+		assert_int_equal(cores[0]->count->degrades - before, round);
+		assert_true(arch_time_ns() - start >= STEP_BUDGET_NS);
+	}
+	*op_body(op, uint64_t) = 0;
+	cores[0]->timer_next = NSEC_NEVER;
+	turns(1);
+	assert_int_equal(done_count, 1);
+}
+
 /* Is an empty pool an answer and not an accident? */
 static void pool_ends(void **state)
 {
@@ -394,12 +490,14 @@ int main(void)
 		exec_test(again),     exec_test(parked),     exec_test(woken_while_stepping),
 		exec_test(cancelled), exec_test(priorities), exec_test(fibers),
 		exec_test(pool_ends), exec_test(sent_away),  exec_test(ageing),
+		exec_test(long_steps), exec_test(hurried),
 	};
 
 	unit_kernel(64, 2, "map=0:kernel,1:mixed");
 	for (unsigned i = 0; i < 2; i++) {
 		executor_init(cores[i], 256);
 		fibers_init(cores[i]);
+		cores[i]->timer_next = NSEC_NEVER;
 	}
 	op_done_hook = done;
 	return cmocka_run_group_tests(tests, NULL, NULL);
