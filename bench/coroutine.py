@@ -1,7 +1,8 @@
 """coroutine.py: what does a coroutine switch cost, floating-point values preserved? What the same
-loop costs without switching is taken off."""
+loop costs without switching is taken off. And what does a thief pay for the coroutines it takes?"""
 
 SWITCHES = 200000
+STEALS = 2000
 
 
 def measure(bench):
@@ -12,3 +13,7 @@ def measure(bench):
         values.append((int(line["instructions"]) - plain) / switches)
         note = f"{plain / switches:.1f} of arithmetic taken off"
     bench.figure("co_switch_insn", "-", values, "instructions/switch", note)
+    lines, _windows = bench.results(smp=1, icount=True, run=f"/bin/b_steal {STEALS}")
+    for line in lines:
+        value = int(line["instructions"]) / int(line["rounds"])
+        bench.figure("steal_insn", line["taken"], [value], "instructions/steal", "coroutines taken at a time")

@@ -4,9 +4,10 @@
  *
  * Each object is preceded by a 16-byte head with its size. Freed objects of a class are kept on a
  * list, last in, first out; chunks are never given back. Large objects are unmapped by a request
- * that nobody waits for. Runs on the process's one thread.
+ * that nobody waits for. crew_lock guards
+ * lists and chunk.
  */
-#include "internal.h"
+#include "crew.h"
 #include "uapi/mman.h"
 
 #define ALLOC_SHIFT_MIN 5u
@@ -43,14 +44,18 @@ static struct alloc_head *alloc_large(uint64_t bytes)
 	return head;
 }
 
+/* crew_lock is held, but while it waits. */
 static struct alloc_head *alloc_cut(uint64_t bytes)
 {
 	struct alloc_head *head;
 
 	/* while one coroutine waits for a chunk, others may get one and use it up: so a loop */
 	while (alloc_chunk_left < bytes) {
-		char *chunk = async_pages_alloc(ALLOC_CHUNK, false);
+		char *chunk;
 
+		crew_unlock();
+		chunk = async_pages_alloc(ALLOC_CHUNK, false);
+		crew_lock();
 		if (!chunk)
 			return NULL;
 		alloc_chunk = chunk;
@@ -76,11 +81,13 @@ void *async_alloc(size_t bytes)
 		return head ? head + 1 : NULL;
 	}
 	shift = alloc_shift(total);
+	crew_lock();
 	head = alloc_free[shift];
 	if (head)
 		alloc_free[shift] = head->next;
 	else
 		head = alloc_cut(1ull << shift);
+	crew_unlock();
 	return head ? head + 1 : NULL;
 }
 
@@ -95,11 +102,13 @@ void async_free(void *ptr)
 	if (head->bytes <= 1ull << ALLOC_SHIFT_MAX) {
 		unsigned shift = alloc_shift(head->bytes);
 
+		crew_lock();
 		head->next = alloc_free[shift];
 		alloc_free[shift] = head;
+		crew_unlock();
 		return;
 	}
-	sqe = ring_sqe(&async_exec.ring);
+	sqe = ring_sqe(&async_here()->ring);
 	if (sqe)
 		ring_fill_syscall(sqe, SYS_munmap, (uint64_t)(uintptr_t)head, head->bytes, 0, 0, 0,
 				  0, ASYNC_TAG_NONE);

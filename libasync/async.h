@@ -5,8 +5,8 @@
  * main() already runs inside the first coroutine. A call that has to wait suspends only the
  * coroutine that makes it; the thread goes on with another one, looks at the completion queue at
  * every switch (two loads), and parks in the kernel only when there is nothing left to do. There
- * is one thread per process, so code between two calls that may wait is never interrupted by
- * another coroutine: no locks are needed for it.
+ * is one thread per process, unless it asks for more (async_executors), so code between two calls
+ * that may wait is never interrupted by another coroutine: no locks are needed for it.
  *
  *	static int64_t serve(void *arg)
  *	{
@@ -43,7 +43,8 @@
  * plain in the environment asks for another kind. Without io_uring the program ends with status
  * 127 and says why. async_syscall, async_pipe, async_bind, async_listen and the calls about
  * options and names of sockets are system calls made on the spot: one that blocks blocks the
- * thread. Only the thread of main may use the library, and a child after fork may not. A file
+ * thread. Only the threads of main and of async_executors may use the library, and a child after
+ * fork may not. A file
  * that includes async.h leaves out <fcntl.h>, <sys/socket.h>, <sys/stat.h>, <sys/uio.h>,
  * <netinet/in.h> and <poll.h>: what they define is here.
  *
@@ -324,6 +325,29 @@ int async_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * spawns neither wait nor fault. 0 or -ENOMEM. */
 int async_prepare(unsigned count, uint32_t depth);
 
+/*
+ * Several executors. A program that has asked for them runs its coroutines on `count` threads (0:
+ * as many as there are processors for programs), each with a ring of its own. A coroutine that is
+ * runnable may be taken by an executor that has nothing to do, oldest first: so code between two
+ * calls that may wait runs beside that of other coroutines, and what they share needs a mutex or
+ * atomics. The calls of this library may be used from all of them. A coroutine stays where it is
+ * while it sleeps, inside a deadline, while a stream of its is open, and while it is pinned.
+ *
+ * async_executors: once, from main; the number there are now, 1 if nothing changed, or -errno
+ * (-EBUSY: there are several already, or async_notices is on; -ENOMEM, -EAGAIN; on Linux before 6.7
+ * -EOPNOTSUPP). At most ASYNC_EXECUTORS_MAX. async_executor: the number of that which runs the
+ * caller, from 0. async_pin: the caller, and what it spawns from then on, stays where it is, or may
+ * go again. Buffers (async_bufs) belong to the executor that made them: whoever uses them is pinned
+ * there. Neither of these waits but async_executors.
+ *
+ * A thread-local variable of the program is the executor's, not the coroutine's, begins as zeros on
+ * all but the first, and its address must not be kept over a call that waits.
+ */
+#define ASYNC_EXECUTORS_MAX 16u
+int async_executors(unsigned count);
+unsigned async_executor(void);
+void async_pin(bool stay);
+
 /* Always: ends the process with `status`. Returning from main does the same. */
 _Noreturn void async_exit(int status);
 
@@ -363,7 +387,7 @@ void async_preempt_late(void);
 
 static inline struct async_co *async_no_preempt_begin(void)
 {
-	struct async_co *me = async_exec.self;
+	struct async_co *me = async_here()->self;
 
 	me->held++;
 	__asm__ volatile("" ::: "memory");
@@ -373,9 +397,9 @@ static inline struct async_co *async_no_preempt_begin(void)
 static inline void async_no_preempt_end(void)
 {
 	__asm__ volatile("" ::: "memory");
-	if (!--async_exec.self->held) {
+	if (!--async_here()->self->held) {
 		__asm__ volatile("" ::: "memory");
-		if (ring_unlikely(async_exec.late))
+		if (ring_unlikely(async_here()->late))
 			async_preempt_late();
 	}
 }

@@ -2,7 +2,8 @@
  * async_core: the inline half of libasync: the switch, the wait for a completion, and the calls
  * that are too frequent to be functions. Programs include async.h; the manual is there.
  *
- * Owner of everything here: the one thread of the process. The life of a call:
+ * Owner of everything here: the thread that runs the coroutine; what holds with several of them is
+ * in crew.h. The life of a call:
  *
  *   begin (take an SQE) -> fill -> wait: publish (several entries at once, when others are
  *   runnable), look at the CQ, continue the next runnable coroutine ... the CQE marks the io
@@ -31,6 +32,7 @@ enum async_tag {
 	ASYNC_TAG_CANCEL = 3, /* struct async_io: a cancel of it was carried out */
 	ASYNC_TAG_CANCEL_STREAM = 4,
 	ASYNC_TAG_NONE = 5, /* nobody waits */
+	ASYNC_TAG_BELL = 6, /* another executor woke this one */
 };
 #define ASYNC_TAG_MASK 7ull
 
@@ -134,6 +136,7 @@ struct async_stream {
 	bool running;	 /* submitted, and no last answer yet */
 	bool cancelling; /* a cancel was submitted and is not yet answered */
 	bool pausing;	 /* cancelled because too much was kept: next starts it again */
+	bool pinned;	 /* its coroutine stays where the answers come */
 };
 
 enum async_state {
@@ -161,9 +164,24 @@ struct async_co {
 	async_fn fn;
 	void *arg;
 	int64_t result;
-	uint64_t stack_bytes;
 	int32_t link_error; /* result of the failed first half of an exchange */
 	uint32_t held;	    /* not to be preempted: depth; 1 while it is not in its own code */
+
+	/* with several executors: crew.h */
+	bool pinned;	   /* asked to stay; what it spawns stays, too */
+	uint32_t pins;	   /* reasons to stay, that one among them: 0: others may take it */
+	struct async_exec *exec; /* whose it is; changed by who takes it while it is READY */
+	/* these stay what they are when the stack is used again */
+	uint64_t stack_bytes;
+	struct async_exec *home; /* to whose pool the stack belongs */
+	struct async_co *news_next;
+	uint32_t news; /* enum async_news, bits: nonzero: it is in its executor's inbox */
+};
+
+/* What others tell a coroutine's executor. */
+enum async_news {
+	ASYNC_NEWS_WAKE = 1, /* some waiter of its was woken */
+	ASYNC_NEWS_STOP = 2, /* it was cancelled */
 };
 
 _Static_assert(sizeof(struct async_co) <= 256, "a coroutine's control data stays small");
@@ -177,10 +195,21 @@ struct async_stats {
 	uint64_t cancels; /* ASYNC_CANCEL entries submitted */
 	uint64_t dozes;	  /* waits in the program's own mode (async_notices) */
 	uint64_t preempts; /* computing coroutines that made way for others */
+	uint64_t steals;   /* times it took coroutines of another executor */
+	uint64_t stolen;   /* coroutines that it took so */
+	uint64_t bells;	   /* sleeping executors it woke */
+};
+
+/* Runnable coroutines that other executors may take, first come, first served. */
+struct async_share {
+	uint32_t lock; /* 1: somebody is at it */
+	uint32_t count;
+	struct async_co *head, **tail;
 };
 
 /* The executor: what one thread runs coroutines with. */
 struct async_exec {
+	struct async_exec *here; /* itself: see async_here */
 	struct ring ring;
 	struct async_co *self;
 	struct async_co *run_head;
@@ -202,9 +231,24 @@ struct async_exec {
 	uint64_t tick_hz;
 	struct spin spin; /* how long it looks for answers before it parks, in ticks */
 	struct async_co main;
+
+	/* one of several: crew.h */
+	bool crew;
+	uint32_t index;
+	uint32_t since_late; /* switches since timers and signals were seen to */
+	struct async_co *sched; /* what runs between coroutines: never in a queue */
+	struct async_co *ended; /* left its stack for good: sched takes it apart */
+	struct async_co *stay_head, **stay_tail; /* runnable and pinned */
+	uint64_t bells_owed; /* executors that no entry was free to wake */
+	bool bell_armed; /* a FUTEX_WAIT on `bell` is in flight */
+	/* any executor */
+	struct async_share share __attribute__((aligned(64)));
+	struct async_co *inbox;	   /* coroutines with news, newest first */
+	struct async_co *returned; /* stacks that came home, newest first */
+	uint32_t bell;
 };
 
-extern ASYNC_PER_THREAD struct async_exec async_exec;
+extern ASYNC_PER_THREAD struct async_exec async_exec_own;
 
 /* Look at timers, signals and the completion queue at least once in so many switches. */
 #define ASYNC_TURNS_MAX 64
@@ -216,22 +260,22 @@ extern ASYNC_PER_THREAD struct async_exec async_exec;
 
 static inline struct async_co *async_self(void)
 {
-	return async_exec.self;
+	return async_here()->self;
 }
 
 static inline unsigned async_priority(void)
 {
-	return async_exec.self->priority;
+	return async_here()->self->priority;
 }
 
 static inline int async_stopped(void)
 {
-	return async_exec.self->stop;
+	return async_here()->self->stop;
 }
 
 static inline const struct async_stats *async_stats(void)
 {
-	return &async_exec.stats;
+	return &async_here()->stats;
 }
 
 /* Puts a coroutine that is READY at the end of the run queue. */
@@ -247,9 +291,8 @@ struct async_co *async_pick(void);
 
 /* Continues the next runnable coroutine; returns when this one is continued. The caller has set its
  * state, or queued it. */
-static inline __attribute__((always_inline)) void async_suspend(void)
+static inline __attribute__((always_inline)) void async_suspend_on(struct async_exec *x)
 {
-	struct async_exec *x = &async_exec;
 	struct ring *r = &x->ring;
 	struct async_co *me = x->self;
 	struct async_co *next = x->run_head;
@@ -270,10 +313,17 @@ static inline __attribute__((always_inline)) void async_suspend(void)
 	}
 }
 
+static inline void async_suspend(void)
+{
+	async_suspend_on(async_here());
+}
+
 static inline void async_yield(void)
 {
-	async_run_push(&async_exec, async_exec.self);
-	async_suspend();
+	struct async_exec *x = async_here();
+
+	async_run_push(x, x->self);
+	async_suspend_on(x);
 }
 
 /* ---- one operation ---- */
@@ -285,7 +335,7 @@ struct io_uring_sqe *async_sqe_wait(struct async_io *io);
  * was told to stop; async_io_wait answers that. */
 static inline struct io_uring_sqe *async_io_begin(struct async_io *io)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 	struct async_co *me = x->self;
 	struct io_uring_sqe *sqe;
 
@@ -319,14 +369,16 @@ bool async_io_look(struct async_io *io);
 /* Waits until the operation is done and gives its result. */
 static inline __attribute__((always_inline)) int32_t async_io_wait(struct async_io *io)
 {
-	struct async_co *me = async_exec.self;
+	struct async_exec *x = async_here();
+	struct async_co *me = x->self;
 
 	while (!io->done) {
-		if (!async_exec.run_head && async_io_look(io))
+		if (!x->run_head && async_io_look(io))
 			break;
 		me->io = io;
 		me->state = ASYNC_IN_IO;
-		async_suspend();
+		async_suspend_on(x);
+		x = async_here();
 	}
 	if (ring_unlikely(me->stop != 0))
 		return async_io_stopped(io);
@@ -352,7 +404,7 @@ static inline __attribute__((always_inline)) void async_ask_priority(struct io_u
 		     opcode == IORING_OP_RECVMSG;
 
 	if (!ASYNC_ON_LINUX)
-		sqe->ioprio = async_exec.self->ioprio[flags];
+		sqe->ioprio = async_here()->self->ioprio[flags];
 }
 
 /* An operation of the common shape. */
@@ -408,7 +460,7 @@ static inline __attribute__((always_inline)) int64_t async_exchange(int fd, cons
 								    size_t out_len, void *in,
 								    size_t in_len)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 	struct async_co *me = x->self;
 	struct async_io io = { .co = me, .linked = 1 };
 	struct io_uring_sqe *send, *recv;

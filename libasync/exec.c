@@ -3,17 +3,17 @@
  * inline in async_core.h; this is what happens when it finds the run queue empty, the completion
  * queue moved, or has not been here for ASYNC_TURNS_MAX switches.
  *
- * Runs on the process's one thread, on the stack of whichever coroutine is being suspended.
+ * Runs on its thread, on the stack of whichever coroutine is being suspended.
  *
  *   completions -> timers -> somebody runnable? -> run
  *                                |no
  *                                v
  *                signal (doorbell if the poller sleeps) -> spin a while -> park in enter
  */
-#include "internal.h"
+#include "crew.h"
 #include "notice.h"
 
-ASYNC_PER_THREAD struct async_exec async_exec;
+ASYNC_PER_THREAD struct async_exec async_exec_own;
 
 struct async_config async_config = {
 	.stack_bytes = 32 * 1024,
@@ -24,8 +24,13 @@ struct async_config async_config = {
 
 void async_ready(struct async_co *co)
 {
+	struct async_exec *x = async_here();
+
 	co->state = ASYNC_READY;
-	async_run_push(&async_exec, co);
+	if (ring_likely(!x->crew))
+		async_run_push(x, co);
+	else
+		crew_ready(x, co);
 }
 
 /* The first half of an exchange answers because it failed. Then the kernel keeps silent about the
@@ -67,6 +72,9 @@ static __attribute__((noinline)) void exec_complete_rare(struct async_exec *x,
 		return;
 	case ASYNC_TAG_NONE:
 		return;
+	case ASYNC_TAG_BELL:
+		x->bell_armed = false;
+		return;
 	}
 	ring_die(&x->ring, "async: a completion nobody asked for\n");
 }
@@ -89,7 +97,7 @@ static inline void exec_complete(struct async_exec *x, const struct io_uring_cqe
 /* Takes every completion that is there. */
 void async_reap(void)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 	struct ring *r = &x->ring;
 	uint32_t ready;
 
@@ -102,7 +110,7 @@ void async_reap(void)
 
 /* Completions that found the queue full wait in the kernel until they are asked for; on Linux so do
  * all those of a ring that defers its work to its owner. */
-static void exec_flush(struct async_exec *x)
+void async_exec_flush(struct async_exec *x)
 {
 	struct ring *r = &x->ring;
 
@@ -126,7 +134,7 @@ static void exec_check(struct async_exec *x, int64_t answer)
 /* Makes sure that the kernel works on what was published. */
 void async_signal(void)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 	struct ring *r = &x->ring;
 	uint32_t flags = ring_wake_flags(r);
 	uint32_t count = ring_unsubmitted(r);
@@ -173,11 +181,12 @@ static void exec_cancels(struct async_exec *x)
 
 void async_io_cancel(struct async_io *io)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 
 	if (io->done || io->always || io->cancel_wanted)
 		return;
 	io->cancel_wanted = 1;
+	io->co->pins++; /* till async_io_stopped: the cancel answers here */
 	io->cancel_next = NULL;
 	*x->cancels_tail = io;
 	x->cancels_tail = &io->cancel_next;
@@ -200,12 +209,14 @@ static void exec_forget(struct async_exec *x, struct async_io *io)
 
 int32_t async_io_stopped(struct async_io *io)
 {
-	if (io->cancel_wanted)
-		exec_forget(&async_exec, io);
-	while (io->cancels) {
-		io->co->io = io;
-		io->co->state = ASYNC_IN_IO;
-		async_suspend();
+	if (io->cancel_wanted) {
+		exec_forget(async_here(), io);
+		while (io->cancels) {
+			io->co->io = io;
+			io->co->state = ASYNC_IN_IO;
+			async_suspend();
+		}
+		io->co->pins--;
 	}
 	if (io->res == -ECANCELED || io->res == -EINTR)
 		return io->always ? io->res : io->co->stop;
@@ -229,11 +240,13 @@ int64_t async_exchange_failed(struct async_io *io, int64_t res)
  * entries. */
 static bool exec_wait_room(struct async_io *io, uint32_t count)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 	struct ring *r = &x->ring;
 	struct async_waiter w;
+	bool good = true;
 
-	while (ring_space(r) < count) {
+	crew_pin(); /* it waits for room on this ring */
+	while (good && ring_space(r) < count) {
 		ring_publish(r);
 		async_signal();
 		if (ring_space(r) >= count)
@@ -244,10 +257,11 @@ static bool exec_wait_room(struct async_io *io, uint32_t count)
 		if (x->self->stop && !io->always) {
 			io->res = x->self->stop;
 			io->done = 1;
-			return false;
+			good = false;
 		}
 	}
-	return true;
+	crew_unpin();
+	return good;
 }
 
 /* Wakes as many as there is room for: an exchange takes two entries. */
@@ -261,7 +275,7 @@ static void exec_offer_room(struct async_exec *x)
 
 struct io_uring_sqe *async_sqe_wait(struct async_io *io)
 {
-	return exec_wait_room(io, 1) ? ring_sqe(&async_exec.ring) : NULL;
+	return exec_wait_room(io, 1) ? ring_sqe(&async_here()->ring) : NULL;
 }
 
 bool async_sqe_reserve(struct async_io *io, uint32_t count)
@@ -271,9 +285,9 @@ bool async_sqe_reserve(struct async_io *io, uint32_t count)
 
 struct io_uring_sqe *async_io_begin_always(struct async_io *io)
 {
-	struct io_uring_sqe *sqe = ring_sqe(&async_exec.ring);
+	struct io_uring_sqe *sqe = ring_sqe(&async_here()->ring);
 
-	*io = (struct async_io){ .co = async_exec.self, .always = 1 };
+	*io = (struct async_io){ .co = async_here()->self, .always = 1 };
 	return sqe ? sqe : async_sqe_wait(io);
 }
 
@@ -286,7 +300,7 @@ static uint32_t exec_outstanding(const struct async_exec *x)
 }
 
 /* Waits in the kernel for a completion, or until the first timer. */
-static void exec_park(struct async_exec *x)
+void async_exec_park(struct async_exec *x)
 {
 	struct ring *r = &x->ring;
 	struct __kernel_timespec ts;
@@ -326,7 +340,7 @@ static void exec_idle_room(struct async_exec *x)
 	}
 	async_signal();
 	if (!ring_space(r))
-		exec_park(x);
+		async_exec_park(x);
 }
 
 /* Looks for as long as answers usually take to come, or until a timer is due. True: one of them is
@@ -368,7 +382,7 @@ static void exec_idle(struct async_exec *x)
 		if (exec_look(x, begin))
 			return;
 	}
-	exec_park(x);
+	async_exec_park(x);
 	if (begin && ring_ready(r))
 		spin_waited(&x->spin, async_ticks_read() - begin);
 }
@@ -377,12 +391,12 @@ static void exec_idle(struct async_exec *x)
  * taken without passing through the run queue. Whatever is not as usual is async_pick's. */
 bool async_io_look(struct async_io *io)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 	struct ring *r = &x->ring;
 	const struct io_uring_cqe *cqe;
 
-	if (!ring_is_polled(r) || !async_config.spin_ns || x->timers || x->cancels || x->notices ||
-	    x->levels || !waitq_is_empty(&x->room))
+	if (!ring_is_polled(r) || x->crew || !async_config.spin_ns || x->timers || x->cancels ||
+	    x->notices || x->levels || !waitq_is_empty(&x->room))
 		return false;
 	if (r->sq_shown != r->sq_next)
 		ring_publish(r);
@@ -401,25 +415,50 @@ bool async_io_look(struct async_io *io)
 	return true;
 }
 
+/* What a turn sees to besides completions. */
+void async_exec_serve(struct async_exec *x)
+{
+	if (ring_unlikely(x->cancels != NULL))
+		exec_cancels(x);
+	if (ring_unlikely(!waitq_is_empty(&x->room)))
+		exec_offer_room(x);
+	if (ring_unlikely(x->timers != NULL))
+		async_timer_turn();
+}
+
+/* Nobody is runnable, and somebody waits for room: it has been waited for. */
+bool async_exec_wants_room(struct async_exec *x)
+{
+	if (waitq_is_empty(&x->room))
+		return false;
+	exec_idle_room(x);
+	return true;
+}
+
+static __attribute__((noinline)) struct async_co *pick_crew(struct async_exec *x)
+{
+	struct async_co *me = x->self;
+
+	crew_switch(x);
+	return me; /* it has been switched to already */
+}
+
 struct async_co *async_pick(void)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 	struct ring *r = &x->ring;
 	struct async_co *next;
 	/* nobody idled for a while: entries may lie before a poller that sleeps */
 	bool late = x->turns_left <= 0;
 
+	if (ring_unlikely(x->crew))
+		return pick_crew(x);
 	x->stats.turns++;
 	async_reap();
 	if (late)
-		exec_flush(x);
+		async_exec_flush(x);
 	for (;;) {
-		if (ring_unlikely(x->cancels != NULL))
-			exec_cancels(x);
-		if (ring_unlikely(!waitq_is_empty(&x->room)))
-			exec_offer_room(x);
-		if (ring_unlikely(x->timers != NULL))
-			async_timer_turn();
+		async_exec_serve(x);
 		if (x->run_head && !late)
 			break;
 		if (r->sq_shown != r->sq_next)
@@ -427,13 +466,11 @@ struct async_co *async_pick(void)
 		x->turns_left = ASYNC_TURNS_MAX;
 		if (x->run_head || x->queued)
 			break;
-		exec_flush(x);
+		async_exec_flush(x);
 		if (x->run_head)
 			break;
-		if (waitq_is_empty(&x->room))
+		if (!async_exec_wants_room(x))
 			exec_idle(x);
-		else
-			exec_idle_room(x);
 		async_reap();
 	}
 	if (r->sq_shown - r->sq_signalled >= (late ? 1 : ASYNC_UNSIGNALLED_MAX))
@@ -449,19 +486,31 @@ struct async_co *async_pick(void)
 
 /* ---- start and end ---- */
 
-void async_start(const struct ring *ring)
+void async_exec_init(struct async_exec *x, const struct ring *ring)
 {
-	struct async_exec *x = &async_exec;
 	const struct sluice_start *info = ring_start_info;
 
+	x->here = x;
 	x->ring = *ring;
 	x->run_tail = &x->run_head;
 	x->cancels_tail = &x->cancels;
 	x->turns_left = ASYNC_TURNS_MAX;
 	x->tick_hz = info->time_hz ? info->time_hz : ASYNC_S;
+	x->share.tail = &x->share.head;
+	x->stay_tail = &x->stay_head;
 	x->main.is_main = true;
 	x->main.priority = SLUICE_PRIORITY_NORMAL;
+	x->main.exec = x;
+	x->main.home = x;
 	x->self = &x->main;
+}
+
+void async_start(const struct ring *ring)
+{
+	const struct sluice_start *info = ring_start_info;
+
+	async_thread_set(&async_exec_own);
+	async_exec_init(&async_exec_own, ring);
 	if (info->flags & SLUICE_START_SPIN_GIVEN)
 		async_config.spin_ns = info->spin_us * 1000ull;
 	else if (!info->time_hz)
@@ -479,5 +528,5 @@ __attribute__((weak)) int ring_main(struct ring *ring, int argc, char **argv)
 
 _Noreturn void async_exit(int status)
 {
-	ring_exit(&async_exec.ring, status);
+	ring_exit(&async_here()->ring, status);
 }

@@ -1,7 +1,7 @@
 /*
  * internal: what the files of libasync know of each other and programs need not.
  *
- * Everything here runs on the process's one thread.
+ * What several executors do at the same time is in crew.h.
  */
 #ifndef LIBASYNC_INTERNAL_H
 #define LIBASYNC_INTERNAL_H
@@ -58,6 +58,12 @@ static inline bool waitq_is_empty(const struct async_waitq *q)
 {
 	return q->head.next == NULL || q->head.next == &q->head;
 }
+/* With crew_lock held: as waitq_add and _remove; as waitq_wait, which lets go of it; as
+ * waitq_wake_all, which does not. */
+void waitq_put(struct async_waitq *q, struct async_waiter *w);
+void waitq_drop(struct async_waiter *w);
+int waitq_wait_locked(struct async_waitq *q);
+void waitq_wake_all_locked(struct async_waitq *q);
 /* Queues `w` for the running coroutine. */
 void waitq_add(struct async_waitq *q, struct async_waiter *w);
 /* Takes it off, if it is still queued. */

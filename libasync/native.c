@@ -2,7 +2,8 @@
  * native: the calls that are made otherwise on Linux (linux/calls.c is the same for that): what
  * Linux has no entry for, or only in its newest versions, and closing.
  */
-#include "internal.h"
+#include "crew.h"
+#include "uapi/mman.h"
 #include "uapi/wait.h"
 
 static uint64_t io_addr(const void *p)
@@ -139,4 +140,54 @@ int64_t async_syscall(uint16_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64
 	low = async_io_wait(&io);
 	/* told to stop: the wait has turned -ECANCELED into the caller's own error */
 	return low != io.res ? low : io_syscall_result(&io);
+}
+
+/* ---- threads for more executors ---- */
+
+#define CREW_STACK (64ull << 10)
+
+/* What a thread of the crew is made of, above its stack; behind it its executor. Never given
+ * back. */
+struct crew_thread {
+	struct ring_thread thread;
+	struct async_exec *exec;
+	uint32_t index;
+};
+
+static void crew_thread_run(struct ring_thread *thread)
+{
+	struct crew_thread *t = thread->arg;
+
+	crew_work(t->exec, t->index, &thread->ring);
+}
+
+int crew_start(uint32_t index)
+{
+	uint64_t room = (sizeof(struct crew_thread) + sizeof(struct async_exec) + 128 +
+			 ASYNC_THREAD_BLOCK + 4095) &
+			~4095ull;
+	char *pages = async_pages_alloc(CREW_STACK + room, false);
+	struct crew_thread *t = (struct crew_thread *)(void *)(pages + CREW_STACK);
+	struct async_io io;
+	struct io_uring_sqe *sqe;
+	uint64_t tp;
+	int err;
+
+	if (!pages)
+		return -ENOMEM;
+	t->index = index;
+	t->exec = async_thread_place((char *)t + ((sizeof(*t) + 63) & ~63ull), &tp);
+	ring_thread_init(&t->thread, crew_thread_run, t, pages, CREW_STACK, tp, SLUICE_ANY_CORE);
+	sqe = async_io_begin(&io);
+	if (sqe)
+		ring_fill_thread(sqe, &t->thread, io_addr(&io));
+	err = async_io_wait(&io);
+	if (err < 0)
+		async_pages_free(pages, CREW_STACK + room);
+	return err < 0 ? err : 0;
+}
+
+unsigned crew_processors(void)
+{
+	return ring_start_info->user_cores ? ring_start_info->user_cores : 1;
 }

@@ -21,13 +21,13 @@ static void ring_noticed(uint32_t id)
 
 static uint64_t first_timer(void)
 {
-	return async_exec.timers ? async_exec.timers->ticks : UINT64_MAX;
+	return async_here()->timers ? async_here()->timers->ticks : UINT64_MAX;
 }
 
 /* Pairs with the kernel's fence between the tail and the word. */
 bool async_word_arm(void)
 {
-	const struct ring *r = &async_exec.ring;
+	const struct ring *r = &async_here()->ring;
 
 	__atomic_store_n(notice_word(), SLUICE_NOTIFY_ARMED, __ATOMIC_RELAXED);
 	async_fence_full();
@@ -85,7 +85,7 @@ static void doze_kernel(struct async_exec *x)
 
 void async_doze(void)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 
 	x->stats.dozes++;
 	if (x->levels)
@@ -106,7 +106,7 @@ void async_doze(void)
 /* Nobody looks for long: what was submitted must not lie before a poller that sleeps. */
 void async_tell(void)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 
 	if (x->ring.sq_shown != x->ring.sq_next)
 		ring_publish(&x->ring);
@@ -117,7 +117,7 @@ void async_tell(void)
 /* Inside the interrupt, on the computing coroutine's stack. */
 static void compute_noticed(void)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 	struct notice_frame frame;
 
 	do {
@@ -141,7 +141,7 @@ static void compute_noticed(void)
 
 int64_t async_compute(int64_t (*fn)(void *arg), void *arg)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 	int64_t result;
 
 	if (!x->notices || x->levels) /* everybody makes way, or nobody can */
@@ -165,7 +165,7 @@ int64_t async_compute(int64_t (*fn)(void *arg), void *arg)
 void async_notice_handle(uint32_t id, void (*fn)(uint32_t id))
 {
 	static uint64_t served;
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 
 	x->outside -= served >> id & 1;
 	served = fn ? served | 1ull << id : served & ~(1ull << id);
@@ -175,12 +175,12 @@ void async_notice_handle(uint32_t id, void (*fn)(uint32_t id))
 
 int async_notices_start(void)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 	struct ring *r = &x->ring;
 	struct sluice_doorbell bell = { 0 };
 	int res;
 
-	if (r->sq_next != r->cq_next)
+	if (r->sq_next != r->cq_next || x->crew)
 		return -EBUSY; /* these calls are made without coroutines */
 	res = notice_start(r);
 	if (res < 0)
@@ -202,7 +202,7 @@ int async_notices(void)
 	const uint32_t asked = SLUICE_START_UINTR | SLUICE_START_UPCALLS;
 	int err;
 
-	if (!(ring_start_info->flags & asked) || !ring_is_polled(&async_exec.ring))
+	if (!(ring_start_info->flags & asked) || !ring_is_polled(&async_here()->ring))
 		return 0;
 	err = async_notices_start();
 	return err ? err : 1;

@@ -46,7 +46,7 @@ static void level_push(struct async_co *co)
 	*levels.tail[co->priority] = co;
 	levels.tail[co->priority] = &co->next;
 	levels.there |= 1u << co->priority;
-	async_exec.queued++;
+	async_here()->queued++;
 }
 
 /* All who came since, in order of arrival. */
@@ -88,7 +88,7 @@ static unsigned level_choose(void)
 
 struct async_co *async_urgent(void)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 	struct async_co *co;
 	unsigned level;
 
@@ -118,8 +118,8 @@ static void preempt_tick(uint32_t id)
 
 static bool preempt_hold(void)
 {
-	async_exec.late = async_exec.self->held != 0;
-	return async_exec.late;
+	async_here()->late = async_here()->self->held != 0;
+	return async_here()->late;
 }
 
 static void tick_next(struct async_exec *x, uint64_t now)
@@ -174,7 +174,7 @@ static void preempt_switch(struct async_exec *x)
 /* Inside the interrupt, on the stack of the coroutine that it interrupted, which is not held. */
 static void preempt_noticed(void)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 	bool computes;
 
 	x->self->held++;
@@ -203,7 +203,7 @@ static void preempt_noticed(void)
 
 void async_preempt_late(void)
 {
-	async_exec.late = false;
+	async_here()->late = false;
 	notice_on(); /* what is pending comes here and now */
 }
 
@@ -213,9 +213,9 @@ void async_preempt_rest(bool rests)
 		notice_off();
 		return;
 	}
-	async_exec.late = false;
+	async_here()->late = false;
 	levels.ticked = false;
-	tick_next(&async_exec, async_ticks_read());
+	tick_next(async_here(), async_ticks_read());
 	notice_on();
 }
 
@@ -227,7 +227,7 @@ extern const char __stop_async_unheld[] __attribute__((weak, visibility("hidden"
 
 int async_preempt(uint64_t quantum_us)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 	uint64_t quantum = quantum_us * 1000, look = quantum / 4;
 	int err = 0;
 

@@ -6,7 +6,7 @@
  * cancelled and no shield is there, else 0. It is recomputed at every change, so that calls only
  * load it.
  */
-#include "internal.h"
+#include "crew.h"
 
 static int32_t scope_stop(const struct async_co *co)
 {
@@ -39,10 +39,14 @@ void async_stop_update(struct async_co *co)
 
 void async_cancel(struct async_co *co)
 {
-	if (co->state == ASYNC_ENDED || co->cancelled)
+	if (__atomic_load_n(&co->state, __ATOMIC_RELAXED) == ASYNC_ENDED ||
+	    __atomic_load_n(&co->cancelled, __ATOMIC_RELAXED))
 		return;
-	co->cancelled = true;
-	async_stop_update(co);
+	__atomic_store_n(&co->cancelled, true, __ATOMIC_RELAXED); /* seen with the news of it */
+	if (crew_is_several() && co != async_self())
+		crew_tell(co, ASYNC_NEWS_STOP);
+	else
+		async_stop_update(co);
 }
 
 static void scope_begin(struct async_scope *scope)
@@ -61,7 +65,7 @@ static void scope_end(struct async_scope *scope)
 	struct async_co *me = async_self();
 
 	if (me->scope != scope)
-		ring_die(&async_exec.ring, "async: scopes ended out of order\n");
+		ring_die(&async_here()->ring, "async: scopes ended out of order\n");
 	async_timer_clear(&scope->timer);
 	me->scope = scope->outer;
 	me->stop = scope_stop(me);
@@ -70,12 +74,14 @@ static void scope_end(struct async_scope *scope)
 void async_deadline_begin(struct async_scope *scope, uint64_t ns)
 {
 	scope_begin(scope);
+	crew_pin();
 	async_timer_set(&scope->timer, ns);
 }
 
 bool async_deadline_end(struct async_scope *scope)
 {
 	scope_end(scope);
+	crew_unpin();
 	return scope->fired;
 }
 

@@ -22,7 +22,7 @@ static int64_t serve_one(void *arg)
 
 	server->run(fd);
 	async_close(fd);
-	server->count--;
+	__atomic_fetch_sub(&server->count, 1, __ATOMIC_RELAXED);
 	async_event_set(&server->ended);
 	async_sem_give(&server->room);
 	return 0;
@@ -32,10 +32,10 @@ static int64_t serve_one(void *arg)
 static bool serve_take(struct server *server, int64_t fd)
 {
 	if (fd >= 0) {
-		server->count++;
+		__atomic_fetch_add(&server->count, 1, __ATOMIC_RELAXED);
 		if (async_group_spawn(&server->group, serve_one, (void *)(intptr_t)fd) == 0)
 			return true;
-		server->count--;
+		__atomic_fetch_sub(&server->count, 1, __ATOMIC_RELAXED);
 		async_close((int)fd); /* no memory for another one */
 	}
 	async_sem_give(&server->room);
@@ -45,7 +45,8 @@ static bool serve_take(struct server *server, int64_t fd)
 		return false;
 	/* the machine is full: as soon as a connection ends there is room again */
 	async_event_clear(&server->ended);
-	return server->count && async_event_wait(&server->ended) == 0;
+	return __atomic_load_n(&server->count, __ATOMIC_RELAXED) &&
+	       async_event_wait(&server->ended) == 0;
 }
 
 int async_serve(int listener, uint32_t most, void (*run)(int fd))

@@ -8,9 +8,10 @@
  * Pages below the first are committed when they are first touched. The free list is last in,
  * first out, so that warm pages are used first. Stacks are never unmapped: the most that were
  * alive at once stay mapped. A coroutine puts its own stack back while it still runs on it for its
- * very last steps; that is sound because nobody takes one in between (one thread, no wait).
+ * very last steps; that is sound because nobody takes one in between (one thread, no wait). With
+ * several executors sched puts it back, to the executor that mapped it: `returned`.
  */
-#include "internal.h"
+#include "crew.h"
 #include "uapi/mman.h"
 
 #define STACK_GUARD 4096ull
@@ -59,6 +60,7 @@ static int stack_map_batch(void)
 		struct async_co *co = stack_top(base + i * stride, bytes);
 
 		co->stack_bytes = bytes;
+		co->home = async_here();
 		async_stack_put(co);
 	}
 	return 0;
@@ -66,23 +68,27 @@ static int stack_map_batch(void)
 
 struct async_co *async_stack_get(void)
 {
-	struct async_exec *x = &async_exec;
+	struct async_exec *x = async_here();
 	struct async_co *co;
-	uint64_t bytes;
+	int err = 0;
 
+	crew_pin(); /* while it maps some */
 	/* while this one waits for a batch, others may take it all: so a loop */
-	while (!x->free_stacks)
-		if (stack_map_batch())
-			return NULL;
+	while (!x->free_stacks && !err) {
+		x->free_stacks = __atomic_exchange_n(&x->returned, NULL, __ATOMIC_ACQUIRE);
+		if (!x->free_stacks)
+			err = stack_map_batch();
+	}
+	crew_unpin();
+	if (err)
+		return NULL;
 	co = x->free_stacks;
 	x->free_stacks = co->next;
-	bytes = co->stack_bytes;
-	*co = (struct async_co){
-		.stack_bytes = bytes,
-		.priority = x->self->priority,
-		.held = 1,
-		.ioprio = { x->self->ioprio[0], x->self->ioprio[1] },
-	};
+	__builtin_memset(co, 0, offsetof(struct async_co, stack_bytes));
+	co->priority = x->self->priority;
+	co->held = 1;
+	co->ioprio[0] = x->self->ioprio[0];
+	co->ioprio[1] = x->self->ioprio[1];
 	co->context.pc = (uint64_t)(uintptr_t)async_co_entry;
 	co->context.sp = (uint64_t)(uintptr_t)co;
 	return co;
@@ -90,9 +96,18 @@ struct async_co *async_stack_get(void)
 
 void async_stack_put(struct async_co *co)
 {
+	struct async_exec *home = co->home;
+
 	co->state = ASYNC_ENDED;
-	co->next = async_exec.free_stacks;
-	async_exec.free_stacks = co;
+	if (home == async_here()) {
+		co->next = home->free_stacks;
+		home->free_stacks = co;
+		return;
+	}
+	co->next = __atomic_load_n(&home->returned, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&home->returned, &co->next, co, true, __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED))
+		;
 }
 
 int async_prepare(unsigned count, uint32_t depth)
@@ -100,6 +115,7 @@ int async_prepare(unsigned count, uint32_t depth)
 	struct async_co *taken = NULL, *co;
 	unsigned made;
 
+	crew_pin(); /* for this executor's pool */
 	for (made = 0; made < count && (co = async_stack_get()) != NULL; made++) {
 		for (uint32_t at = 0; at < depth && at < co->stack_bytes; at += 4096)
 			((volatile char *)co)[-(int64_t)at - 1] = 0;
@@ -110,5 +126,6 @@ int async_prepare(unsigned count, uint32_t depth)
 		taken = co->next;
 		async_stack_put(co);
 	}
+	crew_unpin();
 	return made == count ? 0 : -ENOMEM;
 }

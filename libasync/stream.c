@@ -9,9 +9,10 @@
  * holds one of the pool's buffers. An accepting one that is half full is paused (cancelled, started
  * again by a later next); connections that still overtake the pause beyond its room are closed.
  *
- * Runs on the process's one thread; answers come from the executor's turn.
+ * Answers come from the executor's turn; from its first entry to its end the stream's coroutine is
+ * pinned there.
  */
-#include "internal.h"
+#include "crew.h"
 #include "uapi/mman.h"
 
 #define STREAM_ACCEPT_KEPT 256u
@@ -51,12 +52,12 @@ static void stream_pause(struct async_stream *stream)
 
 	if (!stream->running || stream->cancelling)
 		return;
-	sqe = ring_sqe(&async_exec.ring);
+	sqe = ring_sqe(&async_here()->ring);
 	if (!sqe)
 		return;
 	ring_fill(sqe, IORING_OP_ASYNC_CANCEL, -1, 0, stream_tag(stream, ASYNC_TAG_STREAM), 0, 0,
 		  stream_tag(stream, ASYNC_TAG_CANCEL_STREAM));
-	async_exec.stats.cancels++;
+	async_here()->stats.cancels++;
 	stream->cancelling = true;
 	stream->pausing = true;
 }
@@ -64,7 +65,7 @@ static void stream_pause(struct async_stream *stream)
 /* No room to keep a new connection: closes it. */
 static void stream_refuse(int32_t fd)
 {
-	struct io_uring_sqe *sqe = fd >= 0 ? ring_sqe(&async_exec.ring) : NULL;
+	struct io_uring_sqe *sqe = fd >= 0 ? ring_sqe(&async_here()->ring) : NULL;
 
 	if (sqe)
 		ring_fill(sqe, IORING_OP_CLOSE, fd, 0, 0, 0, 0, ASYNC_TAG_NONE);
@@ -102,6 +103,9 @@ static int stream_start(struct async_stream *stream)
 	struct async_io io;
 	struct io_uring_sqe *sqe;
 
+	if (!stream->pinned)
+		crew_pin();
+	stream->pinned = true;
 	if (!stream->kept)
 		stream->kept = async_alloc(stream->kept_size * sizeof(*stream->kept));
 	if (!stream->kept)
@@ -204,11 +208,14 @@ void async_stream_end(struct async_stream *stream)
 	}
 	async_free(stream->kept);
 	stream->kept = NULL;
+	if (stream->pinned)
+		crew_unpin();
+	stream->pinned = false;
 }
 
 /* ---- buffer rings ---- */
 
-static uint16_t bufs_groups; /* group numbers given out so far */
+static uint32_t bufs_groups; /* group numbers given out so far */
 
 static void bufs_offer(struct async_bufs *bufs, uint32_t id)
 {
@@ -235,7 +242,7 @@ static int bufs_register(struct async_bufs *bufs, uint32_t code)
 		.bgid = bufs->group,
 	};
 
-	return (int)async_syscall(SYS_io_uring_register, (uint64_t)async_exec.ring.fd, code,
+	return (int)async_syscall(SYS_io_uring_register, (uint64_t)async_here()->ring.fd, code,
 				  (uint64_t)(uintptr_t)&reg, 1, 0, 0);
 }
 
@@ -245,7 +252,10 @@ int async_bufs_init(struct async_bufs *bufs, uint32_t count, uint32_t size)
 
 	if (!count || count > BUFS_COUNT_MAX || (count & (count - 1)) || !size)
 		return -EINVAL;
-	*bufs = (struct async_bufs){ .count = count, .size = size, .group = bufs_groups };
+	*bufs = (struct async_bufs){ .count = count,
+				     .size = size,
+				     .group = (uint16_t)__atomic_fetch_add(&bufs_groups, 1,
+									   __ATOMIC_RELAXED) };
 	bufs->ring_bytes = (count * sizeof(struct io_uring_buf) + 4095) & ~4095ull;
 	bufs->data_bytes = ((size_t)count * size + 4095) & ~4095ull;
 	bufs->ring = async_pages_alloc(bufs->ring_bytes, true);
@@ -260,7 +270,6 @@ int async_bufs_init(struct async_bufs *bufs, uint32_t count, uint32_t size)
 	err = bufs_register(bufs, IORING_REGISTER_PBUF_RING);
 	if (err)
 		goto out_data;
-	bufs_groups++;
 	return 0;
 
 out_data:

@@ -6,7 +6,7 @@
  * A pairing heap, since it needs no memory of its own: each timer has a list of children that are
  * due no earlier. parent_or_prev is the parent for a first child and the left sibling otherwise.
  */
-#include "internal.h"
+#include "crew.h"
 
 /* ---- the clock ---- */
 
@@ -18,7 +18,7 @@ static uint64_t timer_ticks(void)
 		return async_ticks_read();
 	if (async_door(ring_start_info->enter_fn, SYS_clock_gettime, CLOCK_MONOTONIC,
 		       (uint64_t)(uintptr_t)&ts, 0, 0, 0, 0))
-		ring_die(&async_exec.ring, "async: no clock\n");
+		ring_die(&async_here()->ring, "async: no clock\n");
 	return (uint64_t)ts.tv_sec * ASYNC_S + (uint64_t)ts.tv_nsec;
 }
 
@@ -34,12 +34,12 @@ static uint64_t timer_scale(uint64_t x, uint64_t mul, uint64_t div)
 
 uint64_t async_ns_to_ticks(uint64_t ns)
 {
-	return timer_scale(ns, async_exec.tick_hz, ASYNC_S);
+	return timer_scale(ns, async_here()->tick_hz, ASYNC_S);
 }
 
 uint64_t async_now_ns(void)
 {
-	return timer_scale(timer_ticks(), ASYNC_S, async_exec.tick_hz);
+	return timer_scale(timer_ticks(), ASYNC_S, async_here()->tick_hz);
 }
 
 /* ---- the heap ---- */
@@ -97,7 +97,7 @@ void async_timer_set(struct async_timer *timer, uint64_t ns)
 	timer->sibling = NULL;
 	timer->parent_or_prev = NULL;
 	timer->armed = true;
-	async_exec.timers = heap_meld(async_exec.timers, timer);
+	async_here()->timers = heap_meld(async_here()->timers, timer);
 }
 
 void async_timer_clear(struct async_timer *timer)
@@ -117,12 +117,12 @@ void async_timer_clear(struct async_timer *timer)
 			timer->sibling->parent_or_prev = prev;
 	}
 	children = heap_meld_list(timer->child);
-	async_exec.timers = prev ? heap_meld(async_exec.timers, children) : children;
+	async_here()->timers = prev ? heap_meld(async_here()->timers, children) : children;
 }
 
 uint64_t async_timer_wait_ns(void)
 {
-	const struct async_timer *first = async_exec.timers;
+	const struct async_timer *first = async_here()->timers;
 	int64_t left;
 
 	if (!first)
@@ -130,22 +130,24 @@ uint64_t async_timer_wait_ns(void)
 	left = (int64_t)(first->ticks - timer_ticks());
 	if (left <= 0)
 		return 0;
-	return timer_scale((uint64_t)left, ASYNC_S, async_exec.tick_hz) + 1;
+	return timer_scale((uint64_t)left, ASYNC_S, async_here()->tick_hz) + 1;
 }
 
 void async_timer_turn(void)
 {
 	uint64_t now = timer_ticks();
 
-	while (async_exec.timers && (int64_t)(async_exec.timers->ticks - now) <= 0) {
-		struct async_timer *timer = async_exec.timers;
+	while (async_here()->timers && (int64_t)(async_here()->timers->ticks - now) <= 0) {
+		struct async_timer *timer = async_here()->timers;
 
 		async_timer_clear(timer);
 		if (timer->scope) {
 			timer->scope->fired = true;
 			async_stop_update(timer->co);
-		} else if (timer->co->state == ASYNC_IN_QUEUE) {
-			async_ready(timer->co);
+		} else {
+			timer->co->pins--;
+			if (timer->co->state == ASYNC_IN_QUEUE)
+				async_ready(timer->co);
 		}
 	}
 }
@@ -157,11 +159,13 @@ int async_sleep(uint64_t ns)
 
 	if (stop)
 		return stop;
+	crew_pin(); /* the timer lets go */
 	async_timer_set(&timer, ns);
 	while (timer.armed && !async_stopped())
 		waitq_suspend();
 	if (!timer.armed)
 		return 0;
 	async_timer_clear(&timer);
+	crew_unpin();
 	return async_stopped();
 }

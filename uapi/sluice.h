@@ -21,10 +21,10 @@
  *        +-------+------+-------+--------------+------+------+------+----------+------+------+------+
  *
  * BUFFER_SELECT and FIXED_FILE are refused with -EINVAL; ioprio (Priorities, below), links, drain,
- * async and skip-success work as for any operation (a result in -4095..-1 breaks a chain; there is no short
- * result). ASYNC_CANCEL finds it by user_data and by opcode, never by descriptor. -EINVAL answers
- * numbers that act on "the calling thread" when the ring has no single owner; -ENOSYS answers
- * unknown numbers. Memory an argument points to must stay valid until the CQE arrives.
+ * async and skip-success work as for any operation (a result in -4095..-1 breaks a chain; there is
+ * no short result). ASYNC_CANCEL finds it by user_data and by opcode, never by descriptor. -EINVAL
+ * answers numbers that act on "the calling thread" when the ring has no single owner; -ENOSYS
+ * answers unknown numbers. Memory an argument points to must stay valid until the CQE arrives.
  */
 #define IORING_OP_SYSCALL 0xE0
 
@@ -79,7 +79,8 @@ struct sluice_spawn {
 	uint64_t argv;	    /* NULL-terminated array of strings; 0: the path alone */
 	uint64_t envp;	    /* the same; 0: empty */
 	uint64_t fds;	    /* int32_t[fd_count] */
-	uint32_t user_core; /* index of the core that runs it; ANY: the one with the fewest threads */
+	/* index of the core that runs it; ANY: the one with the fewest threads */
+	uint32_t user_core;
 	uint32_t home;	    /* index of the core that serves it; ANY: the parent's */
 };
 _Static_assert(sizeof(struct sluice_spawn) == 48, "sluice_spawn is 48 bytes");
@@ -211,7 +212,7 @@ struct sluice_start {
 	uint32_t core;     /* index of the core this thread started on */
 	uint32_t kernel_core; /* index of the core that polls this ring at first */
 	uint32_t spin_us;     /* suggested bound of the user spin before parking, 0 = park at once */
-	uint32_t reserved0;
+	uint32_t user_cores;  /* cores that run programs */
 	uint64_t watch; /* address of the doorbell word, 0: there is none; SLUICE_SQ_WATCHED */
 	uint32_t reserved[2];
 };

@@ -1,5 +1,5 @@
 /*
- * echod PORT: sends back what it receives, over TCP, IPv4 and IPv6.
+ * echod [-t EXECUTORS] PORT: sends back what it receives, over TCP, IPv4 and IPv6.
  *
  * One coroutine per connection. A message costs one linked pair of entries (send what came, then
  * receive more) and one switch; the receive does not start before the peer has taken what was
@@ -46,16 +46,36 @@ static void echo_serve(int fd)
 		async_shutdown(fd, SHUT_WR);
 }
 
+/* The number behind -t, 0: as many as there are processors; or 1 without it, ASYNC_EXECUTORS_MAX +
+ * 1 for what is no number. */
+static unsigned echo_executors(int argc, char **argv)
+{
+	unsigned n = 0;
+
+	if (argc != 4)
+		return argc == 2 ? 1 : ASYNC_EXECUTORS_MAX + 1;
+	for (const char *digit = argv[2]; *digit; digit++) {
+		if (*digit < '0' || *digit > '9' || n > ASYNC_EXECUTORS_MAX)
+			return ASYNC_EXECUTORS_MAX + 1;
+		n = n * 10 + (unsigned)(*digit - '0');
+	}
+	return argv[1][0] == '-' && argv[1][1] == 't' && !argv[1][2] ? n : ASYNC_EXECUTORS_MAX + 1;
+}
+
 int main(int argc, char **argv)
 {
-	uint16_t port = argc == 2 ? async_port(argv[1]) : 0;
+	unsigned executors = echo_executors(argc, argv);
+	uint16_t port = executors <= ASYNC_EXECUTORS_MAX ? async_port(argv[argc - 1]) : 0;
 	int listener, err;
 
 	if (!port) {
-		async_printf("echod: usage: echod PORT\n");
+		async_printf("echod: usage: echod [-t EXECUTORS] PORT\n");
 		return 2;
 	}
-	(void)async_notices(); /* with user interrupts, if we were started with them */
+	if (executors == 1)
+		(void)async_notices(); /* with user interrupts, if we were started with them */
+	else if ((err = async_executors(executors)) < 0)
+		async_printf("echod: one executor: error %d\n", -err);
 	listener = async_listen_tcp(port, ECHO_BACKLOG);
 	if (listener < 0) {
 		async_printf("echod: cannot listen on port %u: error %d\n", port, -listener);

@@ -105,7 +105,7 @@ static int uintr_open(void)
 		return 0;
 	}
 	async_notice_handle(UART_ID, uintr_noticed);
-	err = notice_call(&async_exec.ring, SLUICE_NOTICE_DEVICE, device_fd, UART_ID, NULL);
+	err = notice_call(&async_here()->ring, SLUICE_NOTICE_DEVICE, device_fd, UART_ID, NULL);
 	if (err) {
 		async_printf("uartd: its interrupt cannot be had: error %d\n", err);
 		device_close();

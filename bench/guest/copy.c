@@ -63,7 +63,7 @@ enum { SPIN = 0, ENTER = DEPTH_MAX + 1 }; /* beside the depths */
 static int64_t sync_op(bool spin, uint8_t opcode, int fd, uint64_t offset, char *data,
 		       uint32_t size)
 {
-	struct ring *ring = &async_exec.ring;
+	struct ring *ring = &async_here()->ring;
 	int64_t result;
 
 	ring_fill(ring_sqe(ring), opcode, fd, offset, (uint64_t)(uintptr_t)data, size, 0, 0);

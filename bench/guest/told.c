@@ -39,7 +39,7 @@ static int pipe_fds[2];
 
 static struct ring *ring(void)
 {
-	return &async_exec.ring; /* no coroutine uses it while we do */
+	return &async_here()->ring; /* no coroutine uses it while we do */
 }
 
 static uint64_t at(const void *p)

@@ -154,6 +154,8 @@ void process_announce(struct sluice_start *start, uint32_t user_core, uint32_t h
 	}
 	if (cores[user_core]->spin.fixed)
 		start->flags |= SLUICE_START_SPIN_FIXED;
+	for (unsigned i = 0; i < CORES_MAX; i++)
+		start->user_cores += cores[i] && (cores[i]->roles & ROLE_USER);
 	if (start->enter_fn)
 		start->flags |= SLUICE_START_HOSTED;
 	if (user_core == home)

@@ -9,9 +9,15 @@
 
 #define ASYNC_ON_LINUX 1
 
-/* One executor, for the thread that runs main. Hidden: the library is a static one, and so its
- * address needs no table, position-independent or not. */
-#define ASYNC_PER_THREAD __attribute__((visibility("hidden")))
+/* One executor per thread. The library is a static one for programs, so that no table is needed. */
+#ifndef ASYNC_PER_THREAD
+#define ASYNC_PER_THREAD __thread
+#endif
+
+static inline void async_thread_set(struct async_exec *x)
+{
+	(void)x;
+}
 
 /* The C library's monotonic clock (no trap where there is a vDSO): nanoseconds. */
 uint64_t async_linux_clock(void);

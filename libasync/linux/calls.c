@@ -4,7 +4,7 @@
  * A socket's address, options and backlog are set and asked for, and pipes are made, by plain
  * system calls: none of them waits, and Linux has entries for them only since 6.7 to 6.19.
  */
-#include "libasync/internal.h"
+#include "libasync/crew.h"
 
 static uint64_t call_addr(const void *p)
 {
@@ -15,13 +15,17 @@ static uint64_t call_addr(const void *p)
 int async_close(int fd)
 {
 	struct async_io cancel, close;
+	int res;
 
+	crew_pin(); /* two answers, one ring */
 	ring_fill(async_io_begin_always(&cancel), IORING_OP_ASYNC_CANCEL, fd, 0, 0, 0,
 		  IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL, call_addr(&cancel));
 	ring_fill(async_io_begin_always(&close), IORING_OP_CLOSE, fd, 0, 0, 0, 0,
 		  call_addr(&close));
 	async_io_wait(&cancel);
-	return async_io_wait(&close);
+	res = async_io_wait(&close);
+	crew_unpin();
+	return res;
 }
 
 int64_t async_syscall(uint16_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,

@@ -13,7 +13,8 @@
  *
  * The environment's LIBASYNC_RING names the kind to begin with; sqpoll is used only when named.
  *
- * Runs on the thread that will run main: the ring is bound to it. A child after fork has no ring.
+ * Runs on the thread that will use the ring, which is bound to it: that of main, and those of more
+ * executors. A child after fork has no ring.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -141,12 +142,12 @@ static bool start_asks_nop(struct ring *ring)
 	return res == 42;
 }
 
-/* Before main, and before the constructors of the program itself. */
-__attribute__((constructor(101))) static void start(void)
+/* A ring of the calling thread's own, and what there is to tell about it. */
+static void start_ring(struct ring *ring, struct sluice_start *info)
 {
 	const uint32_t needed = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP |
 				IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP;
-	struct io_uring_params *params = &start_info.params;
+	struct io_uring_params *params = &info->params;
 	int fd = start_setup(params);
 	uint64_t rings = params->cq_off.cqes + params->cq_entries * sizeof(struct io_uring_cqe);
 	uint64_t array = params->sq_off.array + params->sq_entries * sizeof(uint32_t);
@@ -156,13 +157,26 @@ __attribute__((constructor(101))) static void start(void)
 		start_fail(-EINVAL);
 	sq = start_map(fd, rings > array ? rings : array, IORING_OFF_SQ_RING);
 	sqes = start_map(fd, params->sq_entries * sizeof(struct io_uring_sqe), IORING_OFF_SQES);
-	start_info.size = sizeof(start_info);
-	start_info.version = SLUICE_START_VERSION;
-	start_info.ring_fd = fd;
-	start_info.sq_ring = start_info.cq_ring = (uint64_t)(uintptr_t)sq;
-	start_info.sqes = (uint64_t)(uintptr_t)sqes;
-	start_info.time_hz = ASYNC_S;
-	ring_init(&ring_native, fd, params, sq, sq, sqes, 0);
+	info->size = sizeof(*info);
+	info->version = SLUICE_START_VERSION;
+	info->ring_fd = fd;
+	info->sq_ring = info->cq_ring = (uint64_t)(uintptr_t)sq;
+	info->sqes = (uint64_t)(uintptr_t)sqes;
+	info->time_hz = ASYNC_S;
+	ring_init(ring, fd, params, sq, sq, sqes, 0);
+}
+
+void async_linux_ring(struct ring *ring)
+{
+	struct sluice_start info = { 0 };
+
+	start_ring(ring, &info);
+}
+
+/* Before main, and before the constructors of the program itself. */
+__attribute__((constructor(101))) static void start(void)
+{
+	start_ring(&ring_native, &start_info);
 	async_linux_nop_answers = start_asks_nop(&ring_native);
 	async_start(&ring_native);
 }

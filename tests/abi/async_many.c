@@ -51,7 +51,7 @@ static void test_flood(async_fn fn)
  * lost. */
 static void test_overflow(void)
 {
-	const struct ring *ring = &async_exec.ring;
+	const struct ring *ring = &async_here()->ring;
 	struct async_group group;
 	uint64_t start;
 

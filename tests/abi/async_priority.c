@@ -8,7 +8,7 @@
 /* The entry that was filled last. */
 static uint16_t submitted(void)
 {
-	const struct ring *r = &async_exec.ring;
+	const struct ring *r = &async_here()->ring;
 
 	return r->sqes[(r->sq_next - 1) & r->sq_mask].ioprio;
 }

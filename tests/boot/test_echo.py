@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 
+import conf
 import servers
 from servers import dial, expect, receive
 
@@ -113,5 +114,17 @@ TESTS = {
     "nc again": netcat,
 }
 
+CREW_PLACES = (("2 executors, 3 harts", "riscv64", 3), ("2 executors, hosted", "hosted", 3))
+
+
+def crew(harts):
+    """The same server with its coroutines on both user cores."""
+    config = conf.choose(harts)
+    config.set("run", config.values["run"].replace("/bin/echod 7", "/bin/echod -t 2 7"))
+    return config
+
+
 if __name__ == "__main__":
-    servers.run(TESTS, disk=servers.scratch("echo.img", size=1 << 20))
+    disk = servers.scratch("echo.img", size=1 << 20)
+    servers.run(TESTS, disk=disk)
+    servers.run(TESTS, places=CREW_PLACES, disk=disk, config=crew)

@@ -21,12 +21,45 @@ struct async_context {
 	uint64_t fp;
 };
 
+struct async_exec;
+
+/* The executor of the thread that runs, found relative to tp. Asked anew each time: between two
+ * calls that wait a coroutine may have come to another thread, and a compiler that knew what this
+ * reads would remember it. */
+#define ASYNC_PER_THREAD __thread
+static inline __attribute__((always_inline)) struct async_exec *async_here(void)
+{
+	struct async_exec *x;
+
+	__asm__ volatile("	lui	%0, %%tprel_hi(async_exec_own)\n"
+			 "	add	%0, %0, tp, %%tprel_add(async_exec_own)\n"
+			 "	addi	%0, %0, %%tprel_lo(async_exec_own)\n"
+			 : "=r"(x));
+	return x;
+}
+
 #ifdef ASYNC_LINUX
 #include "../../linux/async_linux.h"
 #else
-/* One executor per thread: found relative to tp. */
-#define ASYNC_PER_THREAD __thread
 #define ASYNC_ON_LINUX 0
+
+/* user.ld: what tp points at on the first thread. */
+extern char __tls_block[], __tls_end[];
+
+/* For `x` to be found on a thread that is to be started: its thread pointer. `block`: zeros,
+ * ASYNC_THREAD_BLOCK bytes; *x is in it. */
+static inline struct async_exec *async_thread_place(char *block, uint64_t *tp)
+{
+	*tp = (uint64_t)(uintptr_t)block;
+	return (struct async_exec *)(void *)(block + ((char *)async_here() - __tls_block));
+}
+#define ASYNC_THREAD_BLOCK ((uint64_t)(__tls_end - __tls_block))
+
+/* The thread that runs has `x`: tp says so already. */
+static inline void async_thread_set(struct async_exec *x)
+{
+	(void)x;
+}
 
 /* Ticks of the clock whose frequency is sluice_start.time_hz. */
 static inline uint64_t async_ticks_read(void)

@@ -18,12 +18,47 @@ struct async_context {
 	uint64_t fp;
 };
 
+struct async_exec;
+
 #ifdef ASYNC_LINUX
 #include "../../linux/async_linux.h"
+
+/* The executor of the thread that runs. Asked anew each time: between two calls that wait a
+ * coroutine may have come to another thread, and a compiler that knew what this reads would
+ * remember it. */
+static inline __attribute__((always_inline)) struct async_exec *async_here(void)
+{
+	struct async_exec *x;
+
+	__asm__ volatile("movq	%%fs:0, %0\n	leaq	async_exec_own@tpoff(%0), %0" : "=r"(x));
+	return x;
+}
 #else
-/* The fs register belongs to the host's thread: no thread-local storage, one executor. */
+/* The fs register belongs to the host's thread: no thread-local storage. gs is the program's, and
+ * points at the executor, whose first word is its own address. */
 #define ASYNC_PER_THREAD
 #define ASYNC_ON_LINUX 0
+
+static inline __attribute__((always_inline)) struct async_exec *async_here(void)
+{
+	struct async_exec *x;
+
+	__asm__ volatile("movq	%%gs:0, %0" : "=r"(x));
+	return x;
+}
+
+/* As on riscv64: *x is the block. */
+#define ASYNC_THREAD_BLOCK 0ull
+static inline struct async_exec *async_thread_place(char *block, uint64_t *tp)
+{
+	*tp = (uint64_t)(uintptr_t)block;
+	return (struct async_exec *)(void *)block;
+}
+
+static inline void async_thread_set(struct async_exec *x)
+{
+	__asm__ volatile("wrgsbase	%0" ::"r"(x) : "memory");
+}
 
 /* Ticks of the clock whose frequency is sluice_start.time_hz. */
 static inline uint64_t async_ticks_read(void)
