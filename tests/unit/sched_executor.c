@@ -482,6 +482,80 @@ static void sent_away(void **state)
 	op_done_hook = done;
 }
 
+/* ---- given away ------------------------------------------------------------------------------ */
+
+enum { PINNED, FREE };
+
+static _Atomic unsigned ran_on[2];
+
+static enum step roam(struct op *op)
+{
+	atomic_fetch_add(&ran_on[this_core()->index], 1);
+	return op_finish(op, 0);
+}
+
+static uint8_t roam_placed(const struct op *op)
+{
+	return op->state == FREE ? OP_PLACE_ANY : OP_PLACE_HOME;
+}
+
+static const struct op_row roam_row = {
+	.name = "roam", .body_size = 8, .step = roam, .placed = roam_placed, .state_count = 2
+};
+
+static struct op *told[8];
+static unsigned told_count;
+
+static void told_of(struct op *op, unsigned to)
+{
+	assert_int_equal(to, 1);
+	assert_int_equal(op->core, 0);
+	told[told_count++] = op;
+}
+
+/* Does a crowded core give away what may run anywhere, the last and least urgent first, once each,
+ * and nothing else? */
+static void given_away(void **state)
+{
+	struct op *op[8];
+	pthread_t t;
+
+	(void)state;
+	op_done_hook = travel_done;
+	op_given_hook = told_of;
+	told_count = 0;
+	atomic_store(&ran_on[0], 0);
+	atomic_store(&ran_on[1], 0);
+	for (unsigned i = 0; i < 8; i++) {
+		op[i] = make(i % 2 ? FREE : PINNED, 0);
+		op[i]->row = &roam_row;
+		op[i]->priority = i == 1 ? OP_PRIORITY_NORMAL + 1 : OP_PRIORITY_NORMAL;
+		op_run_later(op[i]);
+	}
+	assert_int_equal(op_give(cores[0], 1, 3), 3);
+	assert_ptr_equal(told[0], op[1]);
+	assert_ptr_equal(told[1], op[7]);
+	assert_ptr_equal(told[2], op[5]);
+	assert_int_equal(op[7]->core, 1);
+	op[3]->flags |= OP_GIVEN; /* as if it had come from another core */
+	assert_int_equal(op_give(cores[0], 1, 8), 0);
+	turns(1); /* the others run here */
+	assert_int_equal(atomic_load(&ran_on[0]), 5);
+	assert_int_equal(atomic_load(&ran_on[1]), 0);
+	assert_false(executor_has_work(cores[0]));
+	remote_on = true;
+	assert_int_equal(pthread_create(&t, NULL, remote, NULL), 0);
+	while (atomic_load((_Atomic unsigned *)&done_count) < 8)
+		arch_relax();
+	remote_on = false;
+	pthread_join(t, NULL);
+	assert_int_equal(atomic_load(&ran_on[1]), 3);
+	op_free(cores[0], op[1]);
+	op_free(cores[0], op[5]);
+	op_free(cores[0], op[7]);
+	op_done_hook = done;
+}
+
 #define exec_test(f) cmocka_unit_test_setup_teardown(f, before, after)
 
 int main(void)
@@ -490,7 +564,7 @@ int main(void)
 		exec_test(again),     exec_test(parked),     exec_test(woken_while_stepping),
 		exec_test(cancelled), exec_test(priorities), exec_test(fibers),
 		exec_test(pool_ends), exec_test(sent_away),  exec_test(ageing),
-		exec_test(long_steps), exec_test(hurried),
+		exec_test(long_steps), exec_test(hurried),    exec_test(given_away),
 	};
 
 	unit_kernel(64, 2, "map=0:kernel,1:mixed");
