@@ -52,8 +52,10 @@ NO_H = ("-machine", "aia-guests=0", "-cpu", "rv64,h=false")
 NO_AIA = ("-machine", "aia=none", "-cpu", "rv64,h=false")
 
 
-def guest(run, folder, smp=2, extra=()):
+def guest(run, folder, smp=2, extra=(), shuffle=None):
     chosen = conf.choose(smp, None)
+    if shuffle:
+        chosen.set("shuffle_us", str(shuffle))
     chosen.set("run", run)
     chosen.set("exit", "power")
     chosen.set("net", "off")
@@ -62,11 +64,11 @@ def guest(run, folder, smp=2, extra=()):
               extra=extra), path
 
 
-def loop(way, count, burst, smp=2, extra=()):
+def loop(way, count, burst, smp=2, extra=(), shuffle=None):
     """One run of uartd: what it says at its end."""
     with tempfile.TemporaryDirectory() as folder:
         ask = "SLUICE_UINTR=1 " if way == "uintr" else ""
-        machine, path = guest(f"{ask}/bin/uartd {way} {count}", folder, smp, extra)
+        machine, path = guest(f"{ask}/bin/uartd {way} {count}", folder, smp, extra, shuffle)
         with machine as vm:
             vm.wait_for(f"uartd: {way}: ready", SECONDS)
             data = counting(count)
@@ -84,6 +86,11 @@ def bursts(way, extra=()):
 
 def single(way, extra=()):
     return lambda: loop(way, 300, 1, extra=extra)
+
+
+def moving(way, extra=()):
+    """The driver changes its hart every 500 us, its interrupt with it."""
+    return lambda: loop(way, 3000, 64, smp=3, extra=extra, shuffle=500)
 
 
 def one_hart(way):
@@ -128,6 +135,9 @@ TESTS = {
     "a polling driver on one hart": one_hart("poll"),
     "bursts by user interrupts": bursts("uintr"),
     "single bytes by user interrupts": single("uintr"),
+    "user interrupts, the driver moving": moving("uintr"),
+    "upcalls, the driver moving": moving("uintr", NO_H),
+    "upcalls without AIA, the driver moving": moving("uintr", NO_AIA),
     "user interrupts on one hart": one_hart("uintr"),
     "bursts by upcalls, messages": bursts("uintr", NO_H),
     "bursts by upcalls, a line that is held": bursts("uintr", NO_AIA),
