@@ -33,6 +33,8 @@ RUNS = [
     *((f"mailbox-{m.lower()}", "mailbox", m, WRONG) for m in (
         "NO_PUSH_RELEASE", "NO_POST_FENCE", "NO_SLEEP_FENCE", "NO_LEAVE_FENCE", "NO_SECOND_LOOK",
         "NO_TURN_ROUND")),
+    ("move", "move", "", RIGHT),
+    *((f"move-{m.lower()}", "move", m, WRONG) for m in ("NO_FENCE", "NO_EARLY")),
     ("thread", "thread", "", RIGHT),
     ("thread-no_woken", "thread", "NO_WOKEN", WRONG),
     # README.md, "One waker at a time"
