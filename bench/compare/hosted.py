@@ -62,7 +62,7 @@ def pipes(run, section):
 
 
 def sluice_echo(bench, connections):
-    with bench.guest(smp=2, machine="hosted", prefix=AHEAD, spin_us=hosted.SPIN_US,
+    with bench.guest(smp=2, machine="hosted", prefix=AHEAD, spin_us=hosted.SPIN_US, spin="fixed",
                      run=f"/bin/b_mem_echo {connections} {MEM_MS}") as guest:
         guest.wait_for("^initrd:", 10)
         hosted.spread(guest.process.pid)

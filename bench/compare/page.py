@@ -48,6 +48,8 @@ def verdict(ratio):
 def cell(row):
     if row is None:
         return "<td>–</td>"
+    if len(row.values) == 1:
+        return f"<td>{shown(row.value)}</td>"
     spread = f"{shown(row.values[0])}..{shown(row.values[-1])} ({len(row.values)})"
     return f'<td>{shown(row.value)}<br><span class="spread">{spread}</span></td>'
 
