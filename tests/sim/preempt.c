@@ -199,9 +199,9 @@ static void killed(void)
 int main(void)
 {
 	static const struct sim_test tests[] = {
-		{ .name = "long steps make way", .run = several, .cores = 3 },
-		{ .name = "long steps on a mixed core", .run = mixed, .cores = 1 },
-		{ .name = "long steps of programs that die", .run = killed, .cores = 3 },
+		{ .name = "preempted steps", .run = several, .cores = 3 },
+		{ .name = "preempted on a mixed core", .run = mixed, .cores = 1 },
+		{ .name = "preempted and killed", .run = killed, .cores = 3 },
 	};
 
 	return sim_main(tests, array_count(tests));
