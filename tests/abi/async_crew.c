@@ -110,6 +110,38 @@ static void test_mutex(void)
 	CHECK_EQ(guarded, CROWD * ROUNDS);
 }
 
+/* Nothing but taking and giving, on all executors at the same time. */
+#define BLOWS 50000
+
+static struct async_sem units;
+static uint32_t inside;
+
+static int64_t hammers(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < BLOWS; i++) {
+		CHECK_EQ(async_sem_take(&units), 0);
+		CHECK_EQ(__atomic_add_fetch(&inside, 1, __ATOMIC_RELAXED) <= 2, 1);
+		__atomic_fetch_sub(&inside, 1, __ATOMIC_RELAXED);
+		async_sem_give(&units);
+		if (i % 64 == 0)
+			async_yield();
+	}
+	return 0;
+}
+
+static void test_hammer(void)
+{
+	struct async_group group;
+
+	async_group_init(&group);
+	units.count = 2;
+	for (int i = 0; i < 8; i++)
+		CHECK_EQ(async_group_spawn(&group, hammers, NULL), 0);
+	CHECK_EQ(async_group_wait(&group), 0);
+	CHECK_EQ(units.count, 2);
+}
+
 static struct async_chan chan;
 static uint64_t chan_slots[3];
 static uint64_t received;
@@ -400,6 +432,7 @@ int main(void)
 	executors = EXECUTORS;
 	CHECK_EQ(async_executors(2), -EBUSY);
 	test_mutex();
+	test_hammer();
 	test_channel();
 	test_cancel();
 	test_deadline();
