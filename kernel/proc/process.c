@@ -162,17 +162,17 @@ void process_announce(struct sluice_start *start, uint32_t user_core, uint32_t h
 		start->flags |= SLUICE_START_MIXED;
 }
 
-/* A program asks for user interrupts by its file's note or its environment, which has the last word
- * (SLUICE_UINTR=0 or 1); `uintr=all` asks for every program. Where the machine has none all are
- * plain, and may have upcalls. */
+/* A program asks for user interrupts by its file's note, `uintr=all` asks for every program, and its
+ * environment has the last word (SLUICE_UINTR=0 or 1). Where the machine has none all are plain, and
+ * may have upcalls. */
 static bool process_asks(const struct process_spec *spec, uint32_t notes)
 {
-	bool asked = notes & SLUICE_NOTE_UINTR;
+	bool asked = uintr_all || (notes & SLUICE_NOTE_UINTR);
 
 	for (const char *const *e = spec->envp; e && *e; e++)
 		if (!strcmp(*e, "SLUICE_UINTR=1") || !strcmp(*e, "SLUICE_UINTR=0"))
 			asked = (*e)[13] == '1';
-	return asked || uintr_all;
+	return asked;
 }
 
 static int spawn_first_thread(struct process *p, const struct process_spec *spec,

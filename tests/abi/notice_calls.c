@@ -6,7 +6,7 @@
  *
  * also: SLUICE_UINTR=1
  * ends: exit status 0
- * also: waiting
+ * also: SLUICE_UINTR=0 waiting
  * ends: exit status 0
  * also: SLUICE_UINTR=1 stray
  * ends: killed by signal 11

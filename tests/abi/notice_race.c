@@ -14,7 +14,9 @@
 #include "tests/abi/lib/say.h"
 
 #define ID 3u
+#ifndef ROUNDS
 #define ROUNDS 4000u
+#endif
 
 static uint64_t seed = 88172645463325252ull, lost, late;
 
