@@ -2,7 +2,8 @@
  * ending: more threads than the first, and the end of one of them while its process goes on. Like
  * the end of a process (death.c) a state machine on the home core that needs no memory:
  *
- *   LIVES --process_thread_end--> STOPPING --dead, order back--> LEAVING --slot empty, not in enter--> BARRIER --back--> gone
+ *   LIVES --process_thread_end--> STOPPING --dead, order back--> LEAVING
+ *                        gone <--back-- BARRIER <--slot empty, not in enter--+
  *
  * The barrier drives every wake that is still under way to the thread's core ahead of itself, as
  * at the end of a process. That end waits for those whose own has begun (p->threads_ending).
