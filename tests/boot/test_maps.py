@@ -104,7 +104,12 @@ def one_map(cores, echod, nbdd, longer):
 
 def placed(cores, count):
     user = max(int(h) for h in re.findall(r"(\d+):", cores))
-    chosen = configuration(cores, f"@{user} /bin/t_split_place {count};@{user} /bin/t_split_parts")
+    programs = ["t_split_place", "t_split_parts"]
+    run = f"@{user} /bin/t_split_place {count};@{user} /bin/t_split_parts"
+    if ",1:net,2:user" in cores:  # as in split.conf, but that only its maker moves a ring
+        programs.append("t_split_aff")
+        run += f";@{user} /bin/t_split_aff"
+    chosen = configuration(cores, run)
     chosen.set("exit", "power")
     disk = servers.scratch("maps.img", size=DISK)
     with servers.vm.VM(chosen, disk=disk, extra=QUEUES) as guest:
@@ -112,7 +117,7 @@ def placed(cores, count):
             raise servers.vm.VMError("it does not end", guest.tail())
         wrong = re.search(r"^FAIL (.*)$", guest.console, re.M)
         expect(not wrong, wrong and wrong[1])
-        for wanted in ("t_split_place: exit status 0", "t_split_parts: exit status 0", "leaks: frames 0 ops 0 net 0"):
+        for wanted in (*(f"{program}: exit status 0" for program in programs), "leaks: frames 0 ops 0 net 0"):
             expect(wanted in guest.console, f"{wanted!r} is missing")
 
 
