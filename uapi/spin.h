@@ -2,14 +2,15 @@
  * spin: how long who has nothing to do goes on looking before he sleeps. The same estimate on both
  * sides of a ring: a core of the kernel, and a program's executor, each with one of its own.
  *
- * `max` is the bound, and what a sleep with its wake-up is reckoned to cost. The last waits are kept
- * as counts by length, in classes of max, max/2, max/4 ...; newer ones weigh more. Of the budgets
- * max, max/2 ... max/128 and 0 that one is taken which would have cost least for those waits:
+ * `max` is the bound, and what a sleep with its wake-up is reckoned to cost. The last waits are
+ * kept as counts by length, in classes of max, max/2, max/4 ...; newer ones weigh more. Of the
+ * budgets max, max/2 ... max/128 and 0 that one is taken which would have cost least for those
+ * waits:
  *
  *   a wait within the budget costs its length; a longer one costs the budget and then `max`
  *
- * and the longest of equals. So who is given work soon keeps looking, who is not sleeps at once, and
- * after a burst nobody looks longer than the burst's waits were. Work that usually comes within
+ * and the longest of equals. So who is given work soon keeps looking, who is not sleeps at once,
+ * and after a burst nobody looks longer than the burst's waits were. Work that usually comes within
  * `max` is never slept through to save a little.
  *
  * Owner only. Time in any unit, the same everywhere.
@@ -20,7 +21,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SPIN_CLASSES 9u	/* 0: longer than max; k: at most max >> (k - 1); the last: all shorter ones */
+#define SPIN_CLASSES                                                                               \
+	9u /* 0: longer than max; k: at most max >> (k - 1); the last: all shorter ones */
 #define SPIN_KEEP 64u	/* waits that count */
 #define SPIN_EVERY 4u	/* waits between two choices */
 

@@ -2,11 +2,11 @@
  * blk: what a disk is to the rest of the kernel. Fulfilled by drivers/virtio/blk.c,
  * drivers/hosted/blk.c and the simulator's disk.
  *
- * A disk is owned by one core. A device with several queues has a lane for each of several io cores,
- * the owner's being lane 0: such a core submits into its own queue, and gets its answers there. Every
- * function here is called on a core that has a lane. What a flush covers is the device's: all that
- * was answered before it was submitted, through whichever lane. A driver that finds its device lying
- * fails the ops of all lanes with -EIO, logs, resets the device.
+ * A disk is owned by one core. A device with several queues has a lane for each of several io
+ * cores, the owner's being lane 0: such a core submits into its own queue, and gets its answers
+ * there. Every function here is called on a core that has a lane. What a flush covers is the
+ * device's: all that was answered before it was submitted, through whichever lane. A driver that
+ * finds its device lying fails the ops of all lanes with -EIO, logs, resets the device.
  */
 #ifndef DRIVERS_BLK_H
 #define DRIVERS_BLK_H
@@ -60,7 +60,8 @@ struct blk_dev {
 	/* Takes the request (0), or -EAGAIN when the lane's queue is full: wait on `room` and try
 	 * again. Other errors: -EINVAL, -EOPNOTSUPP, -EIO. */
 	int (*submit)(struct blk_dev *d, struct blk_req *r);
-	/* Requests the device has of this lane, as of a moment ago; any core. NULL with one lane. */
+	/* Requests the device has of this lane, as of a moment ago; any core. NULL with one
+	 * lane. */
 	uint32_t (*load)(const struct blk_dev *d, unsigned lane);
 	void *driver;
 

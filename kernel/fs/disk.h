@@ -3,14 +3,14 @@
  * one request) and the slow one (blkslow.c: parts of blocks, ranges to zero: several requests in a
  * row).
  *
- * A disk belongs to the disk's core; each core that has a lane to the device (drivers/blk.h) has jobs
- * of its own and serves whole pieces by itself. A job is a request under way: it is taken from the
- * lane's pool when the request is made, and given back when the device has answered (fast) or the
- * whole piece is done (slow).
+ * A disk belongs to the disk's core; each core that has a lane to the device (drivers/blk.h) has
+ * jobs of its own and serves whole pieces by itself. A job is a request under way: it is taken from
+ * the lane's pool when the request is made, and given back when the device has answered (fast) or
+ * the whole piece is done (slow).
  *
  * Slow pieces are the disk's core's alone: operations that need one, or that write while one has
- * blocks for itself, are handed to it. Before it lets such a piece begin, it asks the other lanes to
- * write no more:
+ * blocks for itself, are handed to it. Before it lets such a piece begin, it asks the other lanes
+ * to write no more:
  *
  *   SHARED --a slow write wants its blocks--> ASKED --every lane's writes are done--> ALONE
  *     ^                                                                                 |

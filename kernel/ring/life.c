@@ -6,9 +6,9 @@
  *  last descriptor closed:          detached, everything in flight cancelled, freed when the last op is done
  *  process dying:                   process_hooks.quiesce until nothing is in flight, then rings_free
  *
- * Home core of the process only. A ring that has moved is called home first (move.c), and ends there.
- * The memory of struct ring is type-stable (a pool), so a stale descriptor look-up reads a dead
- * ring, not garbage.
+ * Home core of the process only. A ring that has moved is called home first (move.c), and ends
+ * there. The memory of struct ring is type-stable (a pool), so a stale descriptor look-up reads a
+ * dead ring, not garbage.
  */
 #include "ring/internal.h"
 
@@ -401,7 +401,7 @@ static uint32_t round_up_pow2(uint32_t n)
 /* Flags this kernel honours. COOP_TASKRUN and SINGLE_ISSUER are hints that always hold here:
  * completions never interrupt the program. */
 #define SETUP_FLAGS                                                                                \
-	(IORING_SETUP_SQPOLL | IORING_SETUP_SQ_AFF | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |                          \
+	(IORING_SETUP_SQPOLL | IORING_SETUP_SQ_AFF | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |    \
 	 IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |           \
 	 IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_NO_SQARRAY)
 

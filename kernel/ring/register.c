@@ -19,8 +19,8 @@
 /*
  * A slot is changed by the ring's core and by whoever makes a file for it (ACCEPT and SOCKET: the
  * net core), so each change is one exchange: what was there is let go by the one who took it out.
- * Who looks a file up has no handle: it takes a reference if the file is alive, and looks again. The
- * table itself goes only when no other core is at work on it (bufs.h).
+ * Who looks a file up has no handle: it takes a reference if the file is alive, and looks again.
+ * The table itself goes only when no other core is at work on it (bufs.h).
  */
 
 /* Puts a handle of `f` into the slot (NULL: empties it). False: it was empty. */
@@ -121,7 +121,8 @@ static int files_register(struct ring *r, uaddr_t fds, uint32_t count, bool spar
 	}
 	memset(arch_direct(block), 0, count * sizeof(struct file *));
 	r->file_count = count;
-	atomic_store(&r->files, arch_direct(block)); /* another core may put files there from now on */
+	/* another core may put files there from now on */
+	atomic_store(&r->files, arch_direct(block));
 	for (uint32_t i = 0; i < count && !err && !sparse; i++) {
 		int32_t fd;
 

@@ -4,9 +4,9 @@
  *   all: ACT --> done
  *
  * A core counts as a CPU by its index; a mask holds those that run programs, the others are not the
- * programs' to choose (which core polls a ring: IORING_SETUP_SQ_AFF). A thread that is on a core it may
- * no longer be on is told to leave before the answer is posted: a parked one has left when the answer
- * comes, a running one leaves at the doorbell's interrupt.
+ * programs' to choose (which core polls a ring: IORING_SETUP_SQ_AFF). A thread that is on a core it
+ * may no longer be on is told to leave before the answer is posted: a parked one has left when the
+ * answer comes, a running one leaves at the doorbell's interrupt.
  *
  * The process's home core.
  */

@@ -1,7 +1,7 @@
 /*
- * Is a ring polled by the core that its maker names, although every ring is moved on each 100 us and
- * calls from its home come in between; and are cores refused that cannot? (map: split.conf, whose core
- * 1 serves the network and 2 runs programs)
+ * Is a ring polled by the core that its maker names, although every ring is moved on each 100 us
+ * and calls from its home come in between; and are cores refused that cannot? (map: split.conf,
+ * whose core 1 serves the network and 2 runs programs)
  *
  * boot: move_us=100
  */
@@ -42,7 +42,8 @@ static uint32_t work(struct ring *ring)
 		ring_submit(ring);
 		ring_wait(ring, BATCH);
 		for (uint32_t k = 0; k < BATCH; k++)
-			wrong += ring_cqe_at(ring, k)->res != 0 || ring_cqe_at(ring, k)->user_data != k;
+			wrong += ring_cqe_at(ring, k)->res != 0 ||
+				 ring_cqe_at(ring, k)->user_data != k;
 		ring_advance(ring, BATCH);
 		if (i % 32 == 0)
 			wrong += call(SYS_io_uring_register, (uint64_t)ring->fd,

@@ -1,7 +1,7 @@
 /*
- * What if whole blocks and parts of the same blocks are written at the same time, by several io cores?
- * Whichever comes last: what the part's writer did not mean to change is what the other wrote. And the
- * part of a writer that came later is there. (map: split.conf)
+ * What if whole blocks and parts of the same blocks are written at the same time, by several io
+ * cores? Whichever comes last: what the part's writer did not mean to change is what the other
+ * wrote. And the part of a writer that came later is there. (map: split.conf)
  */
 #include "tests/abi/lib/say.h"
 #include "uapi/fs.h"

@@ -653,7 +653,7 @@ static void random_lies(void **state)
 	}
 }
 
-/* ---- several queues: cores 0 and 1 have the role io ------------------------------------------- */
+/* ---- several queues: cores 0 and 1 have the role io ------------------------------------------ */
 
 static struct vblk_queue *queue_at(unsigned lane)
 {

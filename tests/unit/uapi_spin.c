@@ -77,7 +77,8 @@ static void changes_are_noticed(void **state)
 	assert_in_range(waits, 1, SPIN_KEEP * 2);
 }
 
-/* Whatever comes: is the budget one that costs least for what was counted, by adding all of it up? */
+/* Whatever comes: is the budget one that costs least for what was counted, by adding all of it
+ * up? */
 static uint64_t cost(const struct spin *s, uint64_t budget)
 {
 	uint64_t sum = s->count[0] * (budget + MAX);
@@ -101,7 +102,8 @@ static void cheapest_of_all(void **state)
 
 		if (!before)
 			s = fresh();
-		s = after(s, 1, unit_random() % (MAX >> unit_random() % 9) * (1 + unit_random() % 3));
+		s = after(s, 1,
+			  unit_random() % (MAX >> unit_random() % 9) * (1 + unit_random() % 3));
 		if (unseen != SPIN_EVERY - 1 || s.unseen || s.total < before)
 			continue; /* not chosen just now, or counts were halved since */
 		least = cost(&s, 0);

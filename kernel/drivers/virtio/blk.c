@@ -117,8 +117,8 @@ static void vblk_offer_flush(struct vblk_queue *q, struct vblk_slot *s)
 /* Everything but reads and writes. */
 static int vblk_submit_other(struct vblk_queue *q, struct vblk_slot *s, struct blk_req *r)
 {
-	uint32_t max =
-		r->kind == BLK_DISCARD ? q->b->dev.discard_sectors_max : q->b->dev.zeroes_sectors_max;
+	uint32_t max = r->kind == BLK_DISCARD ? q->b->dev.discard_sectors_max
+					      : q->b->dev.zeroes_sectors_max;
 
 	if (r->kind == BLK_FLUSH) {
 		if (!q->b->dev.has_flush)
@@ -219,7 +219,8 @@ static inline void vblk_finish(struct vblk_queue *q, struct vblk_slot *s)
 
 	if (unlikely(s->mem->status != S_OK)) {
 		status = vblk_error(q, s);
-	} else if (unlikely(r->fua) && r->kind == BLK_WRITE && q->b->dev.has_flush && !s->flushing) {
+	} else if (unlikely(r->fua) && r->kind == BLK_WRITE && q->b->dev.has_flush &&
+		   !s->flushing) {
 		vblk_offer_flush(q, s);
 		return;
 	}

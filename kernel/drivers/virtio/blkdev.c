@@ -4,9 +4,9 @@
  *
  * The line. virtio-mmio has one interrupt for all queues, which goes to the core of queue 0. A core
  * that stops looking (asleep, or in user mode) arms its queue's bit and then its queue. While the
- * device's core is awake its watcher looks at armed queues in every turn; asleep, the interrupt wakes
- * it. Whoever lowers the line may take away another queue's interrupt that has not been seen, so it
- * looks at the armed queues afterwards, too:
+ * device's core is awake its watcher looks at armed queues in every turn; asleep, the interrupt
+ * wakes it. Whoever lowers the line may take away another queue's interrupt that has not been seen,
+ * so it looks at the armed queues afterwards, too:
  *
  *   queue's core:  arm bit; ask the device; look              (blk.c, vblk_ask)
  *   the device:    answer; raise the line

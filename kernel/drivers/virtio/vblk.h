@@ -2,9 +2,9 @@
  * vblk: what the two halves of the virtio disk driver share: requests on a queue (blk.c), and the
  * device as a whole: probing, its one interrupt line, starting over (blkdev.c).
  *
- * A device has one queue for each core with the role io, as far as its own queues go (VIRTIO_BLK_F_MQ).
- * A queue belongs to its core. The device belongs to the core of queue 0, which takes its interrupt
- * and starts it over.
+ * A device has one queue for each core with the role io, as far as its own queues go
+ * (VIRTIO_BLK_F_MQ). A queue belongs to its core. The device belongs to the core of queue 0, which
+ * takes its interrupt and starts it over.
  */
 #ifndef DRIVERS_VIRTIO_VBLK_H
 #define DRIVERS_VIRTIO_VBLK_H
@@ -74,7 +74,8 @@ struct vblk_queue {
 	uint16_t lane;
 	uint16_t slot_count;
 	uint8_t slot_shift; /* chain head = slot number << slot_shift */
-	bool irq_stays;     /* its core also runs user threads: it asks for interrupts while awake */
+	/* its core also runs user threads: it asks for interrupts while awake */
+	bool irq_stays;
 	struct vblk_slot *slots;
 
 	/* to the device's core: it lies; from there and back: stop; from there: go on */

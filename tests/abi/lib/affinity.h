@@ -1,6 +1,6 @@
 /*
- * affinity: what the tests of CPU affinity share. They run in split.conf, whose programs have cores 2
- * and 3.
+ * affinity: what the tests of CPU affinity share. They run in split.conf, whose programs have cores
+ * 2 and 3.
  */
 #ifndef TESTS_ABI_AFFINITY_H
 #define TESTS_ABI_AFFINITY_H
@@ -23,7 +23,8 @@ static inline int64_t allow(uint64_t mask)
 static inline uint32_t where(void)
 {
 	uint32_t core = ~0u, node = ~0u;
-	int64_t got = call(SYS_getcpu, (uint64_t)(uintptr_t)&core, (uint64_t)(uintptr_t)&node, NULL);
+	int64_t got =
+		call(SYS_getcpu, (uint64_t)(uintptr_t)&core, (uint64_t)(uintptr_t)&node, NULL);
 
 	return got || node ? ~0u : core;
 }

@@ -20,8 +20,8 @@ static char cores_text[8192];
 
 static inline int64_t open_file(const char *path)
 {
-	ring_fill(ring_sqe(&ring_native), IORING_OP_OPENAT, AT_FDCWD, 0, (uint64_t)(uintptr_t)path, 0,
-		  O_RDONLY, 0);
+	ring_fill(ring_sqe(&ring_native), IORING_OP_OPENAT, AT_FDCWD, 0, (uint64_t)(uintptr_t)path,
+		  0, O_RDONLY, 0);
 	return say_wait();
 }
 
@@ -60,8 +60,8 @@ static inline unsigned look(struct core *cores)
 	int64_t fd = open_file("/dev/cores"), got;
 	unsigned n = 0;
 
-	ring_fill(ring_sqe(&ring_native), IORING_OP_READ, (int32_t)fd, 0, (uint64_t)(uintptr_t)cores_text,
-		  sizeof(cores_text) - 1, 0, 0);
+	ring_fill(ring_sqe(&ring_native), IORING_OP_READ, (int32_t)fd, 0,
+		  (uint64_t)(uintptr_t)cores_text, sizeof(cores_text) - 1, 0, 0);
 	got = say_wait();
 	cores_text[got > 0 ? got : 0] = 0;
 	for (char *at = cores_text; *at && n < CORES_MAX; at++) {
