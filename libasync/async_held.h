@@ -2,7 +2,7 @@
  * async_held: calls of the library by a program that async_preempt may interrupt anywhere: each
  * holds its coroutine, so that it is not interrupted in here. Included by async.h where
  * ASYNC_PREEMPT is defined; otherwise nothing of it exists. Every call of async.h that touches the
- * library's state is in the list.
+ * library's state is in the list; scripts/check knows the others.
  */
 #ifndef LIBASYNC_ASYNC_HELD_H
 #define LIBASYNC_ASYNC_HELD_H
@@ -106,5 +106,8 @@ static inline void async_held_end(struct async_co **co)
 #define async_op(...) ASYNC_HELD(async_op(__VA_ARGS__))
 #define async_notices(...) ASYNC_HELD(async_notices(__VA_ARGS__))
 #define async_notice_handle(...) ASYNC_HELD(async_notice_handle(__VA_ARGS__))
+#define async_program_start(...) ASYNC_HELD(async_program_start(__VA_ARGS__))
+#define async_program_wait(...) ASYNC_HELD(async_program_wait(__VA_ARGS__))
+#define async_memfd(...) ASYNC_HELD(async_memfd(__VA_ARGS__))
 
 #endif

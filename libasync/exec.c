@@ -369,7 +369,8 @@ static void exec_idle(struct async_exec *x)
 	if (exec_outstanding(x) == 0 && !x->timers && !x->outside)
 		ring_die(r, "async: every coroutine waits for another one\n");
 	if (x->notices) {
-		/* a poller that sleeps is not woken for nothing: this may be a device's own sleep */
+		/* a poller that sleeps is not woken for nothing: this may be a device's own
+		 * sleep */
 		if (!ring_is_polled(r) || r->sq_signalled != r->sq_shown)
 			async_signal();
 		async_doze();

@@ -1,6 +1,6 @@
 /*
- * notice: see notice.h. Runs on the program's first thread; notice_taken and upcall_taken inside the
- * interrupt.
+ * notice: see notice.h. Runs on the program's first thread; notice_taken and upcall_taken inside
+ * the interrupt.
  */
 #include "notice.h"
 

@@ -3,9 +3,9 @@
  * handlers, hands endpoints to those who may post, and is told by them. docs/uintr.md is the manual
  * of the whole; uapi/notice.h that of the operations below this.
  *
- * While notices are on a handler interrupts whatever runs: without the kernel where the program runs
- * with user interrupts (notice_direct), elsewhere by an upcall of the kernel's. While they are off
- * what comes stays pending, and notice_wait serves it. A receiver that only waits
+ * While notices are on a handler interrupts whatever runs: without the kernel where the program
+ * runs with user interrupts (notice_direct), elsewhere by an upcall of the kernel's. While they are
+ * off what comes stays pending, and notice_wait serves it. A receiver that only waits
  * (!notice_interrupts) has them off always. So a program that calls notice_wait when it has nothing
  * to do runs on every machine.
  *
@@ -40,8 +40,8 @@ extern notice_fn notice_handlers[SLUICE_NOTICE_IDS];
 extern uint64_t notice_counts[SLUICE_NOTICE_IDS];
 /* Called by the interrupt's handler after all others, still inside it; NULL: nothing. */
 extern void (*notice_after)(void);
-/* Asked before all others, if not NULL. True: not now: everything stays pending, and notices are off
- * behind this interrupt until somebody turns them on. */
+/* Asked before all others, if not NULL. True: not now: everything stays pending, and notices are
+ * off behind this interrupt until somebody turns them on. */
 extern bool (*notice_hold)(void);
 
 /* Becomes a receiver, notices off, all identities masked. SLUICE_NOTICE_DIRECT or _UPCALLS, or

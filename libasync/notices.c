@@ -1,7 +1,7 @@
 /*
  * notices: the executor told by user interrupts, or upcalls. Asleep it waits in `wfi`, in the
- * program's own mode (by upcalls: in the kernel); while a coroutine computes, a completion interrupts it and whoever waited for it runs
- * first.
+ * program's own mode (by upcalls: in the kernel); while a coroutine computes, a completion
+ * interrupts it and whoever waited for it runs first.
  *
  *   exec_idle -> async_doze: arm the ring's word, look once more, wfi, serve
  *   async_compute: arm, look, notices on, fn ... interrupt: take completions, somebody runnable?
@@ -61,8 +61,8 @@ static void doze_direct(struct async_exec *x)
 	async_word_disarm();
 }
 
-/* By upcalls the sleep is in the kernel, which a completion ends, or a notice; before it we look for
- * as long as executors do. */
+/* By upcalls the sleep is in the kernel, which a completion ends, or a notice; before it we look
+ * for as long as executors do. */
 static void doze_kernel(struct async_exec *x)
 {
 	struct ring *r = &x->ring;

@@ -16,6 +16,7 @@
  * The library never runs with notices on and `held` 0: whoever calls it holds itself (async.h), and
  * so does the interrupt's handler while it acts for the one that it interrupted.
  */
+#include "crew.h"
 #include "internal.h"
 #include "notice.h"
 
@@ -233,9 +234,10 @@ int async_preempt(uint64_t quantum_us)
 
 	if (ASYNC_ON_LINUX || !ring_start_info->time_hz)
 		return -EOPNOTSUPP;
-	if (!quantum_us || quantum_us > ASYNC_S || &__start_async_unheld[0] != &__stop_async_unheld[0])
+	if (!quantum_us || quantum_us > ASYNC_S ||
+	    &__start_async_unheld[0] != &__stop_async_unheld[0])
 		return -EINVAL;
-	if (x->levels)
+	if (x->levels || async_crew.count > 1)
 		return -EBUSY;
 	if (!x->notices)
 		err = async_notices_start();

@@ -44,7 +44,8 @@ struct sluice_upcall {
 };
 #define SLUICE_UPCALL_OFF 0u
 #define SLUICE_UPCALL_ON 1u
-#define SLUICE_UPCALL_WAKE 2u /* no upcall, but a wait in enter ends with -EINTR, as it does for ON */
+#define SLUICE_UPCALL_WAKE                                                                         \
+	2u /* no upcall, but a wait in enter ends with -EINTR, as it does for ON */
 
 /*
  * The alarm, a call of its own as the doorbell is: ecall (hosted: enter_fn) with this number, first
@@ -83,8 +84,9 @@ struct sluice_doorbell {
 /* fd: an endpoint. Posts its identity. 0, -EPIPE. */
 #define SLUICE_NOTICE_POST 4u
 
-/* Receivers that are not direct (by upcalls: where they are enabled is the program's). off: identities to wait for, addr: where the 64-bit set of those
- * that came is written; it then is no longer pending. -EOPNOTSUPP: this one is direct. */
+/* Receivers that are not direct (by upcalls: where they are enabled is the program's). off:
+ * identities to wait for, addr: where the 64-bit set of those that came is written; it then is no
+ * longer pending. -EOPNOTSUPP: this one is direct. */
 #define SLUICE_NOTICE_WAIT 5u
 /* off: the identities that are not masked. What comes for a masked one stays pending. -EOPNOTSUPP:
  * this receiver has its mask itself. */
@@ -122,8 +124,8 @@ struct sluice_doorbell {
  * receiver, by itself and on each edge; 0: none any more. It ends with the claim. By upcalls the
  * kernel takes it, holds the line, and lets go of it when the handler has returned or the thread
  * waits, the identity being taken. -ENOTTY: no such device, or it has no interrupt. -EOPNOTSUPP:
- * this receiver only waits. -ENOSPC: all mailboxes but one are bound to devices, or 8 lines are held
- * for receivers by upcalls.
+ * this receiver only waits. -ENOSPC: all mailboxes but one are bound to devices, or 8 lines are
+ * held for receivers by upcalls.
  */
 #define SLUICE_NOTICE_DEVICE 12u
 

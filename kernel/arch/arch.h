@@ -254,8 +254,8 @@ void arch_user_share(bool on);
 nsec_t arch_user_alarm(const struct arch_user *user);
 /* Its notices arrive at `handler` from now on. */
 void arch_user_vector(struct arch_user *user, uaddr_t handler);
-/* Where ARCH_STORES_TRAP: `code` is what stands at the pc of `user`, which faulted there. If that is a 32-bit store: its
- * value through *value, and the thread goes on behind it. Else false. */
+/* Where ARCH_STORES_TRAP: `code` is what stands at the pc of `user`, which faulted there. If that
+ * is a 32-bit store: its value through *value, and the thread goes on behind it. Else false. */
 bool arch_user_skip_store(struct arch_user *user, uint32_t code, uint32_t *value);
 
 /* ---- address translation --------------------------------------------------------------------- */

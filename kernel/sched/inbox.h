@@ -7,8 +7,9 @@
  * slot's page is mapped (a wire), and no kernel code runs. Out of it, or on a machine without
  * slots, the kernel keeps the pending bits: a wire then has no page, the sender's store faults, and
  * the fault posts. Whoever moves an inbox takes the page from every wire, waits until no core has
- * it, and then moves what is pending: nothing is lost, and nothing reaches a stranger. An inbox that
- * is never in a slot may have upcalls (upcall.h): then the pending bits are in the program's memory.
+ * it, and then moves what is pending: nothing is lost, and nothing reaches a stranger. An inbox
+ * that is never in a slot may have upcalls (upcall.h): then the pending bits are in the program's
+ * memory.
  *
  * An inbox in a slot whose thread does not run is watched: what comes ends the core's sleep, or the
  * program that runs there, and `told` is called on the home core; unless the thread has turned
@@ -119,7 +120,8 @@ void inbox_rest(struct inbox *ib);
 /* Its thread leaves this core; it has come to this core. Thread's core, the old and the new. */
 void inbox_leave(struct inbox *ib, bool parked);
 void inbox_arrive(struct core *c, struct inbox *ib, bool parked);
-/* Its handler has returned, by a trap: it goes on where it was interrupted. False: it has no upcalls.
+/* Its handler has returned, by a trap: it goes on where it was interrupted. False: it has no
+ * upcalls.
  */
 must_use bool inbox_return(struct inbox *ib);
 /* Looks at the watched slots of this core. */

@@ -153,7 +153,8 @@ struct op_row {
 	 * nothing was done. On the ring's core, for entries without flags but FIXED_FILE. NULL:
 	 * never. */
 	bool (*quick)(struct core *c, struct ring *r, const struct io_uring_sqe *sqe, int32_t *res);
-	/* Where this very op can run from its present state on: OP_PLACE_*. NULL: as `place` says. */
+	/* Where this very op can run from its present state on: OP_PLACE_*. NULL: as `place`
+	 * says. */
 	uint8_t (*placed)(const struct op *op);
 	int (*check)(struct op *op, const struct io_uring_sqe *sqe);
 	enum step (*step)(struct op *op);

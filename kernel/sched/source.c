@@ -1,12 +1,12 @@
 /*
- * source: devices whose interrupts post to inboxes: by themselves where the inbox is in a slot; else
- * through a line, if it has upcalls. See inbox.h.
+ * source: devices whose interrupts post to inboxes: by themselves where the inbox is in a slot;
+ * else through a line, if it has upcalls. See inbox.h.
  *
  *   line: routed to the thread's core --interrupt, held by the machine--> inbox_line_taken: posted
  *         --handler returned, or the thread parks, and the identity was taken--> inbox_lines_release
  *
- * So a device that keeps asking costs its own program an upcall each time, and nobody else anything.
- * A source's memory is its claim's; `inbox` and `lines` change under the inbox's lock.
+ * So a device that keeps asking costs its own program an upcall each time, and nobody else
+ * anything. A source's memory is its claim's; `inbox` and `lines` change under the inbox's lock.
  */
 #include "sched/inbox.h"
 

@@ -7,9 +7,9 @@
  * and the thread is parked until the op's completion wakes it. Its core changes its state; others
  * post thread_wake.
  *
- * READY or PARKED -> MOVING to another core -> what it was, there (docs/moves.md). The core it is on
- * alone sends it away, so only a thread's own core may rely on t->core; a message that finds it gone
- * follows it (thread_follow).
+ * READY or PARKED -> MOVING to another core -> what it was, there (docs/moves.md). The core it is
+ * on alone sends it away, so only a thread's own core may rely on t->core; a message that finds it
+ * gone follows it (thread_follow).
  */
 #ifndef SCHED_THREAD_H
 #define SCHED_THREAD_H
@@ -96,23 +96,23 @@ void thread_wake(struct thread *t);
 void thread_kill(struct thread *t);
 
 /*
- * Asks for the thread to move to core `to`. Any core; whoever asks knows that the thread is not taken
- * apart meanwhile: its core while it is on it, or its process's home core while the process is
- * alive. 0: asked for, or it is there already; it moves when its core next looks. -EBUSY: a move
+ * Asks for the thread to move to core `to`. Any core; whoever asks knows that the thread is not
+ * taken apart meanwhile: its core while it is on it, or its process's home core while the process
+ * is alive. 0: asked for, or it is there already; it moves when its core next looks. -EBUSY: a move
  * that was asked for is not over, or it has not begun to run or has ended; -EINVAL: `to` runs no
  * threads, or not this one (t->allowed).
  */
 must_use int thread_send(struct thread *t, unsigned to);
-/* A message about `t` was delivered here: false if it belongs to this core. Else the message follows
- * it, and nothing of `t` may be touched any more. */
+/* A message about `t` was delivered here: false if it belongs to this core. Else the message
+ * follows it, and nothing of `t` may be touched any more. */
 bool thread_follow(struct thread *t, struct mail *m);
 static inline unsigned thread_core(const struct thread *t)
 {
 	return atomic_load_explicit(&t->core, memory_order_acquire);
 }
-/* Where `t` may be from now on: at least one core that runs users is in `mask`. If it is elsewhere it
- * is sent away; one that is under way looks when it arrives, one that has not begun when it does.
- * Who may call: as for thread_send. */
+/* Where `t` may be from now on: at least one core that runs users is in `mask`. If it is elsewhere
+ * it is sent away; one that is under way looks when it arrives, one that has not begun when it
+ * does. Who may call: as for thread_send. */
 void thread_allow(struct thread *t, const uint64_t mask[CORE_WORDS]);
 static inline bool thread_may_be_on(const struct thread *t, unsigned core)
 {

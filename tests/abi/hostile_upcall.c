@@ -33,7 +33,8 @@ static void nothing(uint32_t id)
 	(void)id;
 }
 
-/* Hosted handlers go on by themselves, so that nothing said here is believed: a plain lie instead. */
+/* Hosted handlers go on by themselves, so that nothing said here is believed: a plain lie
+ * instead. */
 static void lie(uint32_t id)
 {
 	(void)id;

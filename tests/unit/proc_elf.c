@@ -247,7 +247,9 @@ static void random_headers(void **state)
 
 static struct sluice_note *note_good(void)
 {
-	static const uint8_t other[NOTE_OTHER] = { 4, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 'G', 'N', 'U' };
+	static const uint8_t other[NOTE_OTHER] = {
+		4, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 'G', 'N', 'U'
+	};
 	struct sluice_note *n = (struct sluice_note *)((uint8_t *)&image + NOTE_AT + NOTE_OTHER);
 
 	image = good;

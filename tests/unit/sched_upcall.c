@@ -1,6 +1,7 @@
 /*
- * Does a notice enter its program's handler once, wherever its thread is when it comes, and does the
- * program go on where it was? (kernel/sched/upcall.c, and inbox.c for threads without mailboxes)
+ * Does a notice enter its program's handler once, wherever its thread is when it comes, and does
+ * the program go on where it was? (kernel/sched/upcall.c, and inbox.c for threads without
+ * mailboxes)
  */
 #include "lib/unit.h"
 

@@ -1,7 +1,7 @@
 /*
  * notice_arch (riscv64): the registers of a program that runs in VS-mode: those that supervisors
- * have (Privileged Architecture 20211203, chapter 4; AIA 1.0, sections 2 and 3). direct_* only while
- * notice_direct; a plain program dies of them.
+ * have (Privileged Architecture 20211203, chapter 4; AIA 1.0, sections 2 and 3). direct_* only
+ * while notice_direct; a plain program dies of them.
  */
 #ifndef NOTICE_ARCH_H
 #define NOTICE_ARCH_H
