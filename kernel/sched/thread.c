@@ -233,7 +233,7 @@ static void thread_depart(struct thread *t, unsigned to)
 	t->been[c->index / 64] |= 1ull << c->index % 64;
 	if (unlikely(t->inbox))
 		inbox_leave(t->inbox, t->parked);
-	arch_user_leave(&t->user);
+	arch_user_leave(&t->user, t->as);
 	atomic_fetch_add_explicit(&cores[to]->users->placed, 1, memory_order_relaxed);
 	t->move_mail.deliver = thread_arrive;
 	atomic_store_explicit(&t->core, to, memory_order_release);

@@ -367,9 +367,10 @@ void arch_user_fini(struct arch_user *u)
 }
 
 /* A host thread keeps nothing of it. */
-void arch_user_leave(struct arch_user *u)
+void arch_user_leave(struct arch_user *u, struct aspace *as)
 {
 	(void)u;
+	(void)as;
 }
 
 void arch_user_arrive(struct arch_user *u)

@@ -145,6 +145,19 @@ void satp_unload(struct arch_hart *h)
 	h->aspace = NULL;
 }
 
+void satp_forget(struct arch_hart *h, struct aspace *as)
+{
+	struct arch_aspace *aa = (void *)((char *)as + aspace_offset);
+	uint64_t bit = 1ull << h->index;
+
+	if (h->aspace == aa || /* another thread of it is loaded */
+	    !(atomic_load_explicit(&aa->cores, memory_order_relaxed) & bit))
+		return;
+	/* nothing walks its tables here now; a core that misses our bit finds nothing kept */
+	fence_all();
+	atomic_fetch_and_explicit(&aa->cores, ~bit, memory_order_seq_cst);
+}
+
 int arch_aspace_init(struct aspace *as, struct arch_aspace *aa, paddr_t root, enum arch_kind kind)
 {
 	size_t offset = (size_t)((char *)aa - (char *)as);

@@ -215,7 +215,7 @@ static void user_drop(struct arch_hart *h, struct arch_user *user)
 	satp_unload(h);
 }
 
-void arch_user_leave(struct arch_user *user)
+void arch_user_leave(struct arch_user *user, struct aspace *as)
 {
 	struct arch_hart *h = this_hart();
 
@@ -223,6 +223,7 @@ void arch_user_leave(struct arch_user *user)
 	if (user->hart == h && fp_keep(h, user))
 		user->fp_moved = true;
 	user_drop(h, user);
+	satp_forget(h, as);
 }
 
 void arch_user_arrive(struct arch_user *user)
