@@ -48,7 +48,7 @@ static _Atomic uint64_t moves_done[BALANCE_KINDS];
 static struct policy_state state;
 static struct balance_core view[CORES_MAX];
 static struct balance_unit view_units[VIEW_UNITS];
-static uint8_t view_place[CORES_MAX]; /* by index: its place in the view plus one, 0: not in it */
+static unsigned view_count; /* one at least: who decides */
 
 #define word_of(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define word_set(x, value) __atomic_store_n(&(x), (value), __ATOMIC_RELAXED)
@@ -96,19 +96,6 @@ static bool balance_is_possible(void)
 	return serve > 1 || run > 1;
 }
 
-/* By ROLE_*: as a policy is told. Nobody polls rings where programs run as well. */
-static uint8_t roles_told[64];
-
-static void roles_tell(void)
-{
-	for (uint32_t roles = 0; roles < array_count(roles_told); roles++)
-		roles_told[roles] = (uint8_t)((roles & ROLE_SERVES && !(roles & ROLE_USER) ?
-						       BALANCE_SERVES :
-						       0) |
-					      (roles & ROLE_USER ? BALANCE_RUNS : 0) |
-					      (roles & ROLE_ELASTIC ? BALANCE_ELASTIC : 0));
-}
-
 int balance_init(void)
 {
 	const char *name = cmdline_find("policy");
@@ -120,7 +107,6 @@ int balance_init(void)
 	}
 	balance_policy_set(p);
 	movers[BALANCE_ROLE] = &role_mover;
-	roles_tell();
 	roles_init();
 	for (unsigned i = 0; i < cores_count; i++) {
 		struct core *c = cores[i];
@@ -214,65 +200,64 @@ static void signals_write(struct core *c, nsec_t window, bool urgent)
 
 /* A core that has not looked at itself for two windows sleeps, or has been at one thing since:
  * a program, or a step that does not end. */
-static inline void view_core(struct balance_core *to, const struct core *c, uint32_t roles,
-			     nsec_t now)
+static void view_stale(struct balance_core *to, const struct core_signals *s)
 {
-	const struct core_signals *s = &c->signals;
-	nsec_t behind_since = word_of(s->behind_since), ready_since = word_of(s->ready_since);
-
-	to->window_word = word_of(s->window_word);
-	if (unlikely(now > word_of(s->stamp) + 2 * BALANCE_EVERY_NS)) {
-		if (word_of(s->asleep_since))
-			to->window_word = 0;
-		else
-			to->window.busy = 1000;
-	}
-	to->index = (uint8_t)c->index;
-	to->roles = (uint8_t)(roles_told[roles] | (core_is_leaving(c) ? BALANCE_LEAVING : 0));
-	to->ready = (uint16_t)word_of(s->ready); /* there are fewer threads */
-	to->behind_ns = balance_age(behind_since, now);
-	to->delay_ns = balance_age(ready_since, now);
-	to->unit_count = 0;
+	if (word_of(s->asleep_since))
+		to->window_word = 0;
+	else
+		to->window.busy = 1000;
 }
 
-static unsigned view_make(nsec_t now)
+static void view_make(nsec_t now)
 {
 	struct balance_unit *units = view_units, *end = view_units + VIEW_UNITS;
 	uint32_t units_from = policy->units_from;
+	nsec_t stale = now - min_of(now, (nsec_t)(2 * BALANCE_EVERY_NS));
 	struct balance_core *to = view;
 
-	for (unsigned i = 0, n = cores_count; i < n; i++) {
-		const struct core *c = cores[i];
-		uint32_t roles = c ? __atomic_load_n(&c->roles, __ATOMIC_RELAXED) : 0;
+	for (struct core **at = cores, **last = at + cores_count; at < last; at++) {
+		const struct core_signals *s;
+		nsec_t behind_since, ready_since;
 
-		view_place[i] = 0;
-		if (!roles)
+		if (!*at)
 			continue;
-		view_core(to, c, roles, now);
-		if (to->window.busy >= units_from || to->behind_ns || to->ready) {
+		s = &(*at)->signals;
+		to->who_word = word_of(s->who_word);
+		to->window_word = word_of(s->window_word);
+		if (unlikely(word_of(s->stamp) < stale))
+			view_stale(to, s);
+		behind_since = word_of(s->behind_since);
+		ready_since = word_of(s->ready_since);
+		to->behind_ns = to->delay_ns = 0;
+		to->unit_count = 0;
+		if (unlikely(to->window.busy >= units_from || (behind_since | ready_since))) {
+			to->behind_ns = balance_age(behind_since, now);
+			to->delay_ns = balance_age(ready_since, now);
 			to->units = units;
-			to->unit_count = board_read(&c->desk->board, units, (unsigned)(end - units));
+			to->unit_count =
+				board_read(&(*at)->desk->board, units, (unsigned)(end - units));
 			units += to->unit_count;
 		}
-		view_place[i] = (uint8_t)(++to - view);
+		to++;
 	}
-	return (unsigned)(to - view);
+	view_count = (unsigned)(to - view);
 }
 
-static const struct balance_core *view_find(unsigned index)
+/* At its index, or before it by those that the view lacks. */
+static inline const struct balance_core *view_find(unsigned index)
 {
-	unsigned place = index < CORES_MAX ? view_place[index] : 0;
+	const struct balance_core *c = view + min_of(index, view_count - 1);
 
-	return place ? &view[place - 1] : NULL;
+	while (c->index > index && c > view)
+		c--;
+	return c->index == index ? c : NULL;
 }
 
 /* May this be asked for at all? Whether the unit is still there, its core knows. */
-static bool move_makes_sense(const struct balance_move *m)
+static inline bool move_makes_sense(const struct balance_move *m, const struct balance_core *from,
+				    const struct balance_core *to)
 {
-	const struct balance_core *from = view_find(m->from);
-	const struct balance_core *to = view_find(m->to);
-
-	if (!from || m->kind >= BALANCE_KINDS || !movers[m->kind])
+	if (!from || !from->roles || m->kind >= BALANCE_KINDS || !movers[m->kind])
 		return false;
 	if (m->kind == BALANCE_ROLE)
 		return (from->roles & BALANCE_ELASTIC) && !(from->roles & BALANCE_LEAVING) &&
@@ -283,11 +268,10 @@ static bool move_makes_sense(const struct balance_move *m)
 	       !(to->roles & BALANCE_LEAVING);
 }
 
-static void move_trace(const struct balance_move *m, uint32_t refused)
+static void move_trace(const struct balance_move *m, const struct balance_core *from,
+		       const struct balance_core *to, uint32_t refused)
 {
 	static const struct balance_core none;
-	const struct balance_core *from = view_find(m->from);
-	const struct balance_core *to = view_find(m->to);
 
 	from = from ? from : &none;
 	to = to ? to : &none;
@@ -346,8 +330,10 @@ static void balance_pass(struct core *c)
 	struct balance_move moves[BALANCE_MOVES];
 	struct balance_view in = { .now = c->now, .cores = view };
 	unsigned n, refused = 0;
+	uint32_t good_ones = 0;
 
-	in.core_count = view_make(c->now);
+	view_make(c->now);
+	in.core_count = view_count;
 	n = policy->pass(&state, &in, moves, BALANCE_MOVES);
 	c->count->balance_passes++;
 	if (likely(!n))
@@ -357,15 +343,18 @@ static void balance_pass(struct core *c)
 		n = BALANCE_MOVES;
 	}
 	for (unsigned i = 0; i < n; i++) {
-		bool good = move_makes_sense(&moves[i]) && order_give(&moves[i]);
+		const struct balance_core *from = view_find(moves[i].from);
+		const struct balance_core *to = view_find(moves[i].to);
+		bool good = move_makes_sense(&moves[i], from, to) && order_give(&moves[i]);
 
 		refused += !good;
-		move_trace(&moves[i], good ? 0 : TRACE_REFUSED);
+		good_ones |= (uint32_t)good << i;
+		move_trace(&moves[i], from, to, good ? 0 : TRACE_REFUSED);
 	}
 	c->count->balance_refused += refused;
-	for (unsigned i = 0; i < n; i++)
-		if (view_find(moves[i].from))
-			order_post(moves[i].from);
+	for (const struct balance_move *m = moves; good_ones; good_ones >>= 1, m++)
+		if (good_ones & 1)
+			order_post(m->from);
 }
 
 void balance_look(struct core *c)

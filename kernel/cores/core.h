@@ -74,7 +74,13 @@ struct core_signals {
 		struct core_window window;
 		uint64_t window_word;
 	};
-	uint32_t ready;	     /* threads that waited when the last turn chose one */
+	union {		     /* read as one word; as struct balance_core has it */
+		struct {
+			uint8_t index, told; /* what it does, BALANCE_*: kept by roles.c */
+			uint16_t ready;	     /* threads that waited when the last turn chose one */
+		};
+		uint32_t who_word;
+	};
 	nsec_t ready_since;  /* since when the next of them does; 0: none */
 	nsec_t asleep_since; /* 0: it is awake */
 	/* since when some ring has had entries that a turn left behind, 0: none; kept by ring/ */

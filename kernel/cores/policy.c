@@ -67,6 +67,7 @@ static struct balance_move move_of(const struct balance_unit *u, const struct ba
 
 struct calm {
 	nsec_t settled[CORES_MAX]; /* the core takes part again from then on */
+	nsec_t all_settled;	   /* and the last of them */
 	struct moved {		   /* the last moves, each at its unit's place */
 		uint64_t id;
 		nsec_t until;
@@ -87,6 +88,7 @@ struct survey {
 	/* of those that run programs: the one with most to run of those where one has waited, the
 	 * one with least */
 	const struct balance_core *full, *free;
+	uint32_t full_runs, free_runs; /* what is runnable there */
 	/* roles */
 	uint32_t servers, runners, busy_sum;
 	bool all_full, any_behind, all_wait;
@@ -100,14 +102,18 @@ static struct calm *calm_of(struct policy_state *s)
 
 static inline void survey_server(struct survey *s, const struct balance_core *c, bool part)
 {
-	bool behind = c->behind_ns >= AGE_NS;
-	/* of two that are full, the one where entries wait longer */
-	uint32_t pressure = c->window.busy + (behind ? 1000u : 0) + (c->behind_ns >> 10);
+	uint32_t pressure = c->window.busy;
 
 	s->servers++;
-	s->busy_sum += c->window.busy;
-	s->any_behind |= behind;
-	s->all_full &= pressure >= HOT;
+	s->busy_sum += pressure;
+	if (c->behind_ns) { /* of two that are full, the one where entries wait longer */
+		bool behind = c->behind_ns >= AGE_NS;
+
+		pressure += (behind ? 1000u : 0) + (c->behind_ns >> 10);
+		s->any_behind |= behind;
+	}
+	if (pressure < HOT)
+		s->all_full = false;
 	if ((c->roles & BALANCE_ELASTIC) && (!s->could_run || c->window.busy < s->could_run->window.busy))
 		s->could_run = c;
 	if (!part)
@@ -116,7 +122,7 @@ static inline void survey_server(struct survey *s, const struct balance_core *c,
 		s->pressure = pressure;
 		s->hot = c;
 	}
-	if (!s->cool || pressure < s->cool_pressure) {
+	if (pressure < s->cool_pressure) {
 		s->cool_pressure = pressure;
 		s->cool = c;
 	}
@@ -125,32 +131,41 @@ static inline void survey_server(struct survey *s, const struct balance_core *c,
 static inline void survey_runner(struct survey *s, const struct balance_core *c, bool part)
 {
 	bool waits = c->delay_ns >= DELAY_NS;
+	uint32_t runs;
 
 	s->runners++;
-	s->all_wait &= waits;
+	if (!waits)
+		s->all_wait = false;
 	if ((c->roles & BALANCE_ELASTIC) && (!s->could_serve || c->ready < s->could_serve->ready))
 		s->could_serve = c;
 	if (!part)
 		return;
-	if (waits && (!s->full || runnable(c) > runnable(s->full)))
+	runs = runnable(c);
+	if (waits && (!s->full || runs > s->full_runs)) {
+		s->full_runs = runs;
 		s->full = c;
-	if (!s->free || runnable(c) < runnable(s->free))
+	}
+	if (runs < s->free_runs) {
+		s->free_runs = runs;
 		s->free = c;
+	}
 }
 
 static inline void survey_make(struct survey *s, const struct calm *m, const struct balance_view *in)
 {
 	const struct balance_core *c = in->cores, *end = c + in->core_count;
+	bool all = in->now >= m->all_settled;
 
-	*s = (struct survey){ .all_full = true, .all_wait = true };
+	*s = (struct survey){ .cool_pressure = UINT32_MAX, .free_runs = UINT32_MAX,
+			      .all_full = true, .all_wait = true };
 	for (; c < end; c++) {
-		bool part = in->now >= m->settled[c->index];
+		bool part = all || in->now >= m->settled[c->index];
 
 		if (c->roles & BALANCE_LEAVING)
 			continue;
 		if (c->roles & BALANCE_SERVES)
 			survey_server(s, c, part);
-		if (c->roles & BALANCE_RUNS)
+		else if (c->roles & BALANCE_RUNS)
 			survey_runner(s, c, part);
 	}
 }
@@ -183,7 +198,7 @@ static void note_move(struct calm *m, const struct balance_unit *u, const struct
 	if (is_same(was, u) && now - was->until < (8ull * COOL_NS) << was->strikes)
 		strikes = min_of(was->strikes + 1, STRIKES_MAX);
 	*was = (struct moved){ u->id, now + ((nsec_t)COOL_NS << strikes), u->kind, strikes };
-	m->settled[out->from] = m->settled[out->to] = now + SETTLE_NS;
+	m->settled[out->from] = m->settled[out->to] = m->all_settled = now + SETTLE_NS;
 }
 
 static unsigned rings_of(const struct balance_core *c)
@@ -256,7 +271,7 @@ static bool calm_thread(struct calm *m, const struct survey *s, nsec_t now,
 {
 	const struct balance_unit *best = NULL;
 
-	if (!s->full || runnable(s->full) < runnable(s->free) + 2)
+	if (!s->full || s->full_runs < s->free_runs + 2)
 		return false;
 	for (unsigned i = 0; i < s->full->unit_count; i++) {
 		const struct balance_unit *u = &s->full->units[i];

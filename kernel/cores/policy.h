@@ -20,7 +20,7 @@ enum balance_kind {
 	BALANCE_KINDS
 };
 
-/* What a core does now. */
+/* What a core does now; never both of the first two. */
 #define BALANCE_SERVES 1u  /* rings */
 #define BALANCE_RUNS 2u	   /* programs */
 #define BALANCE_ELASTIC 4u /* one of the two, and it may change */
@@ -49,12 +49,17 @@ struct balance_core {
 		struct core_window window;
 		uint64_t window_word;
 	};
-	uint8_t index;
-	uint8_t roles;	    /* BALANCE_* */
-	uint16_t ready;	    /* threads that wait for it, besides the one that runs */
-	uint32_t behind_ns; /* age of the oldest entry that a turn left behind; 0: none */
-	uint32_t delay_ns;  /* how long the thread that is next has waited for this core; 0: none */
+	union {
+		struct {
+			uint8_t index;
+			uint8_t roles;	/* BALANCE_*; 0: its hart did not start */
+			uint16_t ready; /* threads that wait for it, besides the one that runs */
+		};
+		uint32_t who_word;
+	};
 	uint32_t unit_count; /* 0 as well if the policy has no use for them: units_from */
+	uint32_t behind_ns;  /* age of the oldest entry that a turn left behind; 0: none */
+	uint32_t delay_ns; /* how long the thread that is next has waited for this core; 0: none */
 	const struct balance_unit *units;
 };
 

@@ -22,12 +22,34 @@
 /* cores that run programs and are not leaving; any core, atomic */
 static _Atomic uint32_t runners;
 
+/* Its roles or what it leaves for have changed: as a policy is told. Nobody polls rings where
+ * programs run as well. */
+static void role_tell(struct core *c)
+{
+	uint8_t told = 0;
+
+	if (c->roles & ROLE_USER)
+		told |= BALANCE_RUNS;
+	else if (c->roles & ROLE_SERVES)
+		told |= BALANCE_SERVES;
+	if (c->roles & ROLE_ELASTIC)
+		told |= BALANCE_ELASTIC;
+	if (c->role_next)
+		told |= BALANCE_LEAVING;
+	c->signals.index = (uint8_t)c->index;
+	__atomic_store_n(&c->signals.told, told, __ATOMIC_RELAXED);
+}
+
 void roles_init(void)
 {
 	uint32_t n = 0;
 
-	for (unsigned i = 0; i < cores_count; i++)
-		n += cores[i] && (cores[i]->roles & ROLE_USER);
+	for (unsigned i = 0; i < cores_count; i++) {
+		if (!cores[i])
+			continue;
+		n += (cores[i]->roles & ROLE_USER) != 0;
+		role_tell(cores[i]);
+	}
 	atomic_store_explicit(&runners, n, memory_order_relaxed);
 }
 
@@ -36,6 +58,7 @@ void role_lost(struct core *c)
 	if (core_has_role(c, ROLE_USER))
 		atomic_fetch_sub_explicit(&runners, 1, memory_order_relaxed);
 	__atomic_store_n(&c->roles, 0, __ATOMIC_RELAXED);
+	role_tell(c);
 }
 
 /* One runner less, unless it is the last. */
@@ -54,6 +77,7 @@ static bool runners_take(void)
 static void leaving_set(struct core *c, uint32_t next)
 {
 	__atomic_store_n(&c->role_next, next, __ATOMIC_RELAXED);
+	role_tell(c);
 }
 
 static int role_move(struct core *c, uint64_t id, unsigned to)

@@ -355,7 +355,7 @@ static void placement_signal(struct core *c, const struct placement *p)
 {
 	struct core_signals *s = &c->signals;
 
-	s->ready = p->ready_count;
+	s->ready = (uint16_t)p->ready_count; /* there are fewer threads */
 	s->ready_since =
 		p->ready_count ? list_item(p->ready.next, struct thread, link)->ready_since : 0;
 }
