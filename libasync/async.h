@@ -319,7 +319,7 @@ void async_free(void *ptr);
 /* To descriptor 1, up to 1,000 bytes per call, in one write. The count written or -errno. */
 int async_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- The executor ---------------------------------------------------------------------------- */
+/* ---- Running coroutines ---------------------------------------------------------------------- */
 
 /* Makes stacks for `count` coroutines now and touches their first `depth` bytes, so that later
  * spawns neither wait nor fault. 0 or -ENOMEM. */
@@ -382,8 +382,6 @@ int64_t async_compute(int64_t (*fn)(void *arg), void *arg);
  */
 #define ASYNC_AGE_MAX 64u
 int async_preempt(uint64_t quantum_us);
-/* preempt.c: an interrupt came while the running one was held. */
-void async_preempt_late(void);
 
 static inline struct async_co *async_no_preempt_begin(void)
 {

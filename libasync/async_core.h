@@ -248,6 +248,9 @@ struct async_exec {
 	uint32_t bell;
 };
 
+/* preempt.c: an interrupt came while the running one was held. */
+void async_preempt_late(void);
+
 extern ASYNC_PER_THREAD struct async_exec async_exec_own;
 
 /* Look at timers, signals and the completion queue at least once in so many switches. */

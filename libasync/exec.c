@@ -481,6 +481,8 @@ struct async_co *async_pick(void)
 	if (ring_unlikely(x->levels != NULL))
 		return async_urgent();
 	next = x->run_head;
+	if (!next)
+		__builtin_unreachable();
 	x->run_head = next->next;
 	if (!x->run_head)
 		x->run_tail = &x->run_head;

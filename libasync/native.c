@@ -53,7 +53,7 @@ int async_program_start(const char *path, const char *const argv[], const char *
 
 int async_program_wait(int pid, int *status)
 {
-	struct wait_info info;
+	struct wait_info info = { .si_code = CLD_EXITED };
 	struct async_io io;
 	struct io_uring_sqe *sqe = async_io_begin(&io);
 	int err;
@@ -167,7 +167,7 @@ int crew_start(uint32_t index)
 			 ASYNC_THREAD_BLOCK + 4095) &
 			~4095ull;
 	char *pages = async_pages_alloc(CREW_STACK + room, false);
-	struct crew_thread *t = (struct crew_thread *)(void *)(pages + CREW_STACK);
+	struct crew_thread *t;
 	struct async_io io;
 	struct io_uring_sqe *sqe;
 	uint64_t tp;
@@ -175,6 +175,7 @@ int crew_start(uint32_t index)
 
 	if (!pages)
 		return -ENOMEM;
+	t = (struct crew_thread *)(void *)(pages + CREW_STACK);
 	t->index = index;
 	t->exec = async_thread_place((char *)t + ((sizeof(*t) + 63) & ~63ull), &tp);
 	ring_thread_init(&t->thread, crew_thread_run, t, pages, CREW_STACK, tp, SLUICE_ANY_CORE);

@@ -211,7 +211,8 @@ struct sluice_start {
 	uint64_t time_hz;  /* ticks per second of the user-readable clock, below */
 	uint32_t core;     /* index of the core this thread started on */
 	uint32_t kernel_core; /* index of the core that polls this ring at first */
-	uint32_t spin_us;     /* suggested bound of the user spin before parking, 0 = park at once */
+	/* suggested bound of the user spin before parking, 0 = park at once */
+	uint32_t spin_us;
 	uint32_t user_cores;  /* cores that run programs */
 	uint64_t watch; /* address of the doorbell word, 0: there is none; SLUICE_SQ_WATCHED */
 	uint32_t reserved[2];

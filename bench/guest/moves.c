@@ -1,8 +1,8 @@
 /*
- * b_moves WHAT LOOPS [stay]: what does it cost to move a thread to another core? The program computes
- * while the kernel moves it (boot argument shuffle_us=); with `stay` it may only be where it is, so
- * that the same ticks come and nothing moves. WHAT: `int`, or `fp`, which has dirty FP registers at
- * every moment. With SLUICE_UINTR=1 it receives notices, too.
+ * b_moves WHAT LOOPS [stay]: what does it cost to move a thread to another core? The program
+ * computes while the kernel moves it (boot argument shuffle_us=); with `stay` it may only be where
+ * it is, so that the same ticks come and nothing moves. WHAT: `int`, or `fp`, which has dirty FP
+ * registers at every moment. With SLUICE_UINTR=1 it receives notices, too.
  */
 #include "libasync/notice.h"
 #include "lib/guest.h"

@@ -1,7 +1,7 @@
 /*
  * b_steal ROUNDS: what does it cost an executor to take coroutines that wait with another one? The
- * function that thieves use, on two executors that nobody else knows, so that nothing is waited for:
- * the count is the same in every run.
+ * function that thieves use, on two executors that nobody else knows, so that nothing is waited
+ * for: the count is the same in every run.
  */
 #include "libasync/crew.h"
 

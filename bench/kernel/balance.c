@@ -2,8 +2,8 @@
  * balance: what does one pass of the balancer cost on eight cores? A kernel that does nothing else:
  * linked with everything of the real one but kernel/main.c.
  *
- * Four cores serve, four run programs, each with two units that a made-up mover lists. The boot core
- * plays them all; the others are not started.
+ * Four cores serve, four run programs, each with two units that a made-up mover lists. The boot
+ * core plays them all; the others are not started.
  *
  *	look	a core's look at itself, without a pass
  *	steady	the same with a pass that finds every core equally busy
@@ -64,7 +64,8 @@ static void round_run(const char *how, unsigned full, unsigned measured)
 
 	for (unsigned n = 0; n < TIMES; n++) {
 		window(full);
-		balance_policy_set(&policy_default); /* which remembers no move: it decides each time */
+		/* which remembers no move: it decides each time */
+		balance_policy_set(&policy_default);
 		for (unsigned i = 0; i < CORES; i++) {
 			if (i == measured)
 				ARCH_MARK(MARK_BEGIN);

@@ -179,7 +179,8 @@ void arch_user_fini(struct arch_user *user);
 /*
  * The thread goes on on another core. leave, on the core it last ran on (or was sent to), while it
  * is not in user mode: everything that this core still holds of it is written back, and the core
- * lets go of its address space: until a thread of that runs here again, no shootdown comes here. arrive, on the other core, before it runs there.
+ * lets go of its address space: until a thread of that runs here again, no shootdown comes here.
+ * arrive, on the other core, before it runs there.
  */
 void arch_user_leave(struct arch_user *user, struct aspace *as);
 void arch_user_arrive(struct arch_user *user);

@@ -17,7 +17,7 @@
 	X(blk_requests) X(blk_errors) X(blk_kicks) X(nic_rx) X(nic_tx) X(nic_drops) X(nic_kicks)   \
 	X(degrades) X(fibers_short)                                                                \
 	X(cancels) X(timeouts) X(fibers) X(shootdowns)                                        \
-	X(notices) X(inbox_moves) X(wire_faults) X(upcalls) X(thread_moves)                              \
+	X(notices) X(inbox_moves) X(wire_faults) X(upcalls) X(thread_moves)                        \
 	X(balance_passes) X(balance_moves) X(balance_refused) X(ring_moves) X(ops_given)
 
 struct counters {

@@ -34,7 +34,8 @@ enum trace_kind {
 	 * permille busy of from << 32 | of to << 48, c = ns that from's rings are behind | ns that
 	 * its threads wait << 32 */
 	TRACE_BALANCE,
-	TRACE_THREAD,	/* a thread came to this core: a = parked, b = its address, c = core it left */
+	/* a thread came to this core: a = parked, b = its address, c = core it left */
+	TRACE_THREAD,
 	TRACE_ROLE, /* an elastic core has settled: a = its roles */
 	/* a ring leaves for a core, or has come: a = that core, b = ring id, c = ops in flight */
 	TRACE_RING,

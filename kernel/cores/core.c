@@ -3,7 +3,8 @@
  * ownership.
  *
  *   core_turn returned > 0 --> core_turn again
- *   core_turn returned 0   --> spin while the budget lasts (uapi/spin.h) --> core_sleep: announce, arm, re-check, wait, disarm
+ *   core_turn returned 0   --> spin while the budget lasts (uapi/spin.h)
+ *                          --> core_sleep: announce, arm, re-check, wait, disarm
  */
 #include "cores/core.h"
 

@@ -186,10 +186,10 @@ static inline bool mailbox_is_empty(const struct core *c)
 	return !atomic_load_explicit(&c->mailbox.newest, memory_order_relaxed);
 }
 
-/* Reads the core map (boot arguments `map`, `spin_us`, `spin`, `policy`), creates a struct core for each
- * hart named. Boot core, before any part is set. Refuses a senseless map (unknown role, hart twice,
- * hart that does not exist, no core that serves for good, none that runs programs, no such policy)
- * with a sentence that names the place: returns -EINVAL. */
+/* Reads the core map (boot arguments `map`, `spin_us`, `spin`, `policy`), creates a struct core for
+ * each hart named. Boot core, before any part is set. Refuses a senseless map (unknown role, hart
+ * twice, hart that does not exist, no core that serves for good, none that runs programs, no such
+ * policy) with a sentence that names the place: returns -EINVAL. */
 must_use int cores_init(void);
 
 /* Fills a slot of `c`'s turn. Before the core is started. */

@@ -15,8 +15,9 @@
 enum balance_kind {
 	BALANCE_RING,   /* from a core that serves to another */
 	BALANCE_THREAD, /* from a core that runs programs to another */
-	BALANCE_ROLE, /* an elastic core: `to` is not a core, but what it shall do, BALANCE_SERVES or
-			   BALANCE_RUNS */
+	/* an elastic core: `to` is not a core, but what it shall do, BALANCE_SERVES or
+	 * BALANCE_RUNS */
+	BALANCE_ROLE,
 	BALANCE_KINDS
 };
 

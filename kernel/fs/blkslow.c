@@ -9,9 +9,9 @@
  * Each phase re-checks that the device has answered (job.out) and may be entered again after a
  * spurious wake, or after the device's queue was full. A write that changes blocks in part has its
  * blocks for itself from the first read to the last write: aligned writers of those blocks and
- * other such writers wait on the lane's overlap, and it waits for those that were there before it; other
- * lanes do not write meanwhile (disk.h). A job that has begun is not cancelled: it ends by itself
- * soon.
+ * other such writers wait on the lane's overlap, and it waits for those that were there before it;
+ * other lanes do not write meanwhile (disk.h). A job that has begun is not cancelled: it ends by
+ * itself soon.
  *
  * Disk's core only.
  */

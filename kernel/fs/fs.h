@@ -18,7 +18,7 @@
 #define FS_PATH_MAX 256u
 #define FS_FILES_MAX 1024u /* open files of this kind at a time, over all processes */
 
-/* Writes the rings of the calling core as lines of text (report.c); ring/ sets it once at boot. */
+/* Writes the rings of all cores as lines of text (report.c); ring/ sets it once at boot. */
 extern size_t (*fs_rings_text)(char *buf, size_t size);
 
 /* Reads the initrd (a refused one is as good as none: a sentence is printed), takes the disks the

@@ -162,9 +162,9 @@ void process_announce(struct sluice_start *start, uint32_t user_core, uint32_t h
 		start->flags |= SLUICE_START_MIXED;
 }
 
-/* A program asks for user interrupts by its file's note, `uintr=all` asks for every program, and its
- * environment has the last word (SLUICE_UINTR=0 or 1). Where the machine has none all are plain, and
- * may have upcalls. */
+/* A program asks for user interrupts by its file's note, `uintr=all` asks for every program, and
+ * its environment has the last word (SLUICE_UINTR=0 or 1). Where the machine has none all are
+ * plain, and may have upcalls. */
 static bool process_asks(const struct process_spec *spec, uint32_t notes)
 {
 	bool asked = uintr_all || (notes & SLUICE_NOTE_UINTR);

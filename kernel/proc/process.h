@@ -197,11 +197,11 @@ struct process *process_find(uint32_t pid);
 unsigned processes_count(void);
 /*
  * Parses the boot argument `run`: programs separated by `;`, each `[@U[:H]] PATH [ARG...]` (U: core
- * that runs it, H: its home; left out: the least loaded user core, the first that serves), before the path perhaps
- * NAME=VALUE of its environment, and spawns each on its home core, in their order. With
- * `exit=power` the machine is switched off after the last exit, with status 0 only if every program
- * exited 0. A senseless list is refused with a sentence. Boot core, before the cores start or
- * after.
+ * that runs it, H: its home; left out: the least loaded user core, the first that serves), before
+ * the path perhaps NAME=VALUE of its environment, and spawns each on its home core, in their order.
+ * With `exit=power` the machine is switched off after the last exit, with status 0 only if every
+ * program exited 0. A senseless list is refused with a sentence. Boot core, before the cores start
+ * or after.
  */
 void processes_run_boot_list(void);
 /* Orderly end of the machine: kills every process, waits, prints counters and the leak report

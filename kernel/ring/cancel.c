@@ -2,8 +2,8 @@
  * cancel: ASYNC_CANCEL, and ending everything a dying ring has in flight.
  *
  * An op is cancelled on the core where it runs. From elsewhere the request travels in the op's own
- * cancel_mail, after an op that was given away, and back to where the ring is by then; its memory is
- * kept until the request is back, even if it completes first.
+ * cancel_mail, after an op that was given away, and back to where the ring is by then; its memory
+ * is kept until the request is back, even if it completes first.
  *
  *   ASYNC_CANCEL: MATCH --found here--> done with 0, -EALREADY or the number of matches (ALL)
  *                       --none--> -ENOENT (0 with ALL or ANY)

@@ -14,7 +14,10 @@
 
 /* Per-core ring state. Owner core only. */
 struct ring_core {
-	struct list rings;    /* every RING_POLLED ring of this core */
+	/* every RING_POLLED ring of this core, which alone changes it, and holds `listing` then;
+	 * another core may read while it holds that */
+	struct list rings;
+	atomic_flag listing;
 	struct list entered;  /* every RING_ENTER ring of this core */
 	/* chain members whose turn has come: begun by ring_begin_ready, never recursively */
 	struct list ready;
@@ -26,6 +29,17 @@ struct ring_core {
 	struct timer tick;
 	struct mail tick_mail;
 };
+
+static inline void rings_lock(struct ring_core *rc)
+{
+	while (atomic_flag_test_and_set_explicit(&rc->listing, memory_order_acquire))
+		arch_relax();
+}
+
+static inline void rings_unlock(struct ring_core *rc)
+{
+	atomic_flag_clear_explicit(&rc->listing, memory_order_release);
+}
 
 /* A thread parked in enter, or a trap on its way to the ring's core. One per thread, see
  * enter.c. */
@@ -114,6 +128,38 @@ static inline uint32_t ring_ready(const struct ring *r)
 {
 	return ring_cq_tail(r) - atomic_load_explicit(&r->shared->cq_head, memory_order_acquire);
 }
+/* From now on every CQE takes the slow way in, behind those that are held back. */
+void cq_note_overflow(struct core *c, struct ring *r, struct op *op);
+/*
+ * cq_at has come to cq_stop: wraps, and reads the program's head again. False: the queue is full. A
+ * program that lies about its head only overwrites its own CQEs.
+ */
+bool cq_find_room(struct ring *r);
+
+static inline void cq_write(struct ring *r, uint64_t user_data, int32_t res, uint32_t flags)
+{
+	struct io_uring_cqe *cqe = r->cq_at;
+
+	cqe->user_data = user_data;
+	cqe->res = res;
+	cqe->flags = flags;
+	r->cq_at = cqe + 1;
+}
+
+/* False: there is no room, or others that found none come first. */
+static inline bool cq_post(struct ring *r, uint64_t user_data, int32_t res, uint32_t flags)
+{
+	if (unlikely(r->cq_at == r->cq_stop) && (!list_is_empty(&r->overflow) || !cq_find_room(r)))
+		return false;
+	cq_write(r, user_data, res, flags);
+	return true;
+}
+
+static inline void more_credit_give(struct ring *r)
+{
+	atomic_fetch_add_explicit(&r->more_credit, 1, memory_order_relaxed);
+}
+
 struct list *ring_bucket(struct ring *r, uint64_t user_data);
 /* Was it an error or a short transfer? Then a soft link behind it breaks, and CQE_SKIP_SUCCESS does
  * not keep its CQE back. */

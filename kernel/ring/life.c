@@ -100,7 +100,9 @@ static void ring_strip(struct core *c, struct ring *r)
 {
 	struct list *held;
 
+	rings_lock(c->rings);
 	list_remove(&r->link);
+	rings_unlock(c->rings);
 	list_remove(&r->sibling);
 	door_forget(r);
 	while ((held = list_pop_front(&r->overflow)))

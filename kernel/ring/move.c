@@ -125,7 +125,9 @@ static void ring_hand_over(struct core *c, struct ring *r)
 	if (c->index == ring_home(r))
 		door_forget(r);
 	followers_leave(r);
+	rings_lock(c->rings);
 	list_remove(&r->link);
+	rings_unlock(c->rings);
 	r->held_away[c->index] = (uint16_t)r->ops_held;
 	r->ops_held = 0;
 	if (r->inflight_count)
@@ -172,7 +174,8 @@ static void move_begin(struct core *c, struct ring *r, uint32_t to)
 		if (!r->inflight_count)
 			atomic_store_explicit(&r->visited[i], 0, memory_order_relaxed);
 	}
-	/* read by who posts; the fence's mails carry it to those whose mail must not be overtaken */
+	/* read by who posts; the fence's mails carry it to those whose mail must not be
+	 * overtaken */
 	atomic_store_explicit(&r->post, to, memory_order_relaxed);
 	r->move_mail.deliver = move_fence;
 	mailbox_post(c->index, &r->move_mail);
@@ -207,7 +210,7 @@ int ring_pin(struct ring *r, uint32_t cpu)
 {
 	int err;
 
-	if (cpu >= UINT8_MAX || !core_may_serve(r, cpu) || (cores[cpu]->roles & ROLE_ELASTIC))
+	if (cpu >= CORES_MAX || !core_may_serve(r, cpu) || (cores[cpu]->roles & ROLE_ELASTIC))
 		return -EINVAL;
 	r->pinned = (uint8_t)(cpu + 1);
 	err = ring_move(r, cpu);

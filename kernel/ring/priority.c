@@ -46,7 +46,7 @@ int ring_take_priority(const struct ring *r, const struct op_row *row, struct io
 	return asked ? priority_of(class, asked & LEVEL_MASK) : own;
 }
 
-void ring_list(struct core *c, struct ring *r)
+static void list_by_priority(struct core *c, struct ring *r)
 {
 	struct list *rings = &c->rings->rings, *at = rings->prev;
 
@@ -56,14 +56,23 @@ void ring_list(struct core *c, struct ring *r)
 	list_push_front(at, &r->link);
 }
 
+void ring_list(struct core *c, struct ring *r)
+{
+	rings_lock(c->rings);
+	list_by_priority(c, r);
+	rings_unlock(c->rings);
+}
+
 void rings_sort(struct core *c)
 {
 	struct list old, *first;
 
 	list_init(&old);
+	rings_lock(c->rings);
 	list_append_all(&old, &c->rings->rings);
 	while ((first = list_pop_front(&old)))
-		ring_list(c, list_item(first, struct ring, link));
+		list_by_priority(c, list_item(first, struct ring, link));
+	rings_unlock(c->rings);
 	c->rings->unsorted = 0;
 }
 

@@ -30,8 +30,7 @@ static inline uint64_t sqe_unusual(const struct io_uring_sqe *sqe)
 
 /* ---- completions ----------------------------------------------------------------------------- */
 
-/* From now on every CQE takes the slow way in, behind those that are held back. */
-static void cq_note_overflow(struct core *c, struct ring *r, struct op *op)
+void cq_note_overflow(struct core *c, struct ring *r, struct op *op)
 {
 	c->count->cq_overflows++;
 	list_push_back(&r->overflow, &op->link);
@@ -40,11 +39,7 @@ static void cq_note_overflow(struct core *c, struct ring *r, struct op *op)
 	atomic_fetch_or_explicit(&r->shared->sq_flags, IORING_SQ_CQ_OVERFLOW, memory_order_relaxed);
 }
 
-/*
- * cq_at has come to cq_stop: wraps, and reads the program's head again. False: the queue is full. A
- * program that lies about its head only overwrites its own CQEs.
- */
-static bool cq_find_room(struct ring *r)
+bool cq_find_room(struct ring *r)
 {
 	struct io_uring_cqe *end = r->cqes + r->cq_mask + 1;
 	uint32_t tail = ring_cq_tail(r), used, room;
@@ -61,25 +56,6 @@ static bool cq_find_room(struct ring *r)
 	}
 	room = r->cq_mask + 1 - used;
 	r->cq_stop = room < (uint32_t)(end - r->cq_at) ? r->cq_at + room : end;
-	return true;
-}
-
-static inline void cq_write(struct ring *r, uint64_t user_data, int32_t res, uint32_t flags)
-{
-	struct io_uring_cqe *cqe = r->cq_at;
-
-	cqe->user_data = user_data;
-	cqe->res = res;
-	cqe->flags = flags;
-	r->cq_at = cqe + 1;
-}
-
-/* False: there is no room, or others that found none come first. */
-static inline bool cq_post(struct ring *r, uint64_t user_data, int32_t res, uint32_t flags)
-{
-	if (unlikely(r->cq_at == r->cq_stop) && (!list_is_empty(&r->overflow) || !cq_find_room(r)))
-		return false;
-	cq_write(r, user_data, res, flags);
 	return true;
 }
 
@@ -143,11 +119,6 @@ void op_release(struct core *c, struct op *op)
 		r->held_away[op->home]--; /* taken before the ring moved */
 	op->mail.deliver = op_go_home;
 	mailbox_post(op->home, &op->mail);
-}
-
-static void more_credit_give(struct ring *r)
-{
-	atomic_fetch_add_explicit(&r->more_credit, 1, memory_order_relaxed);
 }
 
 void ring_flush_overflow(struct core *c, struct ring *r)
@@ -244,98 +215,6 @@ void ring_op_done(struct op *op)
 	ring_complete(c, r, op);
 	ring_begin_ready(c);
 	ring_publish(c, r);
-}
-
-/* ---- multishot ------------------------------------------------------------------------------- */
-
-static bool more_credit_take(struct ring *r)
-{
-	uint32_t credit = atomic_load_explicit(&r->more_credit, memory_order_relaxed);
-
-	do
-		if (!credit)
-			return false;
-	while (!atomic_compare_exchange_weak_explicit(&r->more_credit, &credit, credit - 1,
-						      memory_order_relaxed, memory_order_relaxed));
-	return true;
-}
-
-static void more_arrive(struct mail *m)
-{
-	struct op *held = container_of(m, struct op, mail);
-	struct ring *r = held->ring;
-	struct core *c = this_core();
-
-	if (ring_is_elsewhere(c, r, m))
-		return;
-	held->ring = NULL; /* of a pool where nobody counts what the ring holds */
-	if (cq_post(r, held->user_data, held->res, held->cqe_flags)) {
-		more_credit_give(r);
-		op_release(c, held);
-	} else {
-		cq_note_overflow(c, r, held);
-	}
-	ring_publish(c, r);
-}
-
-/*
- * A second op from this core's pool carries the CQE: to the ring's core, or in the overflow list.
- * It counts among what the ring holds; of a foreign pool, where nobody counts that, half is left
- * alone. NULL: the ring has its share, or no credit.
- */
-static struct op *more_carrier(struct core *c, const struct op *op, int32_t res, uint32_t flags)
-{
-	struct ring *r = op->ring;
-	bool here = ring_is_here(c, r);
-	struct op *held;
-
-	if (here ? !ring_may_take(c, r) : ops_free_count(c) < ops_total_count(c) / 2)
-		return NULL;
-	if (!more_credit_take(r))
-		return NULL;
-	held = op_alloc(c);
-	if (!held) {
-		more_credit_give(r);
-		return NULL;
-	}
-	held->ring = r;
-	if (here)
-		r->ops_held++;
-	held->user_data = op->user_data;
-	held->res = res;
-	held->cqe_flags = flags;
-	held->life = OP_DONE;
-	return held;
-}
-
-static void more_trace(const struct op *op, int32_t res)
-{
-	trace_hot(TRACE_COMPLETE, (uint32_t)res, op->ring->id | TRACE_MORE, op->user_data);
-}
-
-bool op_post_more(struct op *op, int32_t res, uint32_t cqe_flags)
-{
-	struct core *c = this_core();
-	struct ring *r = op->ring;
-	struct op *held;
-
-	cqe_flags |= IORING_CQE_F_MORE;
-	if (ring_is_here(c, r) && cq_post(r, op->user_data, res, cqe_flags)) {
-		more_trace(op, res);
-		ring_publish(c, r);
-		return true;
-	}
-	held = more_carrier(c, op, res, cqe_flags);
-	if (!held)
-		return false;
-	more_trace(op, res);
-	if (ring_is_here(c, r)) {
-		cq_note_overflow(c, r, held);
-		return true;
-	}
-	held->mail.deliver = more_arrive;
-	mailbox_post(ring_post_core(r), &held->mail);
-	return true;
 }
 
 /* ---- submissions ----------------------------------------------------------------------------- */

@@ -84,7 +84,9 @@ static enum step zero_step(struct op *op, const struct sys_args *args)
 const struct sys_row sys_getppid = { .name = "getppid", .step = zero_step, .anywhere = true };
 const struct sys_row sys_getid = { .name = "getid", .step = zero_step, .anywhere = true };
 /* The caller's core is another one: there is nothing to give up here. */
-const struct sys_row sys_sched_yield = { .name = "sched_yield", .step = zero_step, .anywhere = true };
+const struct sys_row sys_sched_yield = { .name = "sched_yield",
+					 .step = zero_step,
+					 .anywhere = true };
 
 /* Layout of Linux' struct new_utsname. Static binaries refuse to start on a release they think too
  * old. */
@@ -174,4 +176,6 @@ static enum step getrandom_step(struct op *op, const struct sys_args *args)
 	return v == STEP_AGAIN ? op_goto_long(op, RANDOM_NEXT) : v;
 }
 
-const struct sys_row sys_getrandom = { .name = "getrandom", .step = getrandom_step, .anywhere = true };
+const struct sys_row sys_getrandom = { .name = "getrandom",
+				       .step = getrandom_step,
+				       .anywhere = true };

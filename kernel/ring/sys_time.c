@@ -47,7 +47,9 @@ static enum step clock_gettime_step(struct op *op, const struct sys_args *args)
 	return op_finish(op, user_write(op_aspace(op), args->a[1], &ts, sizeof(ts)));
 }
 
-const struct sys_row sys_clock_gettime = { .name = "clock_gettime", .step = clock_gettime_step, .anywhere = true };
+const struct sys_row sys_clock_gettime = { .name = "clock_gettime",
+					   .step = clock_gettime_step,
+					   .anywhere = true };
 
 static enum step clock_getres_step(struct op *op, const struct sys_args *args)
 {
@@ -62,7 +64,9 @@ static enum step clock_getres_step(struct op *op, const struct sys_args *args)
 	return op_finish(op, user_write(op_aspace(op), args->a[1], &ts, sizeof(ts)));
 }
 
-const struct sys_row sys_clock_getres = { .name = "clock_getres", .step = clock_getres_step, .anywhere = true };
+const struct sys_row sys_clock_getres = { .name = "clock_getres",
+					  .step = clock_getres_step,
+					  .anywhere = true };
 
 static enum step gettimeofday_step(struct op *op, const struct sys_args *args)
 {
@@ -78,7 +82,9 @@ static enum step gettimeofday_step(struct op *op, const struct sys_args *args)
 	return op_finish(op, err);
 }
 
-const struct sys_row sys_gettimeofday = { .name = "gettimeofday", .step = gettimeofday_step, .anywhere = true };
+const struct sys_row sys_gettimeofday = { .name = "gettimeofday",
+					  .step = gettimeofday_step,
+					  .anywhere = true };
 
 /* ---- sleeps */
 

@@ -22,8 +22,8 @@ static inline bool ring_has_sqes(const struct ring *r)
 	       !(r->slow & (RING_SLOW_DISABLED | RING_SLOW_DEAD));
 }
 
-/* The turn leaves entries. Those that were left when behind_since was set may have been taken since:
- * then the oldest has waited since this turn, at least. */
+/* The turn leaves entries. Those that were left when behind_since was set may have been taken
+ * since: then the oldest has waited since this turn, at least. */
 static void ring_left_behind(struct core *c, struct ring *r)
 {
 	if (r->behind_since && (int32_t)(r->sq_head - r->behind_tail) < 0)
@@ -110,34 +110,46 @@ static void rings_disarm(struct core *c)
 	}
 }
 
-/* The rings that the calling core polls, one line each, as far as `size` goes: /dev/rings. */
+/* What a ring says of itself, as one line; its own core may be changing it. */
+static int ring_text(const struct ring *r, unsigned core, nsec_t now, char *buf, size_t size)
+{
+	nsec_t since = r->behind_since;
+
+	return snprintf(buf, size, "%u %u %u %s %u %u %u %llu\n", r->id, core, r->proc->pid,
+			r->proc->name,
+			atomic_load_explicit(&r->shared->sq_tail, memory_order_relaxed) -
+				r->sq_head,
+			r->inflight_count, ring_ready(r),
+			since && now > since ? (unsigned long long)(now - since) : 0);
+}
+
+/* The rings that cores poll, one line each, as far as `size` goes: /dev/rings. Any core; a ring
+ * that moves meanwhile may be missing, or there twice. */
 static size_t rings_text(char *buf, size_t size)
 {
-	const struct core *c = this_core();
 	nsec_t now = arch_time_ns();
 	size_t len = 0;
 	int n = snprintf(buf, size, "ring core pid name waiting in_flight unseen behind_ns\n");
 
-	if (!c->rings)
-		return 0;
-	for (struct list *at = &c->rings->rings;;) {
-		const struct ring *r;
+	if (n > 0 && (size_t)n < size)
+		len = (size_t)n;
+	for (unsigned i = 0; i < CORES_MAX; i++) {
+		struct ring_core *rc = cores[i] ? cores[i]->rings : NULL;
 
-		if (n < 0 || (size_t)n >= size - len)
-			break; /* no room for the whole line */
-		len += (size_t)n;
-		at = at->next;
-		if (at == &c->rings->rings)
-			break;
-		r = list_item(at, struct ring, link);
-		n = snprintf(buf + len, size - len, "%u %u %u %s %u %u %u %llu\n", r->id,
-			     c->index, r->proc->pid, r->proc->name,
-			     atomic_load_explicit(&r->shared->sq_tail, memory_order_relaxed) -
-				     r->sq_head,
-			     r->inflight_count, ring_ready(r),
-			     r->behind_since ? (unsigned long long)(now - r->behind_since) : 0);
+		if (!rc)
+			continue;
+		rings_lock(rc);
+		list_for_each(pos, &rc->rings) {
+			n = ring_text(list_item(pos, struct ring, link), i, now, buf + len,
+				      size - len);
+			if (n < 0 || (size_t)n >= size - len)
+				break; /* no room for the whole line */
+			len += (size_t)n;
+		}
+		rings_unlock(rc);
 	}
-	buf[len] = '\0';
+	if (size)
+		buf[len] = '\0';
 	return len;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Does a thread leave a core that it may no longer be on, and are masks refused that name no core for
- * programs? (map: split.conf)
+ * Does a thread leave a core that it may no longer be on, and are masks refused that name no core
+ * for programs? (map: split.conf)
  */
 #include "tests/abi/lib/affinity.h"
 

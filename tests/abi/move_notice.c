@@ -2,8 +2,9 @@
  * What if receivers and senders change their hart every 300 us, and tell each other by stores to
  * doorbells that now lead here, now there, now nowhere? Pairs of programs hand a notice to and fro:
  * a lost one is missed, one too many is counted, and one that comes to a stranger is of an identity
- * that the stranger does not use. Timers ring for programs that sleep while they move; and receivers
- * that end while notices are on their way leave nothing for those who get their mailboxes.
+ * that the stranger does not use. Timers ring for programs that sleep while they move; and
+ * receivers that end while notices are on their way leave nothing for those who get their
+ * mailboxes.
  *
  * env: SLUICE_UINTR=1
  * boot: shuffle_us=300

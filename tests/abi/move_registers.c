@@ -24,8 +24,9 @@
 	op(27) op(28) op(29) op(30) op(31)
 #define LOAD(n) "fld f" #n ", 8*" #n "(%[in])\n\t"
 #define STORE(n) "fsd f" #n ", 8*" #n "(%[out])\n\t"
-#define CLOBBER "ft0", "ft1", "ft2", "ft3", "ft4", "ft5", "ft6", "ft7", "fs0", "fs1", "fa0", "fa1", \
-		"fa2", "fa3", "fa4", "fa5", "fa6", "fa7", "fs2", "fs3", "fs4", "fs5", "fs6", "fs7", \
+#define CLOBBER                                                                                    \
+	"ft0", "ft1", "ft2", "ft3", "ft4", "ft5", "ft6", "ft7", "fs0", "fs1", "fa0", "fa1", "fa2", \
+		"fa3", "fa4", "fa5", "fa6", "fa7", "fs2", "fs3", "fs4", "fs5", "fs6", "fs7",       \
 		"fs8", "fs9", "fs10", "fs11", "ft8", "ft9", "ft10", "ft11"
 /* A rounding mode and exception flags (Unprivileged ISA 20191213, section 11.2). */
 #define CONTROL(who) ((uint64_t)(who) % 5 << 5 | ((uint64_t)(who) * 5 & 31))

@@ -221,8 +221,8 @@ static void disk_temper(void)
 }
 
 /* Every second campaign moves threads, every second one rings: now and then or all the time. Rings
- * for a while only: a core that is told to move one is awake, and a wake-up that was lost shows when
- * no more do. */
+ * for a while only: a core that is told to move one is awake, and a wake-up that was lost shows
+ * when no more do. */
 static unsigned moves_one_in, rings_one_in;
 static nsec_t rings_until;
 

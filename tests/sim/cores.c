@@ -119,8 +119,10 @@ static struct balance_run balance_of(const char *load, const char *policy, const
 static bool expect(bool good, const char *what, const struct balance_run *r)
 {
 	if (!good)
-		printf("FAIL cores: %s: %s under %s on %s: %llu done, %u rings, %u threads, %u roles"
-		       " moved\n", what, r->load, r->policy, r->map, (unsigned long long)r->done,
+		printf("FAIL cores: %s: %s under %s on %s: %llu done, %u rings, %u threads, %u "
+		       "roles"
+		       " moved\n",
+		       what, r->load, r->policy, r->map, (unsigned long long)r->done,
 		       r->slice[r->slices - 1].moves[0], r->slice[r->slices - 1].moves[1],
 		       r->slice[r->slices - 1].moves[2]);
 	return good;

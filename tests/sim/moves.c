@@ -1,7 +1,7 @@
 /*
- * Is an entry ever lost, doubled or overtaken in its chain while its ring goes from core to core every
- * 100 us? 10,000 entries a run: chains of all kinds of members, broken ones among them, guards, drains,
- * multishots; every completion is judged as it comes.
+ * Is an entry ever lost, doubled or overtaken in its chain while its ring goes from core to core
+ * every 100 us? 10,000 entries a run: chains of all kinds of members, broken ones among them,
+ * guards, drains, multishots; every completion is judged as it comes.
  *
  * The campaign asks more of less: here only what an order can be known of. And is a program always
  * served that waits by looking only, and rings the doorbell when it is told to?
@@ -89,7 +89,8 @@ static struct io_uring_sqe fill(struct side *s, uint32_t index, enum what what)
 		sqe.timeout_flags = what == SHOTS_TIMEOUT ? IORING_TIMEOUT_MULTISHOT
 							  : IORING_TIMEOUT_ETIME_SUCCESS;
 		sqe.off = what == SHOTS_TIMEOUT ? SHOTS : 0;
-		sqe.addr = put_time(s, index, what == GUARDED ? 900000000 : 1000 + sim_below(90000));
+		sqe.addr =
+			put_time(s, index, what == GUARDED ? 900000000 : 1000 + sim_below(90000));
 		break;
 	case GUARD:
 		sqe.opcode = IORING_OP_LINK_TIMEOUT;
@@ -102,7 +103,8 @@ static struct io_uring_sqe fill(struct side *s, uint32_t index, enum what what)
 	return sqe;
 }
 
-/* What the next member is: a guarded one has its guard behind it, what answers often stands alone. */
+/* What the next member is: a guarded one has its guard behind it, what answers often stands
+ * alone. */
 static enum what choose(unsigned place, unsigned length, enum what before)
 {
 	enum what what = (enum what)sim_below(length == 1 ? GUARDED : SHOTS_TIMEOUT);

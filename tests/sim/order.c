@@ -1,11 +1,11 @@
 /*
  * Seven questions about order that random programs asked first (campaign.c), each alone. Does a
- * drain wait for members of a chain that have not begun? Does a hard link carry on past the guard of an
- * entry that never began? Is a timeout that was meant to expire a success? Does a timeout that was
- * said to be removed end as removed, even if its count is reached in the same moment? Can one
- * ring's multishot that nobody reaps leave the others without operations? Is a buffer that was
- * taken for nothing named or put back? Who answers for a broken chain in which some answer only when
- * they fail?
+ * drain wait for members of a chain that have not begun? Does a hard link carry on past the guard
+ * of an entry that never began? Is a timeout that was meant to expire a success? Does a timeout
+ * that was said to be removed end as removed, even if its count is reached in the same moment? Can
+ * one ring's multishot that nobody reaps leave the others without operations? Is a buffer that was
+ * taken for nothing named or put back? Who answers for a broken chain in which some answer only
+ * when they fail?
  */
 #include <string.h>
 

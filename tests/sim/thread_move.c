@@ -1,7 +1,7 @@
 /*
- * What if somebody asks for a move that makes no sense, or for two at once? What if a thread is told
- * to die, or woken, after it has left one core and before it has come to the other? And what if a
- * wake that was meant for something earlier finds it waiting for an answer?
+ * What if somebody asks for a move that makes no sense, or for two at once? What if a thread is
+ * told to die, or woken, after it has left one core and before it has come to the other? And what
+ * if a wake that was meant for something earlier finds it waiting for an answer?
  */
 #include <string.h>
 
@@ -132,7 +132,10 @@ int main(void)
 	static const char map[] = "map=0:kernel+io+net,1:user,2:user,3:user";
 	static const struct sim_test tests[] = {
 		{ .name = "refused", .run = refused, .cores = 4, .cmdline = map },
-		{ .name = "killed on the way", .run = killed_on_the_way, .cores = 4, .cmdline = map },
+		{ .name = "killed on the way",
+		  .run = killed_on_the_way,
+		  .cores = 4,
+		  .cmdline = map },
 		{ .name = "woken too early", .run = woken_too_early, .cores = 4, .cmdline = map },
 	};
 

@@ -17,7 +17,8 @@ noreturn_fn void trap_panic(struct arch_hart *h);
 /* Makes satp, or hgatp, name `as`: true if it is hgatp. Back to the kernel's own root. */
 bool satp_load(struct arch_hart *h, struct aspace *as);
 void satp_unload(struct arch_hart *h);
-/* This hart keeps no translation of `as`, and shootdowns need not ask it, until it loads it again. */
+/* This hart keeps no translation of `as`, and shootdowns need not ask it, until it loads it
+ * again. */
 void satp_forget(struct arch_hart *h, struct aspace *as);
 /* Finds out how many ASIDs there are. Boot hart. */
 void satp_probe(void);

@@ -46,8 +46,8 @@ static void rings_show(const struct process *p)
 
 		printf("kernel: ring %u core %u kind %u slow %x: %u in flight, %u unbegun, %u ops "
 		       "held of %u free\n",
-		       r->id, ring_post_core(r), r->kind, r->slow, r->inflight_count, r->unbegun_count,
-		       r->ops_held, ops_free_count(cores[ring_post_core(r)]));
+		       r->id, ring_post_core(r), r->kind, r->slow, r->inflight_count,
+		       r->unbegun_count, r->ops_held, ops_free_count(cores[ring_post_core(r)]));
 	}
 }
 

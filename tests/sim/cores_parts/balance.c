@@ -1,8 +1,8 @@
 /*
- * balance: the programs. All are born where the kernel puts them: their rings on the first core that
- * serves for good (`steady`, and where the policy is `static` and the load `phase`: on each in turn,
- * which is the best that standing still can do), their threads on the cores that run programs, in
- * turn.
+ * balance: the programs. All are born where the kernel puts them: their rings on the first core
+ * that serves for good (`steady`, and where the policy is `static` and the load `phase`: on each in
+ * turn, which is the best that standing still can do), their threads on the cores that run
+ * programs, in turn.
  *
  *   hot:    NOPs, as many as there is room for
  *   skew:   every fourth is hot, the others ask for one thing and think for 2 us
@@ -11,8 +11,8 @@
  *   phase:  PHASE_NS long each computes 5 us for every entry, then as long each asks for 64 at a
  *           time, and so on
  *
- * Who waits looks for its answers for SPIN_NS, then parks, as libasync does. A policy that is watched
- * is the real one: what it decides is noted, and handed on.
+ * Who waits looks for its answers for SPIN_NS, then parks, as libasync does. A policy that is
+ * watched is the real one: what it decides is noted, and handed on.
  */
 #include "cores_parts/balance.h"
 

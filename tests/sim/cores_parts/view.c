@@ -77,7 +77,8 @@ uint32_t view_look(struct view *v, void (*answer)(struct view *, struct io_uring
 		prog_read(v->p, s->cq_ring + s->params.cq_off.cqes +
 				  (v->cq_head++ & (s->params.cq_entries - 1)) * sizeof(cqe),
 			  &cqe, sizeof(cqe));
-		sim_check(cqe.user_data < VIEW_ENTRIES && v->out[cqe.user_data] == 1 && v->under_way);
+		sim_check(cqe.user_data < VIEW_ENTRIES && v->out[cqe.user_data] == 1 &&
+			  v->under_way);
 		v->out[cqe.user_data] = 0;
 		v->under_way--;
 		view_cqes++;

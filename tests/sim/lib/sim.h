@@ -105,8 +105,8 @@ unsigned sim_alive(void);
 unsigned sim_failed_programs(void);
 /* Kills a process at once, whatever it does. */
 void sim_kill(struct process *p);
-/* Asks for a thread of the process, while it is alive, to move to any core at all, in whatever state
- * it is; what makes no sense must be refused. */
+/* Asks for a thread of the process, while it is alive, to move to any core at all, in whatever
+ * state it is; what makes no sense must be refused. */
 void sim_move(struct process *p);
 
 /* The same for one of its rings, from wherever that is. */
