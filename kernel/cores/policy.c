@@ -44,9 +44,13 @@ static bool takes(const struct balance_core *c, uint32_t role)
 static uint32_t busy_after(const struct balance_core *from, const struct balance_core *to,
 			   const struct balance_unit *u)
 {
-	uint32_t work = from->window.ops ? (uint32_t)((uint64_t)from->window.busy * u->load / from->window.ops) : 0;
+	uint32_t work =
+		from->window.ops
+			? (uint32_t)((uint64_t)from->window.busy * u->load / from->window.ops)
+			: 0;
 
-	return max_of(from->window.busy - min_of(work, (uint32_t)from->window.busy), to->window.busy + work);
+	return max_of(from->window.busy - min_of(work, (uint32_t)from->window.busy),
+		      to->window.busy + work);
 }
 
 static uint32_t runnable(const struct balance_core *c)
@@ -114,7 +118,8 @@ static inline void survey_server(struct survey *s, const struct balance_core *c,
 	}
 	if (pressure < HOT)
 		s->all_full = false;
-	if ((c->roles & BALANCE_ELASTIC) && (!s->could_run || c->window.busy < s->could_run->window.busy))
+	if ((c->roles & BALANCE_ELASTIC) &&
+	    (!s->could_run || c->window.busy < s->could_run->window.busy))
 		s->could_run = c;
 	if (!part)
 		return;
@@ -151,7 +156,8 @@ static inline void survey_runner(struct survey *s, const struct balance_core *c,
 	}
 }
 
-static inline void survey_make(struct survey *s, const struct calm *m, const struct balance_view *in)
+static inline void survey_make(struct survey *s, const struct calm *m,
+			       const struct balance_view *in)
 {
 	const struct balance_core *c = in->cores, *end = c + in->core_count;
 	bool all = in->now >= m->all_settled;
@@ -380,9 +386,11 @@ static unsigned greedy_kind(const struct balance_view *in, uint32_t kind, struct
 
 		if (!takes(c, role))
 			continue;
-		if (!most || (ring ? c->window.busy > most->window.busy : runnable(c) > runnable(most)))
+		if (!most ||
+		    (ring ? c->window.busy > most->window.busy : runnable(c) > runnable(most)))
 			most = c;
-		if (!least || (ring ? c->window.busy < least->window.busy : runnable(c) < runnable(least)))
+		if (!least ||
+		    (ring ? c->window.busy < least->window.busy : runnable(c) < runnable(least)))
 			least = c;
 	}
 	if (!most || most == least)

@@ -1,6 +1,6 @@
 /*
- * vblk: the transport below the virtio disk driver, played in memory: a disk that walks the rings as
- * a device does, answers in any order, and lies when told to; and the driver's caller.
+ * vblk: the transport below the virtio disk driver, played in memory: a disk that walks the rings
+ * as a device does, answers in any order, and lies when told to; and the driver's caller.
  *
  * One per program: it brings the driver's own sources along.
  */
