@@ -9,6 +9,17 @@ is done from 2 ms on, against the same machine where nothing moves.
 
 balance_phase_ratio: phases of computing and of asking, 20 ms each, on an elastic machine of four cores:
 what is done in either, against the best map that stands still. Simulated, too.
+
+In QEMU, 4 harts, two kernel and two user cores, two programs that keep a polled ring full
+(bench/guest/hot.c):
+
+balance_moves_steady: one ring on each kernel core, 10 s: moves after the first 10 ms.
+
+balance_share_qemu: both rings begin on one of the two: the part of all entries, from 2 ms on, that the
+core served which served fewer. It counts entries, so it does not depend on what the host gave each hart.
+
+balance_wait_qemu: how long an entry then waits, against policy=static. Its harts need four processors
+of the host that are free: with fewer, whoever is moved to another hart waits for the host instead.
 """
 import os
 import subprocess
@@ -16,6 +27,10 @@ import subprocess
 from measure import BenchError
 
 TIMED = os.path.join("build", "hosted-timed", "tests", "sim", "cores")
+HOT_MAP = "0:kernel,1:kernel,2:user,3:user"
+HOT_AT_MS = 3000  # both programs are there by then
+HOT_OPS = 1000000  # of each
+HOT_ROUNDS = 3
 CORES = 8
 FOLDER = os.path.join("build", "riscv64", "balance")
 MAP = ",".join(f"{i}:{'kernel' if i < CORES // 2 else 'user'}" for i in range(CORES))
@@ -72,7 +87,34 @@ def measure_phases(bench):
         bench.figure("balance_phase_ratio", which, values, "of the best static map", "20 ms each, two seeds")
 
 
+def hot_guest(bench, policy, home, amount):
+    """What the program that watches says; the other one's ring begins on core `home`."""
+    words = f"/bin/b_hot {HOT_AT_MS} {amount}"
+    lines, _ = bench.results(smp=2, SMP=4, map=HOT_MAP, policy=policy, run=f"@2:0 {words} watch;@3:{home} {words}")
+    if int(lines[0]["ops"]) < HOT_OPS / 2:
+        raise BenchError(f"balance {policy}: {lines[0]['ops']} entries only")
+    return {key: int(value) for key, value in lines[0].items()}
+
+
+def measure_steady(bench):
+    steady = hot_guest(bench, "default", 1, "10000ms")
+    bench.figure("balance_moves_steady", "-", [steady["late_moves"]], "moves", f"{steady['ops']:,} entries")
+
+
+def measure_hot_guest(bench):
+    rounds = [[hot_guest(bench, policy, 0, HOT_OPS) for policy in ("default", "static")] for _ in range(HOT_ROUNDS)]
+    if any(still["moves"] or still["share"] for _, still in rounds):
+        raise BenchError("balance static: something was moved")
+    bench.figure("balance_share_qemu", "-", [moved["share"] / 10 for moved, _ in rounds], "%",
+                 f"from 2 ms on, {min(moved['moves'] for moved, _ in rounds)} to "
+                 f"{max(moved['moves'] for moved, _ in rounds)} moves")
+    bench.figure("balance_wait_qemu", "-", [moved["wait_ns"] / still["wait_ns"] for moved, still in rounds],
+                 "of standing still", f"{os.cpu_count()} processors for 4 busy harts")
+
+
 def measure(bench):
     measure_hot(bench)
     measure_phases(bench)
     measure_pass(bench)
+    measure_steady(bench)
+    measure_hot_guest(bench)

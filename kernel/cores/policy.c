@@ -216,18 +216,24 @@ static unsigned rings_of(const struct balance_core *c)
 	return n;
 }
 
-/* Which ring leaves the smaller of the two busiest? NULL: none does by `enough`. */
+/* Which ring leaves the smaller of the two busiest? NULL: none does by `enough`. The only ring with
+ * work does not, whatever it seems to leave behind: what a core says of its window and what it says
+ * of its rings may be of two windows, if the view was made in between. */
 static const struct balance_unit *ring_for(struct calm *m, const struct survey *s, nsec_t now,
 					   uint32_t enough)
 {
 	uint32_t least = s->hot->window.busy - min_of(enough, (uint32_t)s->hot->window.busy);
 	const struct balance_unit *best = NULL;
+	unsigned working = 0;
 
 	for (unsigned i = 0; i < s->hot->unit_count; i++) {
 		const struct balance_unit *u = &s->hot->units[i];
 		uint32_t after;
 
-		if (u->kind != BALANCE_RING || !u->load || !is_cool(m, u, now))
+		if (u->kind != BALANCE_RING || !u->load)
+			continue;
+		working++;
+		if (!is_cool(m, u, now))
 			continue;
 		after = busy_after(s->hot, s->cool, u);
 		if (after <= least) {
@@ -235,7 +241,7 @@ static const struct balance_unit *ring_for(struct calm *m, const struct survey *
 			best = u;
 		}
 	}
-	return best;
+	return working > 1 ? best : NULL;
 }
 
 /* Both are full: no core gets less to do, but entries wait less if rings are spread. */

@@ -183,6 +183,27 @@ static void leaves_alone(void **state)
 	assert_int_equal(moved, 0);
 }
 
+/* A view made between a core's word on its window and that on its rings: does the default still
+ * leave the only one alone that has work, which seems to be less than all there was? */
+static void torn_view(void **state)
+{
+	static struct policy_state s;
+	const struct balance_unit units_seen[] = { { .id = 7, .load = 96 }, { .id = 8, .load = 0 },
+						   { .id = 9, .load = 96 } };
+	struct balance_core c[] = {
+		{ .window = { .busy = 995, .ops = 256 }, .index = 0, .roles = BALANCE_SERVES,
+		  .units = units_seen, .unit_count = 2 },
+		{ .window = { .busy = 1, .ops = 128 }, .index = 1, .roles = BALANCE_SERVES },
+	};
+	const struct balance_view in = { .now = 1000000, .core_count = 2, .cores = c };
+	struct balance_move out[BALANCE_MOVES];
+
+	(void)state;
+	assert_int_equal(policy_default.pass(&s, &in, out, BALANCE_MOVES), 0);
+	c[0].unit_count = 3; /* another one has work, too */
+	assert_int_equal(policy_default.pass(&s, &in, out, BALANCE_MOVES), 1);
+}
+
 /* Uneven halves that trade places with every move: how often is a policy fooled? */
 static void no_ping_pong(void **state)
 {
@@ -343,7 +364,7 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, before, unit_frames_after)
 	const struct CMUnitTest tests[] = {
-		TEST(evens_out), TEST(leaves_alone), TEST(no_ping_pong),  TEST(at_once),
+		TEST(evens_out), TEST(leaves_alone), TEST(torn_view), TEST(no_ping_pong), TEST(at_once),
 		TEST(refuses),	 TEST(too_many),     TEST(mover_refuses), TEST(never_yields),
 	};
 
