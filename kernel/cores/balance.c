@@ -347,8 +347,10 @@ static void balance_pass(struct core *c)
 		const struct balance_core *to = view_find(moves[i].to);
 		bool good = move_makes_sense(&moves[i], from, to) && order_give(&moves[i]);
 
-		refused += !good;
-		good_ones |= (uint32_t)good << i;
+		if (good)
+			good_ones |= 1u << i;
+		else
+			refused++;
 		move_trace(&moves[i], from, to, good ? 0 : TRACE_REFUSED);
 	}
 	c->count->balance_refused += refused;

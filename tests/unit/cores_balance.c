@@ -364,8 +364,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, before, unit_frames_after)
 	const struct CMUnitTest tests[] = {
-		TEST(evens_out), TEST(leaves_alone), TEST(torn_view), TEST(no_ping_pong), TEST(at_once),
-		TEST(refuses),	 TEST(too_many),     TEST(mover_refuses), TEST(never_yields),
+		TEST(evens_out), TEST(leaves_alone), TEST(torn_view),	  TEST(no_ping_pong),
+		TEST(at_once),	 TEST(refuses),	     TEST(too_many),	  TEST(mover_refuses),
+		TEST(never_yields),
 	};
 
 	now_ns = 1000000;
