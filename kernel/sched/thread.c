@@ -367,12 +367,13 @@ static unsigned placement_run(struct core *c)
 	struct thread *t;
 	bool on = true;
 
+	/* before the answer: who finds 0 may sleep at once, and nothing would wake it for this */
+	if (unlikely(c->inboxes_used) && list_is_empty(&p->ready))
+		inboxes_look(c);
 	first = list_pop_front(&p->ready);
 	if (!first) {
 		c->signals.ready = 0;
 		c->signals.ready_since = 0;
-		if (unlikely(c->inboxes_used))
-			inboxes_look(c);
 		return 0;
 	}
 	p->ready_count--;
