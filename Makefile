@@ -81,6 +81,7 @@ help:
 	@echo '  make bench      measure afresh into build/bench.csv'
 	@echo '  make bench-gate fail if instruction counts grew against bench/baseline.csv'
 	@echo '  make compare    measure beside Linux into build/report/index.html; QUICK=1, ONLY=sections'
+	@echo '  make compare-repeat   its instruction rows in two runs: do they agree within 1 %?'
 	@echo '  make experiment E=name   run one, most on simulated machines, into build/experiments/; E=list; SEED=n COST=file'
 	@echo '  make cost-model measure what the simulated machines reckon with into build/cost.conf'
 	@echo '  make peer       fetch and build what the comparison with Linux runs; SRC=folder as below'
@@ -614,7 +615,8 @@ bench-gate:
 	$(Q)bench/gate
 
 # bench/compare: without the peer (no network, and it was never fetched) the rows that need none.
-.PHONY: compare
+# compare-repeat: the instructions alone, twice; do they agree?
+.PHONY: compare compare-repeat
 compare:
 	$(Q)scripts/packages.sh bench compare
 	$(Q)$(again) MACHINE=riscv64 SAN= all bare
@@ -623,6 +625,14 @@ compare:
 	$(Q)if $(MAKE) peer; then bench/compare/run $(if $(QUICK),--quick) $(ONLY); else \
 		echo 'compare: without Linux on the same machine'; \
 		bench/compare/run --no-peer $(if $(QUICK),--quick) $(ONLY); fi
+compare-repeat:
+	$(Q)scripts/packages.sh bench compare
+	$(Q)$(again) MACHINE=riscv64 SAN= all bare
+	$(Q)$(again) bench-programs
+	$(Q)$(MAKE) peer
+	$(Q)bench/compare/run --instructions --out build/repeat/1 $(if $(QUICK),--quick) $(ONLY)
+	$(Q)bench/compare/run --instructions --out build/repeat/2 $(if $(QUICK),--quick) $(ONLY)
+	$(Q)bench/compare/repeat build/repeat/1/figures.csv build/repeat/2/figures.csv
 
 # docs/trace.md
 .PHONY: trace

@@ -14,6 +14,7 @@ WAYS = {"sync": "Linux, a call each", "enter": "Linux io_uring, enter", "defer":
 FLAGS = {"sync": "getppid / pread, O_DIRECT", "enter": "no flags",
          "defer": "SINGLE_ISSUER | DEFER_TASKRUN", "sqpoll": "SQPOLL | SQ_AFF, sq_thread_idle 2 s"}
 WORK = {"nop": "an operation that does nothing", "read": "a random read of 4 KiB, uncached"}
+PACE = {"nop": "", "read": "how many reads the emulator's disk, a thread of the host, has ready at once"}
 OPS = {"nop": 60000, "read": 2000}  # so many that a tick more or less is below a hundredth
 TIME = {"nop": "100ms", "read": "100ms"}
 # Neither side's poller goes to sleep between two NOPs. A disk is waited for: there a poller that does not
@@ -28,7 +29,7 @@ def declare(section):
         section.figure(f"{what}_insn", f"Instructions for {words}, one hart", "entries at once",
                        "instructions/operation",
                        text="User, kernel and firmware together; a hart that waits counts nothing. A call each "
-                            "has no depth: its line is a batch of as many calls.")
+                            "has no depth: its line is a batch of as many calls.", pace=PACE[what])
         section.figure(f"{what}_ns", f"Time for {words}, two harts", "entries at once", "ns/operation",
                        text="Seconds under an emulator: they also charge what the emulator, not a processor, "
                             "finds dear. Judge by the instructions.")
@@ -130,6 +131,6 @@ def steps(run):
     return [Step("Sluice, one hart", 2 * n + 2 * t, sluice_insn),
             Step("Linux, one hart, operations that do nothing", 8 + 1.5 * n * depth, linux_nops, peer=True),
             Step("Linux, one hart, reads", 10 + 1.5 * t * depth, linux_reads, peer=True),
-            Step("Sluice, two harts", (2 + 0.3 * depth) * t, sluice_ns, full=True),
-            Step("Linux, two harts", 12 + 1.0 * depth * t, linux_ns, peer=True, full=True),
+            Step("Sluice, two harts", (2 + 0.3 * depth) * t, sluice_ns, full=True, clock=True),
+            Step("Linux, two harts", 12 + 1.0 * depth * t, linux_ns, peer=True, full=True, clock=True),
             Step("crossover points", 0, crossings, peer=True)]

@@ -26,7 +26,8 @@ INSN, CLOCK = "2 harts, plugin", "2 harts, this host's clock"
 
 def declare(section):
     section.figure("echo_insn", "Instructions of the guest for one message", "connections",
-                   "instructions/message", text="User, kernel and firmware of both harts.")
+                   "instructions/message", text="User, kernel and firmware of both harts.",
+                   pace="how many messages the host's client and network bring at once")
     section.figure("echo_leaves", "Ways out of user code for one message: traps of any kind", "connections",
                    "traps/message")
     section.figure("echo_rate", "Messages in a second", "connections", "messages/s", better="more",
@@ -103,5 +104,6 @@ def steps(run):
     each = len(connections(run)) * run.clock_rounds * (0.7 if run.quick else 0.9)
     return [Step("Sluice, instructions", 3 + each, lambda run, section: sluice(run, section, True)),
             Step("Linux, instructions", (12 + 3 * each if run.quick else 24 + 4 * each), lambda run, section: linux_all(run, section, True), peer=True),
-            Step("Sluice, seconds", 3 + each, lambda run, section: sluice(run, section, False), full=True),
-            Step("Linux, seconds", (12 + 3 * each if run.quick else 24 + 4 * each), lambda run, section: linux_all(run, section, False), peer=True, full=True)]
+            Step("Sluice, seconds", 3 + each, lambda run, section: sluice(run, section, False), full=True, clock=True),
+            Step("Linux, seconds", (12 + 3 * each if run.quick else 24 + 4 * each), lambda run, section: linux_all(run, section, False), peer=True, full=True,
+                 clock=True)]

@@ -27,7 +27,8 @@ def declare(section):
     for export, words in EXPORTS.items():
         section.figure(f"nbd_{export}_insn", f"Instructions of the guest for one request of 4 KiB, {words}",
                        "fio job", "instructions/request", plot="bars",
-                       text="User, kernel and firmware of both harts.")
+                       text="User, kernel and firmware of both harts.",
+                       pace="how many requests fio, the host's network and its disk bring at once")
         section.figure(f"nbd_{export}_rate", f"Requests of 4 KiB in a second, {words}", "fio job", "requests/s",
                        better="more", plot="bars", text="Emulated; fio and the emulator share two cpus.")
 
@@ -88,5 +89,6 @@ def steps(run):
     each = len(plan(run)) * run.clock_rounds * (0.8 if run.quick else 1.6)
     return [Step("Sluice, instructions", 5 + each, lambda run, section: sluice(run, section, True)),
             Step("Linux, instructions", 14 + 1.5 * each, lambda run, section: linux(run, section, True), peer=True),
-            Step("Sluice, seconds", 5 + each, lambda run, section: sluice(run, section, False), full=True),
-            Step("Linux, seconds", 14 + 1.5 * each, lambda run, section: linux(run, section, False), peer=True, full=True)]
+            Step("Sluice, seconds", 5 + each, lambda run, section: sluice(run, section, False), full=True, clock=True),
+            Step("Linux, seconds", 14 + 1.5 * each, lambda run, section: linux(run, section, False), peer=True, full=True,
+                 clock=True)]

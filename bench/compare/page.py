@@ -116,18 +116,35 @@ def summary(sections):
 
 
 def repeatability(sections):
-    """How far the rounds of a row lie apart, at most, where nothing but the guest is in the figure."""
-    rows = [(row.spread, figure.key, row) for section in sections for figure in section.figures.values()
-            for row in figure.rows if "-icount" in row.how and len(row.values) > 1]
-    if not rows:
-        return "no row of this run is under -icount with two rounds"
-    spread, key, row = max(rows, key=lambda found: found[0])
-    return (f"{len(rows)} instruction rows under -icount: rounds at most {spread:.2%} apart "
-            f"({key}, {row.system}, {row.param})")
+    """How far the rounds of the instruction rows lie apart, and why, for each figure."""
+    lines = ['<table><tr><th>instructions</th><th>rows</th><th>rounds within 1 %</th><th>at most apart</th>'
+             '<th class="left">what lets them differ</th></tr>']
+    for section in sections:
+        for figure in section.figures.values():
+            for alone in (True, False):
+                rows = [row for row in figure.rows if row.instructions(figure) and len(row.values) > 1 and
+                        row.alone == alone]
+                if not rows:
+                    continue
+                widest = max(rows, key=lambda row: row.spread)
+                lines.append(f'<tr><td><a href="#{figure.key}">{section.number}: {esc(figure.title)}</a></td>'
+                             f"<td>{len(rows)}</td><td>{sum(row.spread <= 0.01 for row in rows)}</td>"
+                             f'<td>{widest.spread:.2%}</td><td class="words">'
+                             f'{esc(figure.pace) if not alone else "nothing but the guest: -icount"}</td></tr>')
+    return "\n".join(lines) + "</table>"
+
+
+def durations(run):
+    """How long each step took, beside what two free cores were expected to take."""
+    lines = ['<details><summary>How long each step of this run took</summary><table><tr><th>step</th>'
+             "<th>took, s</th><th>expected on two free cores, s</th></tr>"]
+    lines += [f"<tr><td>{esc(section.number)} {esc(section.title)}: {esc(step.name)}</td><td>{step.took:.0f}</td>"
+              f"<td>{step.seconds:.0f}</td></tr>" for section, step in run.plan]
+    return "\n".join(lines) + "</table></details>"
 
 
 def write_page(path, run, sections):
-    facts = "".join(f'<tr><td>{esc(key)}</td><td class="words">{esc(value)}</td></tr>' for key, value in run.facts() + [("repeats", repeatability(sections))])
+    facts = "".join(f'<tr><td>{esc(key)}</td><td class="words">{esc(value)}</td></tr>' for key, value in run.facts())
     absent = "".join(f"<li><b>{esc(name)}</b>: {esc(why)}</li>" for name, why in run.absent)
     text = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -136,9 +153,14 @@ def write_page(path, run, sections):
 <p>The same work on the same emulated machine, both systems in one run; and, where it is said, on this host's own processor.
 Every figure below was measured by the run named here; none was typed in.</p>
 <div class="wide"><table>{facts}</table></div>
+{durations(run)}
 <h2>At a glance</h2>
 <p>For each figure, Sluice’s best way beside the best way of the others: at the parameter where it does least well, and where it does best.</p>
 {summary(sections)}
+<h2>How well it repeats</h2>
+<p>Rounds of the instruction rows. Each value shown is the median; <code>make compare-repeat</code> measures all of them in two runs
+and holds the medians against each other.</p>
+<div class="wide">{repeatability(sections)}</div>
 <h2>Left out</h2><p>Rows of the comparison that this run does not have, and why.</p><ul>{absent}</ul>
 {"".join(section_html(section) for section in sections)}
 </body></html>
@@ -153,10 +175,10 @@ def write_csv(path, run, sections):
     with open(path, "w", encoding="utf-8", newline="") as out:
         rows = csv.writer(out, lineterminator="\n")
         rows.writerow(("row", "figure", "system", "parameter", "unit", "median", "min", "max", "repetitions",
-                       "measured", "flags", "note", "machine", "emulator", "commit"))
+                       "measured", "flags", "note", "pace", "machine", "emulator", "commit"))
         for section in sections:
             for figure in section.figures.values():
                 for r in figure.rows:
                     rows.writerow((section.number, figure.key, r.system, r.param, figure.unit, f"{r.value:.6g}",
                                    f"{r.values[0]:.6g}", f"{r.values[-1]:.6g}", len(r.values), r.how, r.flags,
-                                   r.note) + common)
+                                   r.note, r.pace(figure)) + common)

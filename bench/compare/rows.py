@@ -19,13 +19,14 @@ class Figure:
     text     what a reader must know to believe it
     ours     how the systems begin whose best is held against the others' best
     versus   that, in words
+    pace     of instructions: what of the host's pace is in them, so that rounds may differ; none under -icount
     """
 
     def __init__(self, key, title, axis, unit, better="less", plot="lines", text="", ours=SLUICE,
-                 versus="Sluice's best against the others' best"):
+                 versus="Sluice's best against the others' best", pace=""):
         self.key, self.title, self.axis, self.unit = key, title, axis, unit
         self.better, self.plot, self.text = better, plot, text
-        self.ours, self.versus = ours, versus
+        self.ours, self.versus, self.pace = ours, versus, pace
         self.rows = []
 
     def systems(self):
@@ -63,13 +64,24 @@ class Figure:
 
 class Row:
     """`how`: machine and way of counting; `flags`: what the system was told. `judged`: False for a
-    limit or a reference that is nobody's answer."""
+    limit or a reference that is nobody's answer. `alone`: nothing but the guest is in it."""
 
     def __init__(self, system, param, values, how, flags="", note="", judged=True):
         self.system, self.param = system, param
         self.values = sorted(values)
         self.value = statistics.median(self.values)
         self.how, self.flags, self.note, self.judged = how, flags, note, judged
+
+    @property
+    def alone(self):
+        return "-icount" in self.how
+
+    def instructions(self, figure):
+        return "instructions" in f"{figure.unit} {self.param}"
+
+    def pace(self, figure):
+        """Why rounds may differ; nothing where they must not."""
+        return "" if self.alone else figure.pace
 
     @property
     def spread(self):
@@ -83,6 +95,7 @@ class Section:
         self.number, self.title, self.question, self.module = number, title, question, module
         self.figures = {}
         self.remarks = []
+        self.absent = []
         self.broken = []
 
     def figure(self, *words, **more):
@@ -98,6 +111,10 @@ class Section:
     def remark(self, text):
         if text not in self.remarks:
             self.remarks.append(text)
+
+    def leave_out(self, what, why):
+        """By name, with the reason, on the page."""
+        self.absent.append((what, why))
 
     def crossover(self, key, mine, theirs):
         """The least parameter from which on `mine` stays ahead of `theirs`; None when it never does."""

@@ -1,7 +1,7 @@
 """steps.py: what a comparison is made of, and how long each part is expected to take.
 
 A Step is the smallest thing that can be skipped or can go wrong by itself. `seconds` is for two cores
-that do nothing else; what is left is scaled by how that held so far.
+that do nothing else; what is left is scaled by how that held so far. How long each took is kept.
 """
 import subprocess
 import sys
@@ -12,10 +12,13 @@ import vm
 
 
 class Step:
-    """`run(run, section)`; `peer`: it needs the peer; `full`: it is not for the quick run."""
+    """`run(run, section)`; `peer`: it needs the peer; `full`: it is not for the quick run; `clock`: it gives
+    figures in seconds only. `took`: seconds."""
 
-    def __init__(self, name, seconds, run, peer=False, full=False):
-        self.name, self.seconds, self.run, self.peer, self.full = name, seconds, run, peer, full
+    def __init__(self, name, seconds, run, peer=False, full=False, clock=False):
+        self.name, self.seconds, self.run = name, seconds, run
+        self.peer, self.full, self.clock = peer, full, clock
+        self.took = 0.0
 
 
 class Progress:
@@ -49,11 +52,13 @@ def run_all(run, plan):
     progress = Progress([step for _, step in plan])
     for section, step in plan:
         progress.say(section, step)
+        begun = time.monotonic()
         try:
             step.run(run, section)
         except (measure.BenchError, vm.VMError, subprocess.SubprocessError, OSError) as error:
             sentence = str(error).split("\n", maxsplit=1)[0]
             section.broken.append(f"{step.name}: {sentence}")
             print(f"compare: {section.title}, {step.name}: {error}", file=sys.stderr, flush=True)
+        step.took = time.monotonic() - begun
         progress.finished(step)
     return progress.elapsed()

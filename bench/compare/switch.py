@@ -199,7 +199,7 @@ def steps(run):
     n, shaped = run.instruction_rounds, len(shapes(run))
     return [Step("Sluice", 5 * n * shaped * 0.6 + 2, sluice),
             Step("Linux", 7 + n * shaped * 1.2, linux, peer=True),
-            Step("hosted", run.clock_rounds * shaped * 0.9, hosted),
+            Step("hosted", run.clock_rounds * shaped * 0.9, hosted, clock=True),
             Step("bare", n + 1, bare), Step("bare, Linux", 8, bare_linux, peer=True),
-            Step("bare, hosted", run.clock_rounds * 1.5 + 1, bare_hosted),
+            Step("bare, hosted", run.clock_rounds * 1.5 + 1, bare_hosted, clock=True),
             Step("ratios", 0, ratios)]

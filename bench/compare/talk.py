@@ -42,7 +42,8 @@ def declare(section):
                                 "asynchrony pays.")
             section.figure(f"copy_{kind}_{key}_insn", f"Instructions to copy {words}: {where}", "depth",
                            "instructions/operation", text="Both harts, polling for nothing taken out.",
-                           ours="async", versus=VERSUS)
+                           ours="async", versus=VERSUS,
+                           pace="how many entries the kernel's hart finds at once: who of the two is ahead")
 
 
 def depths(run):
@@ -111,6 +112,6 @@ def verdicts(_run, section):
 
 def steps(run):
     each = len(depths(run)) * run.clock_rounds
-    return [*(Step(f"{kind.upper()}-mode, seconds", each * 0.5 + 4, seconds(kind)) for kind in KINDS),
+    return [*(Step(f"{kind.upper()}-mode, seconds", each * 0.5 + 4, seconds(kind), clock=True) for kind in KINDS),
             *(Step(f"{kind.upper()}-mode, instructions", each * 0.8 + 4, instructions(kind)) for kind in KINDS),
             Step("verdicts", 0, verdicts)]

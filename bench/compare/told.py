@@ -140,7 +140,8 @@ def table(section, names, found, harts):
 
 def declare(section):
     section.figure("told", "CPU, latency, locality: what each way of being told costs", "way", "As each column says",
-                   better=None, plot=None, ours="",
+                   better=None, plot=None, ours="", pace="whether the sender is found awake, and how long a "
+                   "message is on its way: that is the host's doing",
                    text="The receiver's hart, unless all are named; the sender and Sluice's kernel are on others. Polling for nothing counts while "
                         "waiting and not in a message; what a receiver computes of its own counts nowhere. Who "
                         "computes or polls for a pipe's completion has the sender's write in its way, too. "

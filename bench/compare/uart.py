@@ -18,7 +18,8 @@ def declare(section):
     section.figure("uart_insn", "Instructions per byte", "what is done with a byte", "instructions/byte",
                    plot="bars",
                    text="All harts, all levels; the kernel's polling for nothing is taken out, a driver's that polls "
-                        "is its work and is not. The hash is BLAKE3, fed byte by byte.")
+                        "is its work and is not. The hash is BLAKE3, fed byte by byte.",
+                   pace="how many bytes the host has brought when the driver looks")
     section.figure("uart_traps", "Traps of the program's hart", "what is done with a byte", "traps/1000 bytes",
                    plot=None, text="The hart that runs the program. Not counted on Linux.")
     section.figure("uart_latency", "Bytes by the time until they are back", "at most, us", "% of all bytes",

@@ -6,6 +6,7 @@
  *	futex		a word each way
  *	pipe		a byte each way
  *	signal		a signal each way, its handler run
+ *	word		busy polling: both look at a word of memory all the time; on two cpus only
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -123,11 +124,26 @@ static void signal_await(unsigned side)
 	told[side] = 0;
 }
 
+static void word_tell(unsigned side)
+{
+	__atomic_store_n(&words[side], 1, __ATOMIC_RELEASE); /* pairs with word_await */
+}
+
+static void word_await(unsigned side)
+{
+	PEER_MARK(PEER_MARK_SPIN);
+	while (!__atomic_load_n(&words[side], __ATOMIC_ACQUIRE)) /* pairs with word_tell */
+		;
+	PEER_MARK(PEER_MARK_SPUN);
+	words[side] = 0;
+}
+
 static const struct way ways[] = {
 	{ "eventfd", eventfd_open, eventfd_tell, eventfd_await },
 	{ "futex", futex_open, futex_tell, futex_await },
 	{ "pipe", pipe_open, pipe_tell, pipe_await },
 	{ "signal", signal_open, signal_tell, signal_await },
+	{ "word", futex_open, word_tell, word_await },
 };
 
 static void *other(void *arg)
@@ -158,7 +174,7 @@ int main(int argc, char **argv)
 	uint64_t from;
 
 	if (argc != 4)
-		die("usage: notify eventfd|futex|pipe|signal CPU ROUNDS");
+		die("usage: notify eventfd|futex|pipe|signal|word CPU ROUNDS");
 	for (unsigned i = 0; i < sizeof(ways) / sizeof(*ways); i++)
 		if (!strcmp(argv[1], ways[i].name))
 			way = &ways[i];

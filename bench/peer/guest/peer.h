@@ -11,6 +11,9 @@
 #include "bench/host/host.h"
 
 /* The plugin (bench/plugin/count.c) writes the totals of all harts down when one of these runs. */
+/* Between these two a program looks again and again whether something has come. */
+#define PEER_MARK_SPIN	0x20
+#define PEER_MARK_SPUN	0x21
 #define PEER_MARK_BEGIN 0x30
 #define PEER_MARK_END	0x31
 #define PEER_MARK_INIT	0x32 /* the first user instructions of init, nearly */

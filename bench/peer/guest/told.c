@@ -20,9 +20,6 @@
 #include "bench/told.h"
 #include "peer.h"
 
-#define MARK_SPIN 0x20
-#define MARK_SPUN 0x21
-
 static struct told told;
 static int ends[2];
 static pthread_t receiver;
@@ -54,18 +51,18 @@ static void on_signal(int signal)
 
 __attribute__((noinline)) static void word_await(void)
 {
-	PEER_MARK(MARK_SPIN);
+	PEER_MARK(PEER_MARK_SPIN);
 	while (__atomic_load_n(&told.number, __ATOMIC_RELAXED) == told.seen)
 		relax();
-	PEER_MARK(MARK_SPUN);
+	PEER_MARK(PEER_MARK_SPUN);
 }
 
 __attribute__((noinline)) static void seen_wait(uint64_t number)
 {
-	PEER_MARK(MARK_SPIN);
+	PEER_MARK(PEER_MARK_SPIN);
 	while (__atomic_load_n(&told.seen, __ATOMIC_ACQUIRE) != number)
 		relax();
-	PEER_MARK(MARK_SPUN);
+	PEER_MARK(PEER_MARK_SPUN);
 }
 
 static void futex_tell(void)
