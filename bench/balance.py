@@ -10,27 +10,32 @@ is done from 2 ms on, against the same machine where nothing moves.
 balance_phase_ratio: phases of computing and of asking, 20 ms each, on an elastic machine of four cores:
 what is done in either, against the best map that stands still. Simulated, too.
 
-In QEMU, 4 harts, two kernel and two user cores, two programs that keep a polled ring full
-(bench/guest/hot.c):
+In QEMU, 4 harts, two kernel and two user cores, two programs with a deep ring each that sleep while it
+is worked off (bench/guest/hot.c):
 
 balance_moves_steady: one ring on each kernel core, 10 s: moves after the first 10 ms.
 
-balance_share_qemu: both rings begin on one of the two: the part of all entries, from 2 ms on, that the
-core served which served fewer. It counts entries, so it does not depend on what the host gave each hart.
+balance_first_move_us: both rings are on one of the two and get hot at the same moment: from then on
+until the other core has its ring.
 
-balance_wait_qemu: how long an entry then waits, against policy=static. Its harts need four processors
-of the host that are free: with fewer, whoever is moved to another hart waits for the host instead.
+balance_share_qemu: of the entries served from 2 ms on, how many by the core that served fewer: by the
+ring's own counts, a millisecond each, and the trace, which says where it was.
+
+balance_age_qemu: how old the median entry was when it was served, against policy=static in a run
+beside it. Two busy harts have two processors of the host, as long as neighbours leave them.
 """
 import os
 import subprocess
 
-from measure import BenchError
+from measure import AHEAD, FIRST, BenchError
+import trace  # scripts/
 
 TIMED = os.path.join("build", "hosted-timed", "tests", "sim", "cores")
 HOT_MAP = "0:kernel,1:kernel,2:user,3:user"
 HOT_AT_MS = 3000  # both programs are there by then
-HOT_OPS = 1000000  # of each
-HOT_ROUNDS = 3
+HOT_OPS = 8192  # of each: their rings once full
+HOT_ROUNDS = 5
+SHARE_MS = 2
 CORES = 8
 FOLDER = os.path.join("build", "riscv64", "balance")
 MAP = ",".join(f"{i}:{'kernel' if i < CORES // 2 else 'user'}" for i in range(CORES))
@@ -87,29 +92,73 @@ def measure_phases(bench):
         bench.figure("balance_phase_ratio", which, values, "of the best static map", "20 ms each, two seeds")
 
 
-def hot_guest(bench, policy, home, amount):
-    """What the program that watches says; the other one's ring begins on core `home`."""
-    words = f"/bin/b_hot {HOT_AT_MS} {amount}"
-    lines, _ = bench.results(smp=2, SMP=4, map=HOT_MAP, policy=policy, run=f"@2:0 {words} watch;@3:{home} {words}")
-    if int(lines[0]["ops"]) < HOT_OPS / 2:
-        raise BenchError(f"balance {policy}: {lines[0]['ops']} entries only")
-    return {key: int(value) for key, value in lines[0].items()}
+class Hot:
+    """A run of two hot rings, the second of which begins on core `home`; times are ns since both are hot.
+    `prefix`: how QEMU is started."""
+
+    def __init__(self, bench, policy, home, amount, prefix):
+        words = f"/bin/b_hot {HOT_AT_MS} {amount}"
+        with bench.guest(smp=2, SMP=4, map=HOT_MAP, policy=policy, trace="end", prefix=prefix,
+                         run=f"@2:0 {words} watch;@3:{home} {words}") as guest:
+            lines = bench.finish(guest, 120)
+            dump = trace.Dump(guest.console)
+        self.watch = {key: int(value) for line in lines if "share" in line for key, value in line.items()}
+        self.rings = {int(line["ring"]): line for line in lines if "ring" in line}
+        if len(self.rings) != 2 or self.watch["ops"] < 2 * HOT_OPS:
+            raise BenchError(f"balance {policy}: {len(self.rings)} rings, {self.watch['ops']} entries only")
+        self.begun = max(int(ring["hot_ns"]) for ring in self.rings.values())
+        self.age = sum(int(ring["age_ns"]) for ring in self.rings.values()) / 2
+        kind = next(number for number, words in dump.names["kind"].items() if words[0] == "ring")
+        self.moves = sorted((r.ns - self.begun, r.b, r.core) for records in dump.cores.values() for r in records
+                            if r.kind == kind and r.a == r.core and r.b in self.rings)
+
+    def place(self, ring, ns):
+        """The core that serves it at that time: the last one that it came to, core 0 if it did not move."""
+        return ([core for at, moved, core in self.moves if moved == ring and at <= ns] or [0])[-1]
+
+    def course(self):
+        """Entries served by each core, for each millisecond."""
+        found = {}
+        for ring, line in self.rings.items():
+            for ms, count in enumerate(line["served"].split(",")):
+                two = found.setdefault(ms, [0, 0])
+                two[self.place(ring, ms * 1e6)] += int(count)
+        return [found[ms] for ms in sorted(found)]
+
+    def share(self):
+        """Of the core that serves fewer, %, from SHARE_MS until the first of them has nothing left."""
+        ends = min(len(line["served"].split(",")) for line in self.rings.values()) - 1
+        cores = [sum(counts) for counts in zip(*self.course()[SHARE_MS:ends])]
+        return 100 * min(cores) / sum(cores)
+
+    def first_move(self):
+        return self.moves[0][0] if self.moves else None
+
+
+def hot_pairs(bench):
+    """Runs that balance, each beside one that stands still."""
+    rounds = [[Hot(bench, policy, 0, HOT_OPS, FIRST) for policy in ("default", "static")] for _ in range(HOT_ROUNDS)]
+    if any(still.moves or still.watch["moves"] or still.watch["share"] for _, still in rounds):
+        raise BenchError("balance static: something was moved")
+    if not all(moved.moves for moved, _ in rounds):
+        raise BenchError("balance default: nothing was moved")
+    return rounds
 
 
 def measure_steady(bench):
-    steady = hot_guest(bench, "default", 1, "10000ms")
+    """Its programs are woken in between, so nobody keeps the host's processors from them."""
+    steady = Hot(bench, "default", 1, "10000ms", AHEAD).watch
     bench.figure("balance_moves_steady", "-", [steady["late_moves"]], "moves", f"{steady['ops']:,} entries")
 
 
 def measure_hot_guest(bench):
-    rounds = [[hot_guest(bench, policy, 0, HOT_OPS) for policy in ("default", "static")] for _ in range(HOT_ROUNDS)]
-    if any(still["moves"] or still["share"] for _, still in rounds):
-        raise BenchError("balance static: something was moved")
-    bench.figure("balance_share_qemu", "-", [moved["share"] / 10 for moved, _ in rounds], "%",
-                 f"from 2 ms on, {min(moved['moves'] for moved, _ in rounds)} to "
-                 f"{max(moved['moves'] for moved, _ in rounds)} moves")
-    bench.figure("balance_wait_qemu", "-", [moved["wait_ns"] / still["wait_ns"] for moved, still in rounds],
-                 "of standing still", f"{os.cpu_count()} processors for 4 busy harts")
+    rounds = hot_pairs(bench)
+    counts = [len(moved.moves) for moved, _ in rounds]
+    bench.figure("balance_first_move_us", "-", [moved.first_move() / 1000 for moved, _ in rounds], "us",
+                 f"QEMU; {min(counts)} to {max(counts)} moves")
+    bench.figure("balance_share_qemu", "-", [moved.share() for moved, _ in rounds], "%", f"from {SHARE_MS} ms on")
+    bench.figure("balance_age_qemu", "-", [moved.age / still.age for moved, still in rounds], "of standing still",
+                 f"{os.cpu_count()} processors for 2 busy harts")
 
 
 def measure(bench):

@@ -112,6 +112,7 @@ static void main_arguments(void)
 		main_refuse("the boot arguments make no sense");
 	trace = cmdline_find("trace");
 	trace_detail = trace && !strcmp(trace, "on");
+	trace_at_end = trace_detail || (trace && !strcmp(trace, "end"));
 	trace_slots = cmdline_find_u64("trace_slots", TRACE_SLOTS);
 	if (trace_slots < TRACE_SLOTS_MIN || trace_slots > TRACE_SLOTS_MAX ||
 	    (trace_slots & (trace_slots - 1)))

@@ -15,7 +15,7 @@
 
 static_assert(sizeof(struct trace_rec) == 32, "four records in two cache lines");
 
-bool trace_detail;
+bool trace_detail, trace_at_end;
 void (*trace_names)(void (*line)(const char *text));
 
 /* set once at boot, index = core index; taken away by trace_export */

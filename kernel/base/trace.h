@@ -5,7 +5,8 @@
  * slot being written.
  *
  * Hot-path events (a step, a dequeue) are recorded only while trace_detail is set (boot argument
- * `trace=on`), so that one load and a branch is all they cost otherwise.
+ * `trace=on`), so that one load and a branch is all they cost otherwise. `trace=end` prints the
+ * rings at the end as that does, and records no more than without.
  */
 #ifndef BASE_TRACE_H
 #define BASE_TRACE_H
@@ -81,6 +82,7 @@ static inline size_t trace_ring_size(uint64_t slots)
 }
 
 extern bool trace_detail; /* set once at boot */
+extern bool trace_at_end; /* the rings are printed at the end; set once at boot */
 
 /* Gives core `index` its ring of `slots` slots (a power of two); called once per core at boot with
  * memory of trace_ring_size(slots) bytes that lives for ever. */

@@ -97,7 +97,8 @@ struct core {
 	struct net_core *net;
 	struct counters *count;
 	uint64_t turn; /* turns begun */
-	nsec_t now;    /* time read at the start of this turn */
+	/* time read at the start of this turn, and again where its rings were left behind */
+	nsec_t now;
 	union {
 		struct {
 			/* bit per priority with runnable ops: kept by sched/executor.c */

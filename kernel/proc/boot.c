@@ -262,7 +262,7 @@ static void end_report(void)
 		line = end + 1;
 	}
 	kprint("leaks: frames %lld ops %lld net %u\n", (long long)frames, (long long)ops, net_left);
-	if (trace_detail)
+	if (trace_at_end)
 		trace_export(end_line);
 	arch_poweroff(end_on_request ? 0 : (int)atomic_load(&status_worst));
 }

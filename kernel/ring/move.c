@@ -374,7 +374,9 @@ static struct balance_unit *unit_least(struct balance_unit *units, unsigned coun
 	return least;
 }
 
-/* The polled ones, which are those that keep a core busy by themselves. */
+/* The polled ones, which are those that keep a core busy by themselves. One that is about to leave
+ * is not there any more: else the next pass sees two where one stays, and sends that one after
+ * it. */
 static unsigned rings_list(struct core *c, struct balance_unit *out, unsigned max)
 {
 	unsigned n = 0;
@@ -387,7 +389,7 @@ static unsigned rings_list(struct core *c, struct balance_unit *out, unsigned ma
 		uint32_t load = r->sq_head - r->head_listed;
 		struct balance_unit *u;
 
-		if (r->pinned)
+		if (r->pinned || r->moving)
 			continue;
 		u = n < max ? &out[n++] : unit_least(out, max);
 		r->head_listed = r->sq_head;

@@ -1,5 +1,5 @@
 /*
- * turn: the rings' part of their core's turn: a bounded number of batches from each, what a full CQ
+ * turn: the rings' part of their core's turn: some rounds with a batch from each, what a full CQ
  * held back, and the announcement before sleep.
  *
  * Runs on the rings' core only. The path of one entry is in ring.c. An entry that is in a ring when
@@ -13,7 +13,8 @@
 #include "sched/inbox.h"
 
 #define BATCH_MAX 32 /* entries between two publications */
-#define BATCHES_PER_TURN 4
+#define ROUNDS_MAX 4
+#define TURN_NS BALANCE_AGE_NS /* a turn that has taken so long begins no other round */
 
 static inline bool ring_has_sqes(const struct ring *r)
 {
@@ -33,41 +34,80 @@ static void ring_left_behind(struct core *c, struct ring *r)
 	balance_behind(c);
 }
 
-static unsigned rings_run(struct core *c)
+static unsigned ring_let_overflow(struct core *c, struct ring *r)
 {
-	struct ring_core *rc = c->rings;
-	unsigned done = ring_begin_ready(c);
-	nsec_t behind_since = 0;
+	uint32_t tail = ring_cq_tail(r);
 
-	if (unlikely(rc->unsorted))
-		rings_sort(c);
-	list_for_each_safe(pos, &rc->rings) {
+	ring_flush_overflow(c, r);
+	tail = ring_cq_tail(r) - tail;
+	ring_publish(c, r);
+	return tail;
+}
+
+/* What a round over the rings has found. */
+struct round {
+	unsigned done;
+	bool more; /* some ring has another batch */
+	bool left; /* or entries at all: it may hold its share of the pool, back-pressure */
+};
+
+/* A batch of each. */
+static void rings_round(struct core *c, struct round *found)
+{
+	found->more = found->left = false;
+	list_for_each_safe(pos, &c->rings->rings) {
 		struct ring *r = list_item(pos, struct ring, link);
+		unsigned n = 0;
 
-		if (unlikely(!list_is_empty(&r->overflow))) {
-			uint32_t tail = ring_cq_tail(r);
-
-			ring_flush_overflow(c, r);
-			done += ring_cq_tail(r) - tail;
-			ring_publish(c, r);
-		}
-		for (unsigned b = 0; b < BATCHES_PER_TURN && ring_has_sqes(r); b++) {
-			unsigned n = ring_take(c, r, BATCH_MAX);
-
-			if (!n)
-				break; /* it holds its share of the pool: back-pressure */
-			done += n;
+		if (unlikely(!list_is_empty(&r->overflow)))
+			found->done += ring_let_overflow(c, r);
+		if (ring_has_sqes(r)) {
+			n = ring_take(c, r, BATCH_MAX);
+			found->done += n;
 		}
 		if (unlikely(ring_has_sqes(r))) {
-			ring_left_behind(c, r);
-			if (!behind_since || r->behind_since < behind_since)
-				behind_since = r->behind_since;
+			found->left = true;
+			found->more |= n != 0;
 		} else if (unlikely(r->behind_since)) {
 			r->behind_since = 0;
 		}
 	}
+}
+
+/* The turn leaves entries: since when has the oldest waited? */
+static nsec_t rings_behind(struct core *c)
+{
+	nsec_t since = c->now;
+
+	list_for_each(pos, &c->rings->rings) {
+		struct ring *r = list_item(pos, struct ring, link);
+
+		if (!ring_has_sqes(r))
+			continue;
+		ring_left_behind(c, r);
+		since = min_of(since, r->behind_since);
+	}
+	return since;
+}
+
+/* Round by round, so that a turn which is cut short has served all alike. */
+static unsigned rings_run(struct core *c)
+{
+	struct round found = { .done = ring_begin_ready(c) };
+	nsec_t behind_since = 0;
+
+	if (unlikely(c->rings->unsorted))
+		rings_sort(c);
+	rings_round(c, &found);
+	for (unsigned i = 1;
+	     unlikely(found.more) && i < ROUNDS_MAX && arch_time_ns() - c->now < TURN_NS; i++)
+		rings_round(c, &found);
+	if (unlikely(found.left)) {
+		behind_since = rings_behind(c);
+		c->now = arch_time_ns(); /* so that its look at itself knows how long it was */
+	}
 	c->signals.behind_since = behind_since;
-	return done;
+	return found.done;
 }
 
 /* About to sleep: whoever publishes from now on sees NEED_WAKEUP and rings the doorbell. */
