@@ -369,7 +369,7 @@ $(O)/user/blake3/%.o: $(BLAKE3)/%.c $(O)/user.flags
 # A program is one file, or one folder; abi tests and guest benchmarks share their folder's lib/.
 apps    := $(sort $(basename $(notdir $(wildcard apps/*.c))) $(notdir $(patsubst %/,%,$(dir $(wildcard apps/*/*.c)))))
 abis    := $(sort $(basename $(notdir $(wildcard tests/abi/$(if $(filter linux,$(MACHINE)),async_)*.c))))
-benches := $(sort $(basename $(notdir $(wildcard bench/guest/*.c))))
+benches := $(filter-out $(if $(filter linux,$(MACHINE)),notify),$(sort $(basename $(notdir $(wildcard bench/guest/*.c)))))
 programs :=
 
 # $(1) name in the guest's /bin, $(2) sources
