@@ -484,7 +484,7 @@ abi boot: test-setup
 	$(Q)$(again) MACHINE=riscv64 SAN= all
 	$(Q)$(again) MACHINE=hosted SAN= all
 	$(Q)$(again) MACHINE=linux ARCH=$(HOST_ARCH) SAN= all
-	$(Q)$(again) build/tests/peer/peer
+	$(Q)$(again) build/tests/peer/peer door-programs
 	$(Q)scripts/test.py $@
 model: test-setup
 	$(Q)scripts/test.py $@
@@ -565,6 +565,30 @@ peer:
 	$(Q)bench/peer/packages.py --deps $(DEPS) $(if $(SRC),--from $(SRC))
 	$(Q)$(again) peer-programs
 	$(Q)$(again) MACHINE=linux ARCH=riscv64 SAN= COVER= apps
+
+# Programs of Linux that the trap door serves as they are (tests/abi/linux): each is built twice, against the
+# distribution's C library and against musl, whose archive is built once.
+doors    := $(sort $(basename $(notdir $(wildcard tests/abi/linux/*.c))))
+musl_out := build/tests/musl/out
+musl_gcc := $(PEER_CC) -nostdinc -isystem $(musl_out)/include -nostdlib -static \
+	$(addprefix $(musl_out)/lib/,crt1.o crti.o)
+door_flags := -std=gnu17 -g -O2 $(warnings) -pthread
+
+$(musl_out)/lib/libc.a: $(DEPS)/musl/.pin
+	$(call say,MAKE,$@)
+	$(Q)rm -rf build/tests/musl && mkdir -p build/tests/musl
+	$(Q)cd build/tests/musl && $(abspath $(DEPS))/musl/configure --target=riscv64-linux-gnu \
+		--prefix=$(abspath $(musl_out)) --disable-shared CC=$(PEER_CC) >configure.log 2>&1 && \
+		$(MAKE) --no-print-directory install-headers install-libs >make.log 2>&1
+$(doors:%=build/tests/linux/%): build/tests/linux/%: tests/abi/linux/%.c $(wildcard tests/abi/linux/*.h)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(PEER_CC) $(door_flags) -static $< -o $@
+$(doors:%=build/tests/musl/%): build/tests/musl/%: tests/abi/linux/%.c $(wildcard tests/abi/linux/*.h) \
+		$(musl_out)/lib/libc.a
+	$(call say,CC,$< '(musl)')
+	$(Q)$(musl_gcc) $(door_flags) $< $(musl_out)/lib/libc.a -lgcc $(musl_out)/lib/crtn.o -o $@
+.PHONY: door-programs
+door-programs: $(doors:%=build/tests/linux/%) $(doors:%=build/tests/musl/%)
 
 # The storm's peer, on the other end of the guest's cable: tests/README.md. It is lwIP, too, with
 # options of its own.

@@ -281,11 +281,12 @@ class Bench:
     @contextlib.contextmanager
     def guest(self, smp=None, run=None, plugin=False, icount=False, profile=None, machine="riscv64",
               stay=False, disk=False, drive=None, prefix=(), extra=(), serial=None,
-              ports=None, servers=None, build=None, **values):
+              ports=None, servers=None, build=None, files=None, **values):
         """A started guest with the map of configs/ for `smp` harts; `run` replaces its programs, and
         then it powers off when these ended, unless it is to stay, and has a disk only if that is
         said (`drive`: QEMU's words for another one), and a network only if `ports` of it are to be
-        forwarded. `build`: another folder of images. guest.plugin is the counter, when there is one."""
+        forwarded. `build`: another folder of images; `files`: more
+        files of vm.VM. guest.plugin is the counter, when there is one."""
         config = conf.choose(smp)
         for key, value in values.items():
             config.set(key, str(value))
@@ -300,7 +301,7 @@ class Bench:
         config.check()
         counter = Plugin(symbol("trap_entry"), profile) if plugin or profile else None
         machine = vm.VM(config, machine, build=build, disk=self.disk() if disk or not run else None, drive=drive,
-                        prefix=prefix, extra=list(extra), serial=serial,
+                        prefix=prefix, extra=list(extra), serial=serial, files=files,
                         ports=ports or ({} if run else None))
         with self.running(machine, counter, icount) as guest:
             yield guest

@@ -21,21 +21,35 @@ def entry(number, name, mode, data=b""):
     return pad(header + name) + pad(data)
 
 
+def members(files, number=0):
+    """The entries of {name: path}, with the folders they are in."""
+    folders = sorted({os.path.dirname(name) for name in files} - {""})
+    for number, folder in enumerate(folders, number + 1):
+        yield entry(number, folder, 0o40755)
+    for number, name in enumerate(sorted(files), number + 1):
+        with open(files[name], "rb") as data:
+            yield entry(number, name, 0o100755, data.read())
+
+
+END = entry(0, "TRAILER!!!", 0)
+
+
+def extended(archive, files):
+    """The bytes of an archive of ours, with these files besides."""
+    with open(archive, "rb") as old:
+        whole = old.read()
+    if not whole.endswith(END):
+        raise ValueError(f"{archive} does not end as mkinitrd.py ends archives")
+    return b"".join([whole[:-len(END)], *members(files, 1 << 16), END])
+
+
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    files = dict(word.split("=", 1) for word in sys.argv[2:])
-    folders = sorted({os.path.dirname(name) for name in files} - {""})
-    number = 0
     with open(sys.argv[1] + ".new", "wb") as out:
-        for folder in folders:
-            number += 1
-            out.write(entry(number, folder, 0o40755))
-        for name in sorted(files):
-            number += 1
-            with open(files[name], "rb") as data:
-                out.write(entry(number, name, 0o100755, data.read()))
-        out.write(entry(0, "TRAILER!!!", 0))
+        for piece in members(dict(word.split("=", 1) for word in sys.argv[2:])):
+            out.write(piece)
+        out.write(END)
     os.rename(sys.argv[1] + ".new", sys.argv[1])
 
 

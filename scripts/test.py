@@ -4,7 +4,8 @@
 usage: test.py begin                forget earlier counts
        test.py unit|sim PROGRAM...  programs of this host
        test.py abi                  programs of the guest: tests/abi, on both machines; those on
-                                    libasync also on this host's Linux
+                                    libasync also on this host's Linux; tests/abi/linux: programs of
+                                    Linux, on riscv64, against two C libraries
        test.py boot                 host-side scripts tests/boot/test_*.py
        test.py soak                 the long ones: tests/boot/soak_*.py; not counted by sum
        test.py model                tests/model: searches of the lock-free protocols' states
@@ -173,8 +174,17 @@ def run_boot(counts, head="test_"):
 # ---- abi: programs of the guest -----------------------------------------------------------------
 
 def abi_head(program):
-    with open(os.path.join("tests", "abi", program + ".c"), encoding="utf-8") as text:
+    with open(os.path.join("tests", "abi", program.split(",")[0] + ".c"), encoding="utf-8") as text:
         return text.read(4096)
+
+
+def abi_path(program):
+    """Where it is in the guest, and the file besides the initial archive's, if it is one: a program of
+    Linux, `linux/NAME` or, built against musl, `linux/NAME,musl`."""
+    if not program.startswith("linux/"):
+        return f"/bin/t_{program}", {}
+    name, _, libc = program[len("linux/"):].partition(",")
+    return f"/bin/{name}", {f"bin/{name}": os.path.join("build", "tests", libc or "linux", name)}
 
 
 def abi_run(hart, path, words):
@@ -195,7 +205,7 @@ def abi_conf(program):
     config = conf.choose(None, match[1] if match else None)
     harts = sorted(h for h, roles in config.roles().items() if roles & conf.RUNS)
     runs = [first[1] if first else ""] + re.findall(r"^ \* also: (.*)$", head, re.M)
-    config.set("run", ";".join(abi_run(f"@{harts[i % len(harts)]}", f"/bin/t_{program}", words)
+    config.set("run", ";".join(abi_run(f"@{harts[i % len(harts)]}", abi_path(program)[0], words)
                                for i, words in enumerate(runs)))
     config.set("exit", "power")
     for key, value in re.findall(r"^ \* boot: (\w+)=(\S+)$", head, re.M):
@@ -208,7 +218,8 @@ def abi_wrong_end(program, console):
     """Why the ends of the test's programs are not those wanted: the first must exit with status 0,
     the others as the lines `ends: ...` say, in any order. None if all is well."""
     wanted = ["exit status 0"] + re.findall(r"^ \* ends: (.*)$", abi_head(program), re.M)
-    found = re.findall(rf"^t_{program}: (exit status \d+|killed by signal \d+)(.*)$", console, re.M)
+    name = os.path.basename(abi_path(program)[0])
+    found = re.findall(rf"^{name}: (exit status \d+|killed by signal \d+)(.*)$", console, re.M)
     for end, more in found:
         if end in wanted:
             wanted.remove(end)
@@ -226,7 +237,7 @@ def run_abi_one(counts, machine, program):
     if machine == "uintr":
         config.set("uintr", "all")
     guest = vm.VM(config, "hosted" if machine == "hosted" else "riscv64", ABI_BUILD, disk=abi_disk(),
-                  extra=ABI_EXTRA.get(machine, ()))
+                  extra=ABI_EXTRA.get(machine, ()), files=abi_path(program)[1])
     with guest:
         ended = guest.wait_end(LIMIT["abi"])
         guest.kill()
@@ -308,8 +319,10 @@ def abi_disk():
 
 def run_abi(counts):
     programs = sorted(os.path.basename(p)[:-len(".c")] for p in glob.glob("tests/abi/*.c"))
+    doors = [f"linux/{os.path.basename(p)[:-len('.c')]}{libc}" for p in sorted(glob.glob("tests/abi/linux/*.c"))
+             for libc in ("", ",musl")]
     for machine in ABI_MACHINES:
-        for program in ABI_PROGRAMS.get(machine, programs):
+        for program in ABI_PROGRAMS.get(machine, programs) if machine != "riscv64" else programs + doors:
             if picked([f"abi/{machine}/{program}"]):
                 try:
                     run_abi_one(counts, machine, program)

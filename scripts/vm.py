@@ -15,8 +15,11 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
+
+import mkinitrd
 
 QEMU = ["qemu-system-riscv64"]  # the words that start it; a test may put another one's here
 QUIT = b"\x18"  # Ctrl-X: the kernel stops the programs, prints its counters and powers off
@@ -87,6 +90,7 @@ class VM:
     prefix  words before the command, for instance a tracer
     serial  QEMU's words for what the serial port is connected to; the console is then a virtio one
     netdev  QEMU -netdev words that replace the user network (and its ports)
+    files   {name in the guest: file}: more files for its initial archive
     """
 
     panic = PANIC
@@ -94,7 +98,7 @@ class VM:
 
     def __init__(self, config, machine="riscv64", build=None, disk=None, drive=None, mem="256M",
                  ports=None, cmdline="", extra=(), prefix=(), tee=None, serial=None,
-                 netdev=None):
+                 netdev=None, files=None):
         self.config = config
         self.machine = machine
         self.build = build or os.path.join("build", machine)
@@ -111,6 +115,8 @@ class VM:
         self.prefix = list(prefix)
         self.serial = serial
         self.netdev = netdev
+        self.files = files or {}
+        self.archive = None  # the initial archive with `files`, while the guest lives
         self.tee = tee  # called with each piece of console bytes
         self.process = None
         self.changed = threading.Condition()
@@ -124,6 +130,11 @@ class VM:
 
     def command(self):
         kernel, initrd = self.images()
+        if self.files:
+            self.archive = tempfile.NamedTemporaryFile(prefix="sluice-", suffix=".cpio")
+            self.archive.write(mkinitrd.extended(initrd, self.files))
+            self.archive.flush()
+            initrd = self.archive.name
         if self.machine == "hosted":
             words = [os.path.join(self.build, "sluice"), "-smp", str(self.config.smp),
                      "-m", str(self.mib), "-initrd", initrd, "-append", self.cmdline]
@@ -263,6 +274,8 @@ class VM:
 
     def __exit__(self, *_):
         self.kill()
+        if self.archive:
+            self.archive.close()
         for stream in (self.process.stdin, self.process.stdout):
             try:
                 stream.close()

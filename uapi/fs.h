@@ -132,6 +132,32 @@ _Static_assert(offsetof(struct statx, stx_size) == 40, "statx layout");
 _Static_assert(offsetof(struct statx, stx_rdev_major) == 128, "statx layout");
 _Static_assert(offsetof(struct statx, stx_dio_mem_align) == 152, "statx layout");
 
+/* What fstat and newfstatat fill: riscv64's struct stat, which is Linux' generic one. The prefix of
+ * the times is not Linux': there these names are macros. */
+struct stat_out {
+	uint64_t st_dev, st_ino;
+	uint32_t st_mode, st_nlink, st_uid, st_gid;
+	uint64_t st_rdev, __pad1;
+	int64_t st_size;
+	int32_t st_blksize, __pad2;
+	int64_t st_blocks; /* of 512 bytes */
+	int64_t st_atime_sec;
+	uint64_t st_atime_nsec;
+	int64_t st_mtime_sec;
+	uint64_t st_mtime_nsec;
+	int64_t st_ctime_sec;
+	uint64_t st_ctime_nsec;
+	uint32_t __unused4, __unused5;
+};
+_Static_assert(sizeof(struct stat_out) == 128, "struct stat is 128 bytes");
+_Static_assert(offsetof(struct stat_out, st_size) == 48, "stat layout");
+_Static_assert(offsetof(struct stat_out, st_atime_sec) == 72, "stat layout");
+
+/* faccessat */
+#define R_OK 4
+#define W_OK 2
+#define X_OK 1
+
 #define STATX_TYPE 0x0001u
 #define STATX_MODE 0x0002u
 #define STATX_NLINK 0x0004u

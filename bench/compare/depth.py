@@ -9,6 +9,7 @@ from compare.steps import Step
 from measure import AHEAD, DISK_BYTES
 
 SLUICE = "Sluice native ring"
+DOOR = "Sluice trap door, a call each"
 WAYS = {"sync": "Linux, a call each", "enter": "Linux io_uring, enter", "defer": "Linux io_uring, DEFER_TASKRUN",
         "sqpoll": "Linux io_uring, SQPOLL"}
 FLAGS = {"sync": "getppid / pread, O_DIRECT", "enter": "no flags",
@@ -21,6 +22,7 @@ TIME = {"nop": "100ms", "read": "100ms"}
 # sleep would keep the emulator's own threads from answering on two cores.
 SPIN_US = {"nop": 1000000, "read": 50}
 FILES = {"nop": "nop", "read": "/dev/vda"}
+PROGRAM = {"bin/depth": "build/peer/depth"}  # the peer's, as it is
 ICOUNT, COUNTED, CLOCK = "1 hart, -icount, plugin", "1 hart, plugin", "2 harts, guest's clock"
 
 
@@ -95,6 +97,18 @@ def sluice_insn(run, section):
     sluice(run, section, "insn", ("read",), COUNTED, "enter", run.clock_rounds, smp=1, plugin=True)
 
 
+def door(run, section):
+    """The very program that makes Linux' calls makes them here, by the trap door."""
+    for what, how, rounds, options in (("nop", ICOUNT, run.instruction_rounds, {"icount": True}),
+                                       ("read", COUNTED, run.clock_rounds, {})):
+        curves = Curves()
+        for _ in range(rounds):
+            curves.add(what, "sync", per_op(*run.bench.results(
+                run=f"/bin/depth sync {FILES[what]} {DISK_BYTES} {OPS[what]} {words(run)}", files=PROGRAM, disk=True,
+                prefix=AHEAD, smp=1, plugin=True, **options)))
+        curves.keep(section, "insn", {"sync": DOOR}, FLAGS, how)
+
+
 def linux_nops(run, section):
     linux(run, section, "insn", ("nop",), ICOUNT, ("sync", "enter", "defer"), run.instruction_rounds, smp=1,
           icount=True, plugin=True, settle=5)
@@ -117,8 +131,8 @@ def crossings(_run, section):
     """From which depth on who takes fewer instructions than whom, in one sentence for each kind of work."""
     for what, words_ in WORK.items():
         found = []
-        for mine, theirs in ((SLUICE, "sync"), (SLUICE, "enter"), (SLUICE, "defer"), ("enter", "sync"),
-                             ("defer", "sync")):
+        for mine, theirs in ((SLUICE, "sync"), (SLUICE, "enter"), (SLUICE, "defer"), (DOOR, "sync"),
+                             ("enter", "sync"), ("defer", "sync")):
             mine, theirs = WAYS.get(mine, mine), WAYS[theirs]
             at = section.crossover(f"{what}_insn", mine, theirs)
             found.append(f"{mine} below {theirs} " + (f"from depth {at} on" if at else "at no depth"))
@@ -129,6 +143,7 @@ def steps(run):
     n, t = run.instruction_rounds, run.clock_rounds
     depth = len(depths(run))
     return [Step("Sluice, one hart", 2 * n + 2 * t, sluice_insn),
+            Step("Sluice, one hart, the trap door", 2 * n + 2 * t, door, peer=True),
             Step("Linux, one hart, operations that do nothing", 8 + 1.5 * n * depth, linux_nops, peer=True),
             Step("Linux, one hart, reads", 10 + 1.5 * t * depth, linux_reads, peer=True),
             Step("Sluice, two harts", (2 + 0.3 * depth) * t, sluice_ns, full=True, clock=True),

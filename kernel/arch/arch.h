@@ -297,6 +297,11 @@ static inline uaddr_t arch_user_top(const struct arch_aspace *aa)
 #define ARCH_ELF_MACHINE 243
 #endif
 
+/* What the processor can, as AT_HWCAP tells it: riscv64: bit per single-letter extension. */
+#ifndef ARCH_HWCAP
+#define ARCH_HWCAP 0
+#endif
+
 /* Called by mm when an address space is made (root: its zeroed root table of arch_root_order(kind);
  * the machine may add kernel entries) and when its last reference is gone (no thread runs it any
  * more). -EOPNOTSUPP: no such kind here. */

@@ -18,7 +18,8 @@
 	X(degrades) X(fibers_short)                                                                \
 	X(cancels) X(timeouts) X(fibers) X(shootdowns)                                        \
 	X(notices) X(inbox_moves) X(wire_faults) X(upcalls) X(thread_moves)                        \
-	X(balance_passes) X(balance_moves) X(balance_refused) X(ring_moves) X(ops_given)
+	X(balance_passes) X(balance_moves) X(balance_refused) X(ring_moves) X(ops_given)     \
+	X(unserved)
 
 struct counters {
 #define X(name) uint64_t name;

@@ -27,7 +27,6 @@ must_use int elf_notes(const char *path, const void *image, size_t size, uint32_
 
 /* ---- stack.c */
 
-#define STACK_BYTES (8ull << 20)
 #define STACK_GUARD_BYTES (64ull << 10)
 
 /* Maps the lazy stack with its guard, and writes argc, argv, envp, the auxiliary vector and `start`

@@ -201,7 +201,7 @@ static int spawn_first_thread(struct process *p, const struct process_spec *spec
 				       "no memory for its stack");
 		goto out_rings;
 	}
-	thread = (struct thread_spec){ .core = core, .pc = elf->entry, .sp = sp, .arg = sp };
+	thread = (struct thread_spec){ .core = core, .pc = elf->entry, .sp = sp };
 	err = thread_create(p, &thread, &ut);
 	if (err) {
 		kprint("%s: no thread for it: error %d\n", spec->path, -err);

@@ -21,6 +21,7 @@
 #define PROCESS_ANY_CORE UINT32_MAX
 #define PROCESS_RINGS_MAX 64
 #define PROCESS_THREADS_MAX 64u
+#define STACK_BYTES (8ull << 20) /* of the first thread */
 #define PROCESS_FUTEXES 16u /* wait lists, by address */
 
 struct process;
@@ -65,6 +66,7 @@ struct process {
 	_Atomic uint64_t fd_cloexec[PROCESS_FDS_MAX / 64];
 	_Atomic uint32_t used; /* the slot in the table of processes is taken */
 	_Atomic uint32_t fd_hint; /* lowest slot that may be free */
+	_Atomic uint64_t unserved[8]; /* bit per system call it trapped for in vain, told once */
 	/* why it was killed; written by the asker who came first, before die_mail */
 	char reason[96];
 	uaddr_t brk_base, brk; /* home core: the heap that brk moves */

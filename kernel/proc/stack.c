@@ -100,6 +100,9 @@ static int stack_fill(struct block *b, const struct process_spec *spec, const st
 		block_aux(b, AT_PHNUM, elf->phnum);
 	}
 	block_aux(b, AT_PAGESZ, PAGE_SIZE);
+	block_aux(b, AT_HWCAP, ARCH_HWCAP);
+	block_aux(b, AT_BASE, 0);
+	block_aux(b, AT_FLAGS, 0);
 	block_aux(b, AT_ENTRY, elf->entry);
 	block_aux(b, AT_UID, 0);
 	block_aux(b, AT_EUID, 0);

@@ -12,6 +12,7 @@
  */
 #include "ring/internal.h"
 
+#include "base/print.h"
 #include "mm/frames.h"
 #include "mm/pool.h"
 #include "ring/notice.h"
@@ -397,10 +398,32 @@ static bool enter_trap(struct user_thread *t)
 
 /* ---- the ecall door -------------------------------------------------------------------------- */
 
+#define UNSERVED_TOLD 8 /* different numbers that a program's lines name */
+
+/* An unmodified program asked for what there is not: counted, and each number told once, but for
+ * those that a C library asks for at its start and does without. */
+static void door_unserved(struct process *p, uint32_t nr)
+{
+	unsigned told = 0;
+
+	this_core()->count->unserved++;
+	if (nr >= SYS_NUMBERS || nr == SYS_rseq || nr == SYS_set_robust_list)
+		return;
+	if (atomic_fetch_or(&p->unserved[nr / 64], 1ull << nr % 64) & 1ull << nr % 64)
+		return;
+	for (unsigned i = 0; i < array_count(p->unserved); i++)
+		told += (unsigned)__builtin_popcountll(atomic_load(&p->unserved[i]));
+	if (told <= UNSERVED_TOLD)
+		kprint("%s: system call %u is not served%s\n", p->name, nr,
+		       told == UNSERVED_TOLD ? "; others that are not will not be named" : "");
+}
+
 void door_deliver(struct ring *slot, int64_t result)
 {
 	struct door *d = slot->door;
 
+	if (unlikely(result == -ENOSYS))
+		door_unserved(slot->proc, (uint16_t)d->sqe.fd);
 	arch_user_set_result(&d->wait.thread->thread.user, result);
 	d->served = true;
 	if (thread_is_served(&d->wait.thread->thread))
@@ -446,6 +469,7 @@ static bool door_trap(struct user_thread *t)
 		.user_data = t->tid,
 	};
 	if (arch_user_nr(u) > UINT16_MAX) {
+		door_unserved(t->proc, UINT16_MAX);
 		arch_user_set_result(&t->thread.user, -ENOSYS);
 		return true;
 	}

@@ -11,6 +11,7 @@
 #include "ring/internal.h"
 
 #include "mm/pin.h"
+#include "ring/sys.h"
 #include "uapi/errno.h"
 
 /* Linux, linux/futex.h */
@@ -141,6 +142,35 @@ static enum step futex_wake_step(struct op *op)
 
 	return op_finish(op, futex_wake(op_process(op), fu->at, fu->value, fu->mask));
 }
+
+/* ---- the older call: as far as it asks for the same ------------------------------------------ */
+
+#define FUTEX_WAIT 0u
+#define FUTEX_WAKE 1u
+#define FUTEX_WAIT_BITSET 9u
+#define FUTEX_WAKE_BITSET 10u
+#define FUTEX_PRIVATE_FLAG 128u
+
+/* Waits with a timeout are not served, nor is any other command. Words are the program's own,
+ * whether it says so or not. */
+static int futex_translate(const struct sys_args *args, struct io_uring_sqe *sqe)
+{
+	uint32_t command = (uint32_t)args->a[1] & ~FUTEX_PRIVATE_FLAG;
+	bool wait = command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
+	bool bits = command == FUTEX_WAIT_BITSET || command == FUTEX_WAKE_BITSET;
+
+	if ((!wait && command != FUTEX_WAKE && command != FUTEX_WAKE_BITSET) ||
+	    (wait && args->a[3]))
+		return -ENOSYS;
+	sqe->opcode = wait ? IORING_OP_FUTEX_WAIT : IORING_OP_FUTEX_WAKE;
+	sqe->fd = FUTEX2_SIZE_U32 | FUTEX2_PRIVATE;
+	sqe->addr = args->a[0];
+	sqe->off = (uint32_t)args->a[2];
+	sqe->addr3 = bits ? (uint32_t)args->a[5] : UINT32_MAX;
+	return 0;
+}
+
+SYS_AS(futex);
 
 const struct op_row row_futex_wait = {
 	.name = "futex_wait",

@@ -313,6 +313,12 @@ int ring_setup(struct process *p, uint32_t entries, struct io_uring_params *para
  * length. */
 must_use int ring_mmap(struct file *f, uint64_t off, uint64_t len, paddr_t *block, uint64_t *bytes);
 
+/* ---- path.c */
+
+/* What has the name at `at`, from descriptor `dir` on; with `empty` and no name the descriptor
+ * itself. A reference that is the caller's, good for looking only. 0 or -errno. Home core. */
+must_use int path_find(struct op *op, int32_t dir, uaddr_t at, bool empty, struct file **out);
+
 /* ---- futex.c */
 
 /* The word at `at` becomes 0 and everybody who waits on it is woken. Home core. */

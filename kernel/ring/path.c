@@ -165,21 +165,20 @@ static int path_open(struct op *op, int32_t dir, uaddr_t at, uint32_t flags, uin
 	return len;
 }
 
-/* What statx looks at: the path, or with AT_EMPTY_PATH and an empty one the descriptor itself. */
-static int statx_find(struct op *op, const struct statx_op *st, struct file **out)
+int path_find(struct op *op, int32_t dir, uaddr_t at, bool empty, struct file **out)
 {
 	char first = 0;
 	int err = 0;
 
-	if (st->path || !(st->flags & AT_EMPTY_PATH))
-		err = user_read(op_aspace(op), st->path, &first, 1);
+	if (at || !empty)
+		err = user_read(op_aspace(op), at, &first, 1);
 	if (err)
 		return err;
-	if (first || !(st->flags & AT_EMPTY_PATH))
-		return path_open(op, st->dir, st->path, O_PATH, 0, out);
-	if (st->dir == AT_FDCWD)
+	if (first || !empty)
+		return path_open(op, dir, at, O_PATH, 0, out);
+	if (dir == AT_FDCWD)
 		return fs_open("/", O_PATH, 0, out);
-	*out = fd_get(op_process(op), st->dir);
+	*out = fd_get(op_process(op), dir);
 	return *out ? 0 : -EBADF;
 }
 
@@ -212,7 +211,7 @@ static enum step statx_step(struct op *op)
 	struct statx_op *st = op_body(op, struct statx_op);
 	struct statx out = { 0 };
 	struct file *f;
-	int res = statx_find(op, st, &f);
+	int res = path_find(op, st->dir, st->path, st->flags & AT_EMPTY_PATH, &f);
 
 	if (res)
 		return op_finish(op, res);

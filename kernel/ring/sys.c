@@ -26,12 +26,21 @@ const struct sys_row *const sys_table[512] = {
 	[SYS_fallocate] = &sys_fallocate,
 	[SYS_openat] = &sys_openat,
 	[SYS_close] = &sys_close,
+	[SYS_fstat] = &sys_fstat,
+	[SYS_newfstatat] = &sys_newfstatat,
+	[SYS_faccessat] = &sys_faccessat,
+	[SYS_readlinkat] = &sys_readlinkat,
+	[SYS_getcwd] = &sys_getcwd,
+	[SYS_ioctl] = &sys_ioctl,
+	[SYS_ppoll] = &sys_ppoll,
 	[SYS_pipe2] = &sys_pipe2,
 	[SYS_lseek] = &sys_lseek,
 	[SYS_read] = &sys_read,
 	[SYS_write] = &sys_write,
 	[SYS_readv] = &sys_readv,
 	[SYS_writev] = &sys_writev,
+	[SYS_preadv] = &sys_preadv,
+	[SYS_pwritev] = &sys_pwritev,
 	[SYS_pread64] = &sys_pread64,
 	[SYS_pwrite64] = &sys_pwrite64,
 	[SYS_fsync] = &sys_fsync,
@@ -62,13 +71,32 @@ const struct sys_row *const sys_table[512] = {
 	[SYS_getcpu] = &sys_getcpu,
 	[SYS_uname] = &sys_uname,
 	[SYS_getrandom] = &sys_getrandom,
+	[SYS_futex] = &sys_futex,
+	[SYS_set_tid_address] = &sys_set_tid_address,
+	[SYS_prlimit64] = &sys_prlimit64,
+	[SYS_sysinfo] = &sys_sysinfo,
+	[SYS_riscv_hwprobe] = &sys_riscv_hwprobe,
+	[SYS_socket] = &sys_socket,
+	[SYS_bind] = &sys_bind,
+	[SYS_listen] = &sys_listen,
+	[SYS_accept] = &sys_accept,
+	[SYS_accept4] = &sys_accept4,
+	[SYS_connect] = &sys_connect,
+	[SYS_getsockname] = &sys_getsockname,
+	[SYS_getpeername] = &sys_getpeername,
+	[SYS_sendto] = &sys_sendto,
+	[SYS_recvfrom] = &sys_recvfrom,
+	[SYS_setsockopt] = &sys_setsockopt,
+	[SYS_shutdown] = &sys_shutdown,
+	[SYS_sendmsg] = &sys_sendmsg,
+	[SYS_recvmsg] = &sys_recvmsg,
 	[SYS_io_uring_setup] = &sys_io_uring_setup,
 	[SYS_io_uring_register] = &sys_io_uring_register,
 };
 
 /* ---- states: each number's own; the first two are all that most have */
 
-static const char *const sys_state_names[] = { "act", "wait" };
+static const char *const sys_state_names[] = { "act", "wait", "look" };
 
 /* ---- check */
 
@@ -140,7 +168,7 @@ const struct op_row row_syscall = {
 	.raw = 1,
 	.preemptible = 1, /* getrandom and mmap that populates */
 	.placed = sys_placed,
-	.state_count = 2,
+	.state_count = 3,
 	.state_names = sys_state_names,
 	.check = sys_check,
 	.step = sys_step,

@@ -45,6 +45,20 @@ static int writev_translate(const struct sys_args *args, struct io_uring_sqe *sq
 	return as_transfer(args, sqe, IORING_OP_WRITEV, UINT64_MAX);
 }
 
+static int preadv_translate(const struct sys_args *args, struct io_uring_sqe *sqe)
+{
+	if ((int64_t)args->a[3] < 0)
+		return -EINVAL;
+	return as_transfer(args, sqe, IORING_OP_READV, args->a[3]);
+}
+
+static int pwritev_translate(const struct sys_args *args, struct io_uring_sqe *sqe)
+{
+	if ((int64_t)args->a[3] < 0)
+		return -EINVAL;
+	return as_transfer(args, sqe, IORING_OP_WRITEV, args->a[3]);
+}
+
 static int pread64_translate(const struct sys_args *args, struct io_uring_sqe *sqe)
 {
 	if ((int64_t)args->a[3] < 0)
@@ -126,13 +140,12 @@ static int ftruncate_translate(const struct sys_args *args, struct io_uring_sqe 
 	return 0;
 }
 
-#define SYS_AS(call)                                                                               \
-	const struct sys_row sys_##call = { .name = #call, .translate = call##_translate }
-
 SYS_AS(read);
 SYS_AS(write);
 SYS_AS(readv);
 SYS_AS(writev);
+SYS_AS(preadv);
+SYS_AS(pwritev);
 SYS_AS(pread64);
 SYS_AS(pwrite64);
 SYS_AS(fsync);

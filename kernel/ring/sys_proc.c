@@ -1,5 +1,5 @@
 /*
- * sys_proc: who am I, randomness, and the end of a program.
+ * sys_proc: who am I, what is there, randomness, and the end of a program.
  *
  *   exit: ACT --the process is told to die, parked alone--> WAIT --the dying ring cancels it--> done
  *   getrandom: ACT --a page at most--> done;  --more--> NEXT, one long step --> done
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "drivers/drivers.h"
+#include "mm/frames.h"
 #include "ring/internal.h"
 #include "ring/sys.h"
 #include "sched/preempt.h"
@@ -110,6 +111,126 @@ static enum step uname_step(struct op *op, const struct sys_args *args)
 }
 
 const struct sys_row sys_uname = { .name = "uname", .step = uname_step, .anywhere = true };
+
+/* The word at the caller's address becomes 0 when it ends, as that of a thread's `tid`. */
+static enum step set_tid_address_step(struct op *op, const struct sys_args *args)
+{
+	struct user_thread *t = ring_caller(op->ring);
+
+	if (!t)
+		return op_finish(op, -EINVAL);
+	t->tid_at = args->a[0];
+	return op_finish(op, (int32_t)t->tid);
+}
+
+const struct sys_row sys_set_tid_address = { .name = "set_tid_address",
+					     .step = set_tid_address_step };
+
+/* ---- what there is */
+
+/* Linux, asm-generic/resource.h */
+#define RLIMIT_STACK 3u
+#define RLIMIT_CORE 4u
+#define RLIMIT_NPROC 6u
+#define RLIMIT_NOFILE 7u
+#define RLIMITS 16u
+
+/* Limits are the machine's: nobody changes one. What has none of its own has no limit here. */
+static enum step prlimit64_step(struct op *op, const struct sys_args *args)
+{
+	uint64_t limit[2] = { UINT64_MAX, UINT64_MAX };
+	int res = 0;
+
+	if (args->a[0] && args->a[0] != op_process(op)->pid)
+		return op_finish(op, -ESRCH);
+	switch (args->a[1]) {
+	case RLIMIT_STACK:
+		limit[0] = limit[1] = STACK_BYTES;
+		break;
+	case RLIMIT_CORE:
+		limit[0] = limit[1] = 0;
+		break;
+	case RLIMIT_NPROC:
+		limit[0] = limit[1] = PROCESSES_MAX;
+		break;
+	case RLIMIT_NOFILE:
+		limit[0] = limit[1] = PROCESS_FDS_MAX;
+		break;
+	}
+	if (args->a[1] >= RLIMITS)
+		res = -EINVAL;
+	else if (args->a[2])
+		res = -EPERM;
+	else if (args->a[3])
+		res = user_write(op_aspace(op), args->a[3], limit, sizeof(limit));
+	return op_finish(op, res);
+}
+
+const struct sys_row sys_prlimit64 = { .name = "prlimit64",
+				       .step = prlimit64_step,
+				       .anywhere = true };
+
+/* Linux, linux/sysinfo.h */
+struct sysinfo_out {
+	int64_t uptime;
+	uint64_t loads[3], totalram, freeram, sharedram, bufferram, totalswap, freeswap;
+	uint16_t procs, pad;
+	uint64_t totalhigh, freehigh;
+	uint32_t mem_unit;
+};
+_Static_assert(sizeof(struct sysinfo_out) == 112, "sysinfo is 112 bytes");
+
+static enum step sysinfo_step(struct op *op, const struct sys_args *args)
+{
+	struct sysinfo_out out = {
+		.uptime = (int64_t)(arch_time_ns() / 1000000000u),
+		.totalram = frames_total_count() * PAGE_SIZE,
+		.freeram = frames_free_count() * PAGE_SIZE,
+		.procs = (uint16_t)processes_count(),
+		.mem_unit = 1,
+	};
+
+	return op_finish(op, user_write(op_aspace(op), args->a[0], &out, sizeof(out)));
+}
+
+const struct sys_row sys_sysinfo = { .name = "sysinfo", .step = sysinfo_step, .anywhere = true };
+
+/* Linux, asm/hwprobe.h: keys that nobody knows here become -1, as there. All harts are alike. */
+#define HWPROBE_KEY_BASE 3
+#define HWPROBE_BASE_IMA 1u
+#define HWPROBE_KEY_IMA_EXT 4
+#define HWPROBE_IMA_FD_C 3u
+#define HWPROBE_PAIRS_MAX 64u
+
+static enum step riscv_hwprobe_step(struct op *op, const struct sys_args *args)
+{
+	struct {
+		int64_t key;
+		uint64_t value;
+	} pair;
+
+	if (args->a[1] > HWPROBE_PAIRS_MAX || args->a[4] || ARCH_ELF_MACHINE == 62)
+		return op_finish(op, -EINVAL);
+	for (uint64_t i = 0; i < args->a[1]; i++) {
+		uaddr_t at = args->a[0] + i * sizeof(pair);
+		int err = user_read(op_aspace(op), at, &pair, sizeof(pair));
+
+		pair.value = pair.key == HWPROBE_KEY_BASE      ? HWPROBE_BASE_IMA
+			     : pair.key == HWPROBE_KEY_IMA_EXT ? HWPROBE_IMA_FD_C
+							       : 0;
+		if (!pair.value)
+			pair.key = -1;
+		if (!err)
+			err = user_write(op_aspace(op), at, &pair, sizeof(pair));
+		if (err)
+			return op_finish(op, err);
+	}
+	return op_finish(op, 0);
+}
+
+const struct sys_row sys_riscv_hwprobe = { .name = "riscv_hwprobe",
+					   .step = riscv_hwprobe_step,
+					   .anywhere = true };
 
 /* ---- getrandom */
 

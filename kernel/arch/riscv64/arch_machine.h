@@ -67,6 +67,8 @@ struct arch_preempt {
 };
 
 #define ARCH_PREEMPTS 1
+/* IMAFDC: what every program may use. */
+#define ARCH_HWCAP (1u << 8 | 1u << 12 | 1u << 0 | 1u << 5 | 1u << 3 | 1u << 2)
 #define ARCH_FIBER_STACK_BYTES 16384u
 
 static inline void arch_window_open(void)

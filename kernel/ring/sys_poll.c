@@ -1,0 +1,146 @@
+/*
+ * sys_poll: ppoll.
+ *
+ *   ACT --the time is read--> LOOK
+ *   LOOK at the descriptors in their order, each on its file's core: the op travels there, by a
+ *        message to itself first, since an op that is being stepped cannot
+ *        --something is ready, or there is no time--> done
+ *        --one descriptor: parked on file->pollers, on that core; none: parked alone--> WAIT
+ *   WAIT --its time is over, cancelled--> done;  --file_poll_wake--> LOOK
+ *
+ * Several descriptors can be looked at (a timeout of 0), but not be waited for: that answers
+ * -ENOSYS. A signal mask changes nothing while there are no signals.
+ */
+#include "ring/internal.h"
+#include "ring/sys.h"
+#include "uapi/errno.h"
+#include "uapi/socket.h"
+
+#define POLL_FDS_MAX 1024u
+#define POLL_ALWAYS (POLLERR | POLLHUP | POLLNVAL)
+#define POLL_ANY (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM) /* of a file that never waits */
+
+enum { PPOLL_ACT, PPOLL_WAIT, PPOLL_LOOK };
+
+static void ppoll_fire(struct timer *t)
+{
+	op_wake(container_of((char *)container_of(t, struct sys_op, poll_timer), struct op,
+			     body[0]));
+}
+
+/* Not being stepped any more: now it can go. */
+static void ppoll_leave(struct mail *m)
+{
+	struct sys_op *sys = container_of(m, struct sys_op, mail);
+	struct op *op = container_of((char *)sys, struct op, body[0]);
+
+	sys->leaving = false;
+	if (op_given_hook)
+		op_given_hook(op, sys->to);
+	op_send(op, sys->to);
+}
+
+/* What there is to say of a descriptor, through *bits; false: that can be seen on another core. */
+static bool ppoll_see(struct op *op, const struct pollfd *pfd, int16_t *bits)
+{
+	struct file *f = pfd->fd < 0 ? NULL : fd_get(op_process(op), pfd->fd);
+	struct sys_op *sys = sys_op_of(op);
+
+	*bits = pfd->fd < 0 || f ? 0 : POLLNVAL;
+	if (!f)
+		return true;
+	if (op->file)
+		file_put(op->file);
+	op->file = f; /* the last one seen is the one to wait for */
+	if (f->ops->poll && f->core != this_core()->index) {
+		sys->to = (uint16_t)f->core;
+		sys->leaving = true;
+		sys->mail.deliver = ppoll_leave;
+		mailbox_post(this_core()->index, &sys->mail);
+		return false;
+	}
+	*bits = (int16_t)((f->ops->poll ? f->ops->poll(f) : POLL_ANY) &
+			   ((uint16_t)pfd->events | POLL_ALWAYS));
+	return true;
+}
+
+static enum step ppoll_end(struct op *op, int32_t res)
+{
+	timer_disarm(&sys_op_of(op)->poll_timer);
+	return op_finish(op, res);
+}
+
+/* Nothing is ready. */
+static enum step ppoll_wait(struct op *op, uint64_t count)
+{
+	struct sys_op *sys = sys_op_of(op);
+
+	if (op->flags & OP_CANCELLED)
+		return ppoll_end(op, -ECANCELED);
+	if (sys->deadline <= arch_time_ns())
+		return ppoll_end(op, 0);
+	if (count > 1)
+		return ppoll_end(op, -ENOSYS);
+	if (sys->deadline != NSEC_NEVER)
+		timer_arm(&sys->poll_timer, sys->deadline);
+	op->state = PPOLL_WAIT;
+	sys->index = sys->ready = 0;
+	return count && op->file ? op_park(op, &op->file->pollers) : op_park_alone(op);
+}
+
+static enum step ppoll_look(struct op *op, const struct sys_args *args)
+{
+	struct sys_op *sys = sys_op_of(op);
+
+	for (; sys->index < args->a[1]; sys->index++) {
+		uaddr_t at = args->a[0] + sys->index * sizeof(struct pollfd);
+		struct pollfd pfd;
+		int err = user_read(op_aspace(op), at, &pfd, sizeof(pfd));
+
+		if (err)
+			return ppoll_end(op, err);
+		if (!ppoll_see(op, &pfd, &pfd.revents))
+			return op_park_alone(op);
+		err = user_write(op_aspace(op), at + offsetof(struct pollfd, revents), &pfd.revents,
+				 sizeof(pfd.revents));
+		if (err)
+			return ppoll_end(op, err);
+		sys->ready += pfd.revents != 0;
+	}
+	return sys->ready ? ppoll_end(op, (int32_t)sys->ready) : ppoll_wait(op, args->a[1]);
+}
+
+static enum step ppoll_step(struct op *op, const struct sys_args *args)
+{
+	struct sys_op *sys = sys_op_of(op);
+	nsec_t ns;
+	int err;
+
+	switch (op->state) {
+	case PPOLL_ACT:
+		if (args->a[1] > POLL_FDS_MAX)
+			return op_finish(op, -EINVAL);
+		err = args->a[2] ? timespec_read(op_aspace(op), args->a[2], &ns) : 0;
+		if (err)
+			return op_finish(op, err);
+		sys->deadline = args->a[2] ? timeout_deadline(ns, 0) : NSEC_NEVER;
+		sys->index = sys->ready = 0;
+		sys->leaving = false;
+		timer_init(&sys->poll_timer, ppoll_fire);
+		return op_goto(op, PPOLL_LOOK);
+	case PPOLL_WAIT:
+		timer_disarm(&sys->poll_timer);
+		return op_goto(op, PPOLL_LOOK);
+	}
+	return ppoll_look(op, args);
+}
+
+static int ppoll_cancel(struct op *op)
+{
+	if (sys_op_of(op)->leaving)
+		return -EALREADY; /* it ends where it arrives, unless something is ready */
+	op_wake(op);
+	return 0;
+}
+
+const struct sys_row sys_ppoll = { .name = "ppoll", .step = ppoll_step, .cancel = ppoll_cancel };
