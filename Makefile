@@ -157,6 +157,9 @@ rv_kernel_clang    := --target=riscv64-unknown-elf $(rv_kernel_multilib)
 rv_user_multilib   := -march=rv64imafdc -mabi=lp64d
 rv_user_gcc        := $(rv_user_multilib)
 rv_user_clang      := --target=riscv64-unknown-elf $(rv_user_multilib)
+# Programs without floating point (docs/abi.md): no FP registers, as in the kernel.
+rv_integer_gcc     := $(rv_kernel_gcc)
+rv_integer_clang   := $(rv_kernel_clang)
 
 # picolibc's folders for a multilib, as the compiler itself names them.
 pico_ask = $(RISCV_CC) -\#\#\# --specs=picolibc.specs $(1) -nostartfiles -x c /dev/null 2>&1 | tr ' ' '\n'
@@ -190,11 +193,16 @@ KCC      := $(rv_cc)
 kflags    = $(rv_kernel_$(COMPILER)) -mcmodel=medany -ffreestanding -fno-pic -O2 -DCONFIG_ARCH_RISCV64=1 \
 	-ftls-model=local-exec $(rv_headers)
 UCC      := $(rv_cc)
-uflags    = $(rv_user_$(COMPILER)) -mcmodel=medany -ffreestanding -fno-pic -O2 -ftls-model=local-exec $(rv_headers)
+uabi_user     = $(rv_user_$(COMPILER))
+uabi_integer  = $(rv_integer_$(COMPILER))
+uflags    = -mcmodel=medany -ffreestanding -fno-pic -O2 -ftls-model=local-exec $(rv_headers)
 user_ld  := $(wildcard libasync/arch/riscv64/user.ld)
-ULD       = $(RISCV_CC) $(rv_user_multilib) -mcmodel=medany -static -nostdlib -nostartfiles \
+uld_user      = $(rv_user_multilib)
+uld_integer   = $(rv_kernel_multilib)
+ULD       = $(RISCV_CC) -mcmodel=medany -static -nostdlib -nostartfiles \
 	-Wl,--gc-sections -Wl,-z,max-page-size=4096 -Wl,--build-id=none $(user_ld:%=-Wl,-T,%)
-ulibs     = $(user_pico) -lgcc
+ulibs_user    = $(user_pico) -lgcc
+ulibs_integer = $(kernel_pico) -lgcc
 else ifeq ($(MACHINE),linux)
 user_isa := $(ARCH)
 gnu_cc   := $(if $(filter riscv64,$(ARCH)),riscv64-linux-gnu-gcc,$(HOST_CC))
@@ -202,7 +210,6 @@ UCC      := $(if $(filter clang,$(COMPILER)),$(CLANG) --target=$(ARCH)-linux-gnu
 	$(if $(filter riscv64,$(ARCH)),-nostdlibinc -isystem /usr/riscv64-linux-gnu/include),$(gnu_cc))
 uflags    = -fPIE -O2 -DASYNC_LINUX -iquote $(O)
 ULD       = $(gnu_cc) -static -no-pie -Wl,--gc-sections
-ulibs     =
 else
 other    := riscv64
 user_isa := x86_64
@@ -215,7 +222,7 @@ uflags    = -fPIE -ffreestanding -fno-stack-protector -fcf-protection=none -O2 \
 user_ld  := $(wildcard libasync/arch/x86_64/user.ld)
 ULD       = $(HOST_CC) -static-pie -nostdlib -nostartfiles -Wl,--no-dynamic-linker -Wl,-z,text \
 	-Wl,--gc-sections -Wl,-z,separate-code -Wl,-z,noexecstack -Wl,--build-id=none $(user_ld:%=-Wl,-T,%)
-ulibs     = $(musl_lib) -lgcc
+ulibs_user = $(musl_lib) -lgcc
 endif
 
 # Looks at every path while it compiles: GCC writes its object, Clang a list of what it found. Clang's
@@ -236,7 +243,7 @@ endef
 $(O)/kernel.flags: FORCE
 	$(call stamp,$(KCC) $(analyze) $(kflags) $(common) $(includes))
 $(O)/user.flags: FORCE
-	$(call stamp,$(UCC) $(analyze) $(uflags) $(common) / $(ULD))
+	$(call stamp,$(UCC) $(analyze) $(uabi_user) $(uabi_integer) $(uflags) $(common) / $(ULD))
 $(O)/version.flags: FORCE
 	$(call stamp,$(version))
 
@@ -332,13 +339,13 @@ ifeq ($(MACHINE),linux)
 runtime_srcs := $(filter-out libasync/crt.c libasync/native.c %/crt0.S %/relocate.c,$(runtime_srcs)) \
 	$(sort $(wildcard libasync/linux/*.c))
 endif
-runtime_objs := $(runtime_srcs:%=$(O)/user/%.o)
-runtime := $(runtime_objs)
+runtime_user := $(runtime_srcs:%=$(O)/user/%.o)
+runtime_integer := $(runtime_srcs:%=$(O)/integer/%.o)
 ifeq ($(MACHINE),linux)
-runtime := $(O)/libasync.a
-$(runtime): $(runtime_objs)
+$(O)/libasync.a: $(runtime_user)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(if $(filter riscv64,$(ARCH)),riscv64-linux-gnu-)ar rcs $@ $^
+runtime_user := $(O)/libasync.a
 # Linux' number of each system call, by ours; call.c says which are left out.
 $(O)/user/libasync/linux/call.c.o: $(O)/linux/number.h
 $(O)/linux/number.h: uapi/syscall.h libasync/linux/number.sed
@@ -346,25 +353,28 @@ $(O)/linux/number.h: uapi/syscall.h libasync/linux/number.sed
 endif
 user_includes := -iquote . -iquote libasync
 
-$(O)/user/%.c.o: %.c $(O)/user.flags
-	$(call say,CC,$<)
-	$(call compile,$(UCC) $(uflags) $(common) $(user_includes),$(extra))
-$(O)/user/%.S.o: %.S $(O)/user.flags
-	$(call say,AS,$<)
-	$(call compile,$(UCC) $(uflags) $(common) $(user_includes),)
-
-$(O)/user/tests/abi/%: private extra = -iquote tests -iquote tests/abi
-$(O)/user/bench/guest/%: private extra = -iquote bench/guest
-$(O)/user/apps/%: private extra = -iquote apps
 # uartd hashes with BLAKE3's portable C, from the package that carries it, where that is installed.
 BLAKE3 := $(firstword $(wildcard /usr/share/cargo/registry/blake3-*/c))
 blake3_flags := -w -DNDEBUG -DBLAKE3_NO_SSE2 -DBLAKE3_NO_SSE41 -DBLAKE3_NO_AVX2 -DBLAKE3_NO_AVX512
-blake3_objs := $(if $(BLAKE3),$(patsubst %,$(O)/user/blake3/%.o,blake3 blake3_dispatch blake3_portable))
-$(O)/user/apps/uartd/%: private extra = -iquote apps $(if $(BLAKE3),-isystem $(BLAKE3) -DUARTD_BLAKE3)
-$(O)/apps/uartd: $(blake3_objs)
-$(O)/user/blake3/%.o: $(BLAKE3)/%.c $(O)/user.flags
-	$(call say,CC,$<)
-	$(call compile,$(UCC) $(uflags) $(common) $(blake3_flags),)
+blake3_srcs := $(if $(BLAKE3),blake3 blake3_dispatch blake3_portable)
+
+# $(1) an ABI: its folder of objects, and the end of its variables' names
+define user_abi
+$(O)/$(1)/%.c.o: %.c $(O)/user.flags
+	$$(call say,CC,$$<)
+	$$(call compile,$$(UCC) $$(uabi_$(1)) $$(uflags) $$(common) $$(user_includes),$$(extra))
+$(O)/$(1)/%.S.o: %.S $(O)/user.flags
+	$$(call say,AS,$$<)
+	$$(call compile,$$(UCC) $$(uabi_$(1)) $$(uflags) $$(common) $$(user_includes),)
+$(O)/$(1)/tests/abi/%: private extra = -iquote tests -iquote tests/abi
+$(O)/$(1)/bench/guest/%: private extra = -iquote bench/guest
+$(O)/$(1)/apps/%: private extra = -iquote apps
+$(O)/$(1)/apps/uartd/%: private extra = -iquote apps $(if $(BLAKE3),-isystem $(BLAKE3) -DUARTD_BLAKE3)
+$(O)/$(1)/blake3/%.o: $(BLAKE3)/%.c $(O)/user.flags
+	$$(call say,CC,$$<)
+	$$(call compile,$$(UCC) $$(uabi_$(1)) $$(uflags) $$(common) $(blake3_flags),)
+endef
+$(foreach a,user integer,$(eval $(call user_abi,$(a))))
 
 # A program is one file, or one folder; abi tests and guest benchmarks share their folder's lib/.
 apps    := $(sort $(basename $(notdir $(wildcard apps/*.c))) $(notdir $(patsubst %/,%,$(dir $(wildcard apps/*/*.c)))))
@@ -372,13 +382,20 @@ abis    := $(sort $(basename $(notdir $(wildcard tests/abi/$(if $(filter linux,$
 benches := $(filter-out $(if $(filter linux,$(MACHINE)),notify),$(sort $(basename $(notdir $(wildcard bench/guest/*.c)))))
 programs :=
 
-# $(1) name in the guest's /bin, $(2) sources
-define program
+# Programs that are built without floating point, where that is an ABI of its own: docs/abi.md.
+integer := coretop echod hello httpd nbdd notice_pingpong uartd t_integer_% \
+	$(addprefix b_,$(filter-out co moves,$(benches)))
+abi_of = $(if $(filter riscv64,$(MACHINE)),$(if $(filter $(integer),$(1)),integer,user),user)
+
+# $(1) name in the guest's /bin, $(2) sources, $(3) ABI
+define program_of
 programs += $(O)/apps/$(1)
-$(O)/apps/$(1): $(2:%=$(O)/user/%.o) $(runtime) $(user_ld)
+$(O)/apps/$(1): $(2:%=$(O)/$(3)/%.o) $(runtime_$(3)) $(user_ld)
 	$$(call say,LD,$$@)
-	$$(Q)mkdir -p $$(@D) && $$(ULD) $$(filter %.o %.a,$$^) -Wl,--start-group $$(ulibs) -Wl,--end-group -o $$@
+	$$(Q)mkdir -p $$(@D) && $$(ULD) $$(uld_$(3)) $$(filter %.o %.a,$$^) -Wl,--start-group $$(ulibs_$(3)) -Wl,--end-group -o $$@
 endef
+program = $(call program_of,$(1),$(2),$(call abi_of,$(1)))
+$(O)/apps/uartd: $(blake3_srcs:%=$(O)/$(call abi_of,uartd)/blake3/%.o)
 $(foreach a,$(apps),$(eval $(call program,$(a),$(wildcard apps/$(a).c apps/$(a)/*.[cS]))))
 $(foreach a,$(abis),$(eval $(call program,t_$(a),tests/abi/$(a).c $(wildcard tests/abi/lib/*.[cS]))))
 $(foreach a,$(benches),$(eval $(call program,b_$(a),bench/guest/$(a).c $(wildcard bench/guest/lib/*.[cS]))))

@@ -1,18 +1,20 @@
-"""coroutine.py: what does a coroutine switch cost, floating-point values preserved? What the same
-loop costs without switching is taken off. And what does a thief pay for the coroutines it takes?"""
+"""coroutine.py: what does a coroutine switch cost, four values alive over it: floating-point ones, or integers
+in a program without floating point? What the same loop costs without switching is taken off. And what does a
+thief pay for the coroutines it takes?"""
 
 SWITCHES = 200000
 STEALS = 2000
 
 
 def measure(bench):
-    values, note = [], ""
-    for _ in range(2):
-        (line,), _windows = bench.results(smp=1, icount=True, run=f"/bin/b_co {SWITCHES}")
-        switches, plain = int(line["switches"]), int(line["plain"])
-        values.append((int(line["instructions"]) - plain) / switches)
-        note = f"{plain / switches:.1f} of arithmetic taken off"
-    bench.figure("co_switch_insn", "-", values, "instructions/switch", note)
+    for program, param in (("b_co", "-"), ("b_co_integer", "integer")):
+        values, note = [], ""
+        for _ in range(2):
+            (line,), _windows = bench.results(smp=1, icount=True, run=f"/bin/{program} {SWITCHES}")
+            switches, plain = int(line["switches"]), int(line["plain"])
+            values.append((int(line["instructions"]) - plain) / switches)
+            note = f"{plain / switches:.1f} of arithmetic taken off"
+        bench.figure("co_switch_insn", param, values, "instructions/switch", note)
     lines, _windows = bench.results(smp=1, icount=True, run=f"/bin/b_steal {STEALS}")
     for line in lines:
         value = int(line["instructions"]) / int(line["rounds"])

@@ -49,7 +49,7 @@
  * <netinet/in.h> and <poll.h>: what they define is here.
  *
  * A floating-point register keeps its value over every call; the rounding mode belongs to the
- * thread.
+ * thread. A program on riscv64 that needs none is cheaper with -mabi=lp64 (docs/abi.md).
  */
 #ifndef LIBASYNC_ASYNC_H
 #define LIBASYNC_ASYNC_H

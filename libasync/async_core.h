@@ -214,7 +214,8 @@ struct async_exec {
 	struct async_co *self;
 	struct async_co *run_head;
 	struct async_co **run_tail;
-	int32_t turns_left; /* switches until timers, signals and entries are seen to anyway */
+	/* switches until timers, signals and entries are seen to anyway; 0: now */
+	uint32_t turns_left;
 	uint32_t answers_extra; /* CQEs beyond one per SQE; silent SQEs count negative */
 	struct async_io *cancels, **cancels_tail;
 	struct async_waitq room; /* coroutines that found the submission queue full */
@@ -291,24 +292,37 @@ static inline void async_run_push(struct async_exec *x, struct async_co *co)
 
 /* The slow half of a switch: completions, timers, signals, idling. Returns who runs next. */
 struct async_co *async_pick(void);
+/* Each ASYNC_SHOW_TURNS switches: shows entries. False when it is time for async_pick. */
+bool async_show(struct async_exec *x);
+
+/* The first of the run queue may go on: there is one, no completion came, and nothing else is
+ * due. */
+static inline __attribute__((always_inline)) bool async_goes_on(struct async_exec *x)
+{
+	uint32_t left = --x->turns_left;
+
+	if (ring_unlikely(left % ASYNC_SHOW_TURNS == 0) && !async_show(x))
+		return false;
+	return ring_likely(x->run_head != NULL &&
+			   __atomic_load_n(x->ring.cq_tail, __ATOMIC_RELAXED) == x->ring.cq_next);
+}
 
 /* Continues the next runnable coroutine; returns when this one is continued. The caller has set its
  * state, or queued it. */
 static inline __attribute__((always_inline)) void async_suspend_on(struct async_exec *x)
 {
-	struct ring *r = &x->ring;
-	struct async_co *me = x->self;
-	struct async_co *next = x->run_head;
+	struct async_co *me, *next;
 
-	if (r->sq_shown != r->sq_next && (!next || !(x->turns_left % ASYNC_SHOW_TURNS)))
-		ring_publish(r);
-	if (ring_likely(next != NULL && --x->turns_left > 0 &&
-			__atomic_load_n(r->cq_tail, __ATOMIC_RELAXED) == r->cq_next)) {
+	if (async_goes_on(x)) {
+		me = x->self;
+		next = x->run_head;
 		x->run_head = next->next;
 		if (!x->run_head)
 			x->run_tail = &x->run_head;
 	} else {
 		next = async_pick();
+		x = async_here();
+		me = x->self;
 	}
 	if (next != me) {
 		x->self = next;
@@ -324,9 +338,23 @@ static inline void async_suspend(void)
 static inline void async_yield(void)
 {
 	struct async_exec *x = async_here();
+	struct async_co *me, *next;
 
-	async_run_push(x, x->self);
-	async_suspend_on(x);
+	if (async_goes_on(x)) {
+		me = x->self;
+		next = x->run_head;
+		async_run_push(x, me);
+		x->run_head = next->next; /* we, at the latest */
+	} else {
+		async_run_push(x, x->self);
+		next = async_pick();
+		x = async_here();
+		me = x->self;
+		if (next == me)
+			return;
+	}
+	x->self = next;
+	async_switch(&me->context, &next->context);
 }
 
 /* ---- one operation ---- */

@@ -446,14 +446,25 @@ static __attribute__((noinline)) struct async_co *pick_crew(struct async_exec *x
 	return me; /* it has been switched to already */
 }
 
+__attribute__((noinline)) bool async_show(struct async_exec *x)
+{
+	struct ring *r = &x->ring;
+
+	if (r->sq_shown != r->sq_next)
+		ring_publish(r);
+	return x->turns_left != 0;
+}
+
 struct async_co *async_pick(void)
 {
 	struct async_exec *x = async_here();
 	struct ring *r = &x->ring;
 	struct async_co *next;
 	/* nobody idled for a while: entries may lie before a poller that sleeps */
-	bool late = x->turns_left <= 0;
+	bool late = x->turns_left == 0;
 
+	if (!x->run_head && r->sq_shown != r->sq_next)
+		ring_publish(r);
 	if (ring_unlikely(x->crew))
 		return pick_crew(x);
 	x->stats.turns++;

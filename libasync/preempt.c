@@ -103,7 +103,7 @@ struct async_co *async_urgent(void)
 		levels.passed[level] = 0;
 	}
 	x->queued--;
-	x->turns_left = 0; /* every switch comes here */
+	x->turns_left = 1; /* every switch comes here */
 	levels.picks++;
 	async_word_disarm();
 	return co;
@@ -162,7 +162,7 @@ static void preempt_switch(struct async_exec *x)
 	x->stats.preempts++;
 	notice_frame_save(&frame);
 	level_push(x->self);
-	x->turns_left = 0;
+	x->turns_left = 1;
 	x->late = true; /* notices are off: who continues where it was held turns them on */
 	async_suspend();
 	notice_off(); /* who suspended may have had them on: no interrupt on top of our own frame */
@@ -250,7 +250,7 @@ int async_preempt(uint64_t quantum_us)
 		levels.tail[i] = &levels.head[i];
 	levels.began = async_ticks_read();
 	x->levels = &levels;
-	x->turns_left = 0;
+	x->turns_left = 1;
 	notice_hold = preempt_hold;
 	notice_after = preempt_noticed;
 	notice_handlers[0] = preempt_tick;

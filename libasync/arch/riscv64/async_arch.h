@@ -106,6 +106,9 @@ static inline int64_t async_door(uint64_t fn, int64_t nr, uint64_t a0, uint64_t 
 /* A no-op that an instruction-counting emulator plugin recognises: slti x0, x0, 0x700 + n. */
 #define ASYNC_MARK(n) __asm__ volatile("slti x0, x0, %0" ::"i"(0x700 + (n)) : "memory")
 
+#if defined(__riscv_float_abi_soft) && defined(__riscv_flen)
+#error the library of -mabi=lp64 keeps no floating-point registers: -march without f and d, too
+#endif
 #ifdef __riscv_flen
 #define ASYNC_FP_CLOBBERS                                                                         \
 	, "f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "f11", "f12", "f13", \
@@ -115,23 +118,23 @@ static inline int64_t async_door(uint64_t fn, int64_t nr, uint64_t a0, uint64_t 
 #define ASYNC_FP_CLOBBERS
 #endif
 
-/* Suspends the running coroutine into `from` and continues `to`. Returns when something continues
- * `from`. Every register that is not restored here is in the clobber list. */
+/* Suspends the running coroutine into `from` and continues `to`, another one. Returns when
+ * something continues `from`. Every register that is not restored here is in the clobber list.
+ * Where `from` goes on is stored by the first instruction of whoever is continued: a2, which the
+ * jump leaves behind, into a0 (a2, since ra and t0 would tell a processor that this is a call). */
 static inline __attribute__((always_inline)) void async_switch(struct async_context *from,
 							       struct async_context *to)
 {
 	register struct async_context *a0 __asm__("a0") = from;
 	register struct async_context *a1 __asm__("a1") = to;
 
-	__asm__ volatile("	lla	a2, 1f\n"
-			 "	sd	a2, 0(a0)\n"
-			 "	sd	sp, 8(a0)\n"
+	__asm__ volatile("	sd	sp, 8(a0)\n"
 			 "	sd	s0, 16(a0)\n"
 			 "	ld	a2, 0(a1)\n"
 			 "	ld	sp, 8(a1)\n"
 			 "	ld	s0, 16(a1)\n"
-			 "	jr	a2\n"
-			 "1:\n"
+			 "	jalr	a2, 0(a2)\n"
+			 "	sd	a2, 0(a0)\n"
 			 : "+r"(a0), "+r"(a1)
 			 :
 			 : "memory", "ra", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "a2", "a3",

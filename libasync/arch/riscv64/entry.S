@@ -5,6 +5,7 @@
 	.globl async_co_entry
 	.type async_co_entry, @function
 async_co_entry:
+	sd	a2, 0(a0)	/* async_switch */
 	mv	ra, zero
 	call	async_co_begin
 	unimp

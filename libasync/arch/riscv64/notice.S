@@ -52,6 +52,7 @@
 	handler notice_entry, notice_taken
 	handler upcall_entry, upcall_taken
 
+#ifdef __riscv_flen
 /* The FP registers that a call may change, and fcsr: 21 words at a0. */
 .macro fp_regs op
 	\op	ft0, 0(a0)
@@ -93,5 +94,6 @@ notice_fp_load:
 	fscsr	t0
 	ret
 	.size notice_fp_load, . - notice_fp_load
+#endif
 
 	.section .note.GNU-stack, "", @progbits

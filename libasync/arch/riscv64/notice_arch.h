@@ -124,10 +124,17 @@ static inline uint64_t direct_cause(void)
 /* What a handler must keep before other code runs inside it, notices off. */
 struct notice_frame { /* of an upcall: what the area says */
 	uint64_t epc, status;
+#ifdef __riscv_flen
 	uint64_t fp[21];
+#endif
 };
+#ifdef __riscv_flen
 void notice_fp_save(uint64_t *fp);
 void notice_fp_load(const uint64_t *fp);
+#define NOTICE_FP(call) (call)
+#else
+#define NOTICE_FP(call) ((void)0)
+#endif
 
 static inline void notice_frame_save(struct notice_frame *f)
 {
@@ -138,11 +145,11 @@ static inline void notice_frame_save(struct notice_frame *f)
 		f->epc = notice_area.pc;
 		f->status = notice_area.was;
 	}
-	notice_fp_save(f->fp);
+	NOTICE_FP(notice_fp_save(f->fp));
 }
 static inline void notice_frame_load(const struct notice_frame *f)
 {
-	notice_fp_load(f->fp);
+	NOTICE_FP(notice_fp_load(f->fp));
 	if (notice_direct) {
 		__asm__ volatile("csrw sepc, %0\n\tcsrw sstatus, %1" ::"r"(f->epc), "r"(f->status)
 				 : "memory");
