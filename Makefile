@@ -76,6 +76,7 @@ help:
 	@echo '  make mutants    does the simulator campaign find mistakes put into the kernel?'
 	@echo '  make soak       the simulator campaign with SEEDS=10000, JOBS= at a time; "N passed, N failed"'
 	@echo '  make soak-net   its network part alone: SEEDS=10000 of mutated frames, 100,000 connections and storms'
+	@echo '  make race       1,000,000 racing notices of each kind (POSTS=, RACE=part-of-a-name): is one lost?'
 	@echo '  make coverage   lines of kernel/ that unit, sim and the hosted abi tests reach, per folder'
 	@echo '  make tsan       the threaded unit tests and an echo load under ThreadSanitizer'
 	@echo '  make bench      measure afresh into build/bench.csv'
@@ -526,7 +527,14 @@ soak-net: test-setup
 	$(Q)$(again) build/tests/peer/peer
 	$(Q)$(again) MACHINE=hosted SAN=address,undefined build/hosted-asan/tests/unit/net_fuzz
 	$(Q)SEEDS=$(or $(SEEDS),10000) build/hosted-asan/tests/unit/net_fuzz 2>build/tests/net_fuzz.log
-	$(Q)scripts/test.py soak
+	$(Q)ONLY=storm scripts/test.py soak
+
+# Notices that race with whatever their receivers do: tests/abi/race_posts.c
+.PHONY: race
+export POSTS RACE
+race: test-setup
+	$(Q)$(again) MACHINE=riscv64 SAN= all
+	$(Q)PYTHONPATH=scripts:tests/boot python3 tests/boot/soak_race.py
 
 # Line coverage: a build of its own, counted afresh. A failed test is said, and fails the verb.
 .PHONY: coverage

@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+"""Racing posts, many: POSTS= of each kind (1,000,000), every kind a guest of its own; none may be lost,
+come twice, or come to a stranger. `make race`, RACE=part-of-a-name for some of it. What the kinds do is
+said in tests/abi/race_posts.c; `kernel` is tests/abi/notice_race.c, where a kernel core posts.
+"""
+import os
+import re
+import sys
+import time
+
+import conf
+import servers
+import vm
+from servers import expect
+
+POSTS = int(os.environ.get("POSTS", "1000000"))
+PICKED = os.environ.get("RACE", "")
+SHARE = 3600 / 1000000  # seconds a post may take, however busy the host is
+SETUP = 120
+
+# name: (program and its words, boot arguments). Alone, a program has its hart for as long as it likes.
+STAY, MOVE = {"policy": "static"}, {"policy": "static", "shuffle_us": "300"}
+KINDS = {
+    "kernel": ("t_notice_race", STAY),
+    "plain": ("t_race_posts plain", STAY),
+    "masked": ("t_race_posts masked", STAY),
+    "away": ("t_race_posts away", STAY),
+    "exits": ("t_race_posts exits", STAY),
+    "moves": ("t_race_posts plain", MOVE),
+    "moves-masked": ("t_race_posts masked", MOVE),
+}
+
+
+def race(words, values):
+    config = conf.choose(3)
+    program = words.split()[0]
+    config.set("run", f"SLUICE_UINTR=1 /bin/{words} {POSTS}")
+    config.set("exit", "power")
+    config.set("net", "off")
+    for key, value in values.items():
+        config.set(key, value)
+    config.check()
+    with vm.VM(config, "riscv64", ports={}) as guest:
+        ended = guest.wait_end(SETUP + POSTS * SHARE)
+        guest.kill()
+        console = guest.console
+    failed = re.search(r"^(FAIL|PANIC).*", console, re.M)
+    expect(not failed, failed and failed[0])
+    expect(ended, "the guest did not end")
+    expect(f"{program}: exit status 0" in console, "the program ended otherwise")
+    expect("leaks: frames 0 ops 0 net 0" in console, "the kernel lost frames or ops")
+    moves = int(re.search(r"thread_moves (\d+)", console)[1])
+    expect(bool(moves) == ("shuffle_us" in values), f"{moves} moves")
+    said = re.search(r"^\w+: (\d+ posts.*)$", console, re.M)
+    return (said[1] if said else f"{POSTS} posts") + (f", {moves} moves" if moves else "")
+
+
+if __name__ == "__main__":
+    wrong = False
+    for name, kind in KINDS.items():
+        if PICKED not in name:
+            continue
+        begun = time.monotonic()
+        try:
+            said = race(*kind)
+            print(f"# {name}: {said}, {time.monotonic() - begun:.0f} s", flush=True)
+            print(f"ok {name}", flush=True)
+        except (servers.Wrong, vm.VMError) as error:
+            wrong = True
+            print(f"FAIL {name}: {error}", flush=True)
+    sys.exit(wrong)
