@@ -650,10 +650,12 @@ cost-model:
 	$(Q)$(again) MACHINE=hosted SAN= all build/hosted/tests/sim/cores build/bench/lines
 	$(Q)$(again) $(timed) $(cores)
 	$(Q)bench/cost_model.py
+emulated := notices balance dedicated
 experiment:
-	$(Q)scripts/packages.sh experiment $(if $(filter notices,$(E)),bench)
-	$(Q)$(if $(filter notices,$(E)),$(again) MACHINE=riscv64 SAN= all && $(again) bench-programs \
-		$(if $(wildcard $(DEPS)/peer/linux),peer-programs),$(again) $(timed) $(cores))
+	$(Q)scripts/packages.sh experiment $(if $(filter $(emulated),$(E)),bench)
+	$(Q)$(if $(filter $(emulated),$(E)),$(again) MACHINE=riscv64 SAN= all && $(again) bench-programs \
+		$(if $(wildcard $(DEPS)/peer/linux),peer-programs))
+	$(Q)$(if $(filter notices,$(E)),,$(again) $(timed) $(cores))
 	$(Q)bench/experiment $(or $(E),list)
 
 .PHONY: bench-gate

@@ -7,7 +7,7 @@ import os
 
 import measure
 from compare import told
-from compare.rows import Section
+from compare.rows import Section, question
 from machine import load, output_of, processor
 from peer import linux
 
@@ -29,10 +29,10 @@ class Run:
 
 def notices():
     """Ways of being told of a message: what do waiting and noticing cost, how soon, through whose caches?"""
-    section = Section(1, "Ways of being told", notices.__doc__.split(": ")[1], None)
+    section = Section(1, "Ways of being told", question(notices), None)
     told.declare(section)
-    for key, question, unit in told.MEASURES:
-        section.figure(key, question, "way", unit, better=None, plot="bars")
+    for key, what, unit in told.MEASURES:
+        section.figure(key, what, "way", unit, better=None, plot="bars")
     run = Run()
     found = {"Sluice": told.sluice(run, ROUNDS)}
     told.table(section, told.SLUICE, found["Sluice"], 3)

@@ -41,7 +41,7 @@ struct column {
 };
 
 static const struct column core_columns[] = {
-	{"core", 4, "core", TEXT},	      {" role", -15, "role", TEXT},
+	{"core", 4, "core", TEXT},	      {" role", -17, "role", TEXT},
 	{"state", -7, "state", TEXT},	      {"busy", 6, "busy_ns", SHARE},
 	{"polls/s", 9, "turns", RATE},	      {"sqes/s", 9, "sqes", RATE},
 	{"steps/s", 9, "steps", RATE},	      {"parks/s", 8, "parks", RATE},

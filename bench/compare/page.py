@@ -89,13 +89,21 @@ def figure_html(figure):
             f"{drawing}\n{'' if figure.plot == 'course' else table(figure)}\n{conditions(figure)}")
 
 
-def section_html(section):
-    parts = [f'<h2 id="s{section.number}">{section.number}. {esc(section.title)}</h2><p>{esc(section.question)}</p>']
-    parts += [f'<p class="broken">Could not be measured: {esc(words)}</p>' for words in section.broken]
+def found_html(section):
+    """What could not be measured, and what was found, in words."""
+    parts = [f'<p class="broken">Could not be measured: {esc(words)}</p>' for words in section.broken]
     if section.remarks:
         parts.append("<ul>" + "".join(f"<li>{esc(words)}</li>" for words in section.remarks) + "</ul>")
-    parts += [figure_html(figure) for figure in section.figures.values() if figure.rows]
     return "\n".join(parts)
+
+
+def figures_html(section):
+    return "\n".join(figure_html(figure) for figure in section.figures.values() if figure.rows)
+
+
+def section_html(section):
+    return (f'<h2 id="s{section.number}">{section.number}. {esc(section.title)}</h2><p>{esc(section.question)}</p>\n'
+            f"{found_html(section)}\n{figures_html(section)}")
 
 
 def summary(sections):

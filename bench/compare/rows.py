@@ -8,6 +8,12 @@ import statistics
 SLUICE = "Sluice"
 
 
+def question(experiment):
+    """What a function asks, whose first words name it: `name: the question?`"""
+    text = experiment.__doc__.split(": ", 1)[1]
+    return text[0].upper() + text[1:]
+
+
 class Figure:
     """
     key      name in the CSV

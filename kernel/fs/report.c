@@ -39,6 +39,8 @@ static __attribute__((format(printf, 2, 3))) void text_line(struct text *t, cons
 
 static const char *core_state(const struct core *c, nsec_t asleep_since)
 {
+	if (!c->roles)
+		return "off"; /* its hart did not start */
 	if (asleep_since)
 		return "asleep";
 	return atomic_load_explicit(&c->away, memory_order_relaxed) ? "user" : "kernel";
