@@ -49,6 +49,13 @@ def notices():
                 if values:
                     section.row(key, system, SHORT.get(how, how), values, "plugin")
                     rows.append((system, how, key, unit, *sorted(values)))
+    for key, what, unit in told.MEASURES[:3]:
+        figure, best = section.figures[key], []
+        for system in found:
+            rows_of = [row for row in figure.rows if row.system == system]
+            least = min(rows_of, key=lambda row: row.value, default=None)
+            best += [f"{system}'s “{least.param}” {measure.shown(least.value)}"] if least else []
+        section.remark(f"{what}, {unit}, least: {', '.join(best)}.")
     section.facts = [
         ("experiment", "notices"), ("commit", output_of("make", "-s", "version")),
         ("emulator", output_of("qemu-system-riscv64", "--version").splitlines()[0]),
