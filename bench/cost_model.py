@@ -42,6 +42,8 @@ KEYS = {
     "relax": "the pause between two looks",
     "sqe": "an entry: taken, checked, a step that does nothing, its CQE",
     "transfer": "on top, for one that moves some bytes of a file",
+    "copy": "64 bytes of it, copied",
+    "random": "64 random bytes, computed",
     "step": "a step by the executor, and what it completes",
     "mail": "a message delivered",
     "post": "a message posted",

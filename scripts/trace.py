@@ -289,7 +289,7 @@ class Core:
             self.counter(name, now, left)
 
     def on_balance(self, now, record):
-        kind = ("ring", "thread", "role")[min(record.a & 0xff, 2)]
+        kind = ("ring", "thread", "op", "role")[min(record.a & 0xff, 3)]
         source, target = record.a >> 8 & 0xff, record.a >> 16 & 0xff
         if kind == "role":
             what = f"core {source} {'serves' if target == 1 else 'runs programs'}"
@@ -298,7 +298,7 @@ class Core:
         refused = " (refused)" if record.a & REFUSED else ""
         self.instant(now, f"balance: {what}{refused}", busy_from=(record.b >> 32 & 0xffff) / 10,
                      busy_to=(record.b >> 48) / 10, behind_us=(record.c & 0xffffffff) / 1000,
-                     delay_us=(record.c >> 32) / 1000)
+                     **{"work_us" if kind == "op" else "delay_us": (record.c >> 32) / 1000})
         if not refused:
             self.point("balance", now, kind=kind)
 

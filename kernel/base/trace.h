@@ -33,7 +33,7 @@ enum trace_kind {
 	TRACE_COUNT,	/* a = enum trace_count, b, c = its value */
 	/* a decision (cores/balance.h): a = kind | from << 8 | to << 16 | TRACE_REFUSED, b = id |
 	 * permille busy of from << 32 | of to << 48, c = ns that from's rings are behind | ns that
-	 * its threads wait << 32 */
+	 * its threads wait << 32; of operations: ns that those would compute which could go */
 	TRACE_BALANCE,
 	/* a thread came to this core: a = parked, b = its address, c = core it left */
 	TRACE_THREAD,

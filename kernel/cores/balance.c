@@ -137,10 +137,8 @@ static void board_write(struct core *c)
 
 		if (movers[kind])
 			n += movers[kind]->list(c, units + n, BALANCE_UNITS - n);
-		for (; first < n; first++) {
+		for (; first < n; first++)
 			units[first].kind = kind;
-			units[first].pad = 0;
-		}
 	}
 	if (!n && !atomic_load_explicit(&b->count, memory_order_relaxed))
 		return;
@@ -264,8 +262,19 @@ static inline bool move_makes_sense(const struct balance_move *m, const struct b
 		       !(from->roles & m->to) &&
 		       (m->to == BALANCE_SERVES || m->to == BALANCE_RUNS);
 	return to && to != from && m->id &&
-	       (to->roles & (m->kind == BALANCE_RING ? BALANCE_SERVES : BALANCE_RUNS)) &&
+	       (to->roles & (m->kind == BALANCE_THREAD ? BALANCE_RUNS : BALANCE_SERVES)) &&
 	       !(to->roles & BALANCE_LEAVING);
+}
+
+/* What waits where the unit is: threads, or work that could be given away. */
+static uint32_t move_waits(const struct balance_move *m, const struct balance_core *from)
+{
+	if (likely(m->kind != BALANCE_OP))
+		return from->delay_ns;
+	for (unsigned i = 0; i < from->unit_count; i++)
+		if (from->units[i].kind == BALANCE_OP)
+			return from->units[i].work_ns;
+	return 0;
 }
 
 static void move_trace(const struct balance_move *m, const struct balance_core *from,
@@ -279,7 +288,7 @@ static void move_trace(const struct balance_move *m, const struct balance_core *
 		    m->kind | (uint32_t)m->from << 8 | (uint32_t)m->to << 16 | refused,
 		    (uint32_t)m->id | (uint64_t)from->window.busy << 32 |
 			    (uint64_t)to->window.busy << 48,
-		    from->behind_ns | (uint64_t)from->delay_ns << 32);
+		    from->behind_ns | (uint64_t)move_waits(m, from) << 32);
 }
 
 /* On the core that has the units. */

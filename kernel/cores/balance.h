@@ -29,8 +29,8 @@
  */
 struct balance_mover {
 	const char *name;
-	/* What `c` has now, at most `max`, those with most load first if there are more; kind and
-	 * pad are filled by the caller. Returns how many. */
+	/* What `c` has now, at most `max`, those with most load first if there are more; kind is
+	 * filled by the caller, what says nothing of a kind is 0. Returns how many. */
 	unsigned (*list)(struct core *c, struct balance_unit *out, unsigned max);
 	/* 0: asked for, or done; -EBUSY: not now; -ENOENT: gone; -EINVAL: not there. */
 	int (*move)(struct core *c, uint64_t id, unsigned to);

@@ -5,6 +5,8 @@
  * default, each pass:
  *   rings:   the core most behind or busiest, if that is too much --> the least busy one, if that
  *            helps by GAIN: the ring that leaves the smaller of the two busiest
+ *   ops:     no ring to move, one core is as good as full and another has little to do: what waits
+ *            there and computes long, half of it, if that is worth WORK
  *   threads: the core where a thread has waited DELAY --> one with two runnable threads less
  *   roles:   all that serve are full, and have a ring to share: one more serves, whether programs
  *            wait or not, since most wait for them by looking; programs wait everywhere, and one
@@ -27,6 +29,8 @@
 #define DELAY_NS 100000u /* and a thread */
 #define SETTLE_NS 120000u
 #define COOL_NS 1000000u
+#define WORK_NS 20000u	 /* operations that would compute so long together are worth a move */
+#define GIVEN_NS 150000u /* what a core was given explains its windows for so long afterwards */
 #define STRIKES_MAX 10u
 #define BUSY_NEVER 1001u
 #define ROLE_WISH_NS 100000u /* a role is changed for what has lasted so long */
@@ -72,6 +76,7 @@ static struct balance_move move_of(const struct balance_unit *u, const struct ba
 struct calm {
 	nsec_t settled[CORES_MAX]; /* the core takes part again from then on */
 	nsec_t all_settled;	   /* and the last of them */
+	nsec_t given_until[CORES_MAX]; /* it has operations of another core until then, roughly */
 	struct moved {		   /* the last moves, each at its unit's place */
 		uint64_t id;
 		nsec_t until;
@@ -278,6 +283,47 @@ static bool calm_ring(struct calm *m, const struct survey *s, nsec_t now, struct
 	return true;
 }
 
+/* Who could take operations from the one that is full: one with little to do, or that was given
+ * some, which explains its windows, and must be through with them by now. NULL: nobody. */
+static const struct balance_core *helper_for(const struct calm *m, const struct survey *s,
+					     const struct balance_view *in)
+{
+	if (s->hot->window.busy >= s->cool->window.busy + GAP)
+		return s->cool;
+	for (unsigned i = 0; i < in->core_count; i++) {
+		const struct balance_core *c = &in->cores[i];
+		nsec_t until = m->given_until[c->index];
+
+		if (c != s->hot && takes(c, BALANCE_SERVES) && in->now >= until &&
+		    in->now - until < GIVEN_NS)
+			return c;
+	}
+	return NULL;
+}
+
+/* Operations of a ring that cannot be split. Each goes once, so none comes back. */
+static bool calm_ops(struct calm *m, const struct survey *s, const struct balance_view *in,
+		     struct balance_move *out)
+{
+	const struct balance_core *helper;
+
+	if (s->pressure < HOT)
+		return false;
+	for (unsigned i = 0; i < s->hot->unit_count; i++) {
+		const struct balance_unit *u = &s->hot->units[i];
+
+		if (u->kind != BALANCE_OP || u->work_ns < WORK_NS)
+			continue;
+		helper = helper_for(m, s, in);
+		if (!helper)
+			return false;
+		*out = move_of(u, s->hot, helper);
+		m->given_until[helper->index] = in->now + u->work_ns / 2;
+		return true;
+	}
+	return false;
+}
+
 static bool calm_thread(struct calm *m, const struct survey *s, nsec_t now,
 			struct balance_move *out)
 {
@@ -350,7 +396,7 @@ static unsigned calm_pass(struct policy_state *state, const struct balance_view 
 	unsigned n = 0;
 
 	survey_make(&s, m, in);
-	if (n < max && calm_ring(m, &s, in->now, &out[n]))
+	if (n < max && (calm_ring(m, &s, in->now, &out[n]) || calm_ops(m, &s, in, &out[n])))
 		n++;
 	if (n < max && calm_thread(m, &s, in->now, &out[n]))
 		n++;
@@ -383,20 +429,20 @@ const struct policy policy_static = { "static", BUSY_NEVER, NULL, static_pass };
  * no memory, no margin. It shows what these are for. */
 static unsigned greedy_kind(const struct balance_view *in, uint32_t kind, struct balance_move *out)
 {
-	uint32_t role = kind == BALANCE_RING ? BALANCE_SERVES : BALANCE_RUNS;
+	bool thread = kind == BALANCE_THREAD;
+	uint32_t role = thread ? BALANCE_RUNS : BALANCE_SERVES;
 	const struct balance_core *most = NULL, *least = NULL;
 
 	for (unsigned i = 0; i < in->core_count; i++) {
 		const struct balance_core *c = &in->cores[i];
-		bool ring = kind == BALANCE_RING;
 
 		if (!takes(c, role))
 			continue;
 		if (!most ||
-		    (ring ? c->window.busy > most->window.busy : runnable(c) > runnable(most)))
+		    (thread ? runnable(c) > runnable(most) : c->window.busy > most->window.busy))
 			most = c;
 		if (!least ||
-		    (ring ? c->window.busy < least->window.busy : runnable(c) < runnable(least)))
+		    (thread ? runnable(c) < runnable(least) : c->window.busy < least->window.busy))
 			least = c;
 	}
 	if (!most || most == least)
@@ -406,8 +452,11 @@ static unsigned greedy_kind(const struct balance_view *in, uint32_t kind, struct
 
 		if (u->kind != kind || !u->load)
 			continue;
-		if (kind == BALANCE_RING ? busy_after(most, least, u) >= most->window.busy :
-					   !u->age_ns || runnable(most) <= runnable(least))
+		if (kind == BALANCE_RING && busy_after(most, least, u) >= most->window.busy)
+			continue;
+		if (thread && (!u->age_ns || runnable(most) <= runnable(least)))
+			continue;
+		if (kind == BALANCE_OP && most->window.busy <= least->window.busy)
 			continue;
 		*out = move_of(u, most, least);
 		return 1;
@@ -425,6 +474,8 @@ static unsigned greedy_pass(struct policy_state *s, const struct balance_view *i
 		n += greedy_kind(in, BALANCE_RING, &out[n]);
 	if (n < max)
 		n += greedy_kind(in, BALANCE_THREAD, &out[n]);
+	if (n < max)
+		n += greedy_kind(in, BALANCE_OP, &out[n]);
 	return n;
 }
 

@@ -15,6 +15,9 @@
 enum balance_kind {
 	BALANCE_RING,   /* from a core that serves to another */
 	BALANCE_THREAD, /* from a core that runs programs to another */
+	/* operations that wait on a core that serves and would compute long: all of the core's are
+	 * one unit, and a move of it gives half of the work to another */
+	BALANCE_OP,
 	/* an elastic core: `to` is not a core, but what it shall do, BALANCE_SERVES or
 	 * BALANCE_RUNS */
 	BALANCE_ROLE,
@@ -27,14 +30,15 @@ enum balance_kind {
 #define BALANCE_ELASTIC 4u /* one of the two, and it may change */
 #define BALANCE_LEAVING 8u /* it is being drained: takes nothing new, whatever it still does */
 
-/* A ring or a thread, as the core that has it saw it last. */
+/* A ring, a thread or waiting operations, as the core that has them saw them last. */
 struct balance_unit {
 	uint64_t id;   /* the mover's name for it, never 0 */
 	uint32_t kind; /* enum balance_kind, never BALANCE_ROLE */
-	/* ring: entries taken in the core's last window; thread: 1 if it would run */
+	/* ring: entries taken in the core's last window; thread: 1 if it would run; operations: how
+	 * many */
 	uint32_t load;
 	uint32_t age_ns; /* how long its oldest entry, or it itself, has waited; 0: nothing waits */
-	uint32_t pad;
+	uint32_t work_ns; /* operations: how long all of them would compute, roughly */
 };
 
 /* What a core did in its last window: between its last two looks at itself. */

@@ -13,6 +13,7 @@
 #include "base/print.h"
 #include "fs/internal.h"
 #include "mm/frames.h"
+#include "sched/preempt.h"
 
 #define HEADER_BYTES 110u
 #define NAME_MAX_BYTES FS_PATH_MAX
@@ -187,8 +188,15 @@ static enum step initrd_transfer(struct file *f, struct op *op, struct transfer 
 		n = 0;
 	else if (n > e->size - t->off)
 		n = (uint32_t)(e->size - t->off);
-	if (n)
+	if (n) {
+		bool may = preempt_may();
+
+		if (may)
+			preempt_open();
 		pin_copy_out(&t->pin, 0, e->data + t->off, n);
+		if (may)
+			preempt_close();
+	}
 	t->moved = (int32_t)n;
 	return STEP_DONE;
 }
@@ -220,6 +228,8 @@ static void initrd_free(struct file *f)
 
 const struct file_ops initrd_file_ops = {
 	.name = "initrd",
+	.computes = true,
+	.roams = true,
 	.transfer = initrd_transfer,
 	.stat = initrd_stat,
 	.free = initrd_free,

@@ -4,8 +4,9 @@
  *
  * A transfer is a copy between two sets of frames and never parks. In a long step each page is
  * copied in a window, and held meanwhile: the file may be cut there, and its size is asked anew
- * afterwards. Runs on the core that made the file; the object outlives the file as long as somebody
- * maps it.
+ * afterwards. Runs on the core that made the file, but for long reads, which may be given to
+ * another; writes may not, since the size is that core's. The object outlives the file as long as
+ * somebody maps it.
  */
 #include "fs/memfile.h"
 
@@ -48,20 +49,24 @@ static void mem_copy(const struct transfer *t, uint32_t off, char *page, uint32_
 		pin_zero(&t->pin, off, n);
 }
 
+/* In a window, from a page that is held; lets go of it. */
 static void mem_copy_long(const struct transfer *t, uint32_t off, char *page, uint32_t n)
 {
-	if (page)
-		frame_get(arch_direct_paddr(page));
-	preempt_open();
+	bool may = preempt_may();
+
+	if (may)
+		preempt_open();
 	mem_copy(t, off, page, n);
-	preempt_close();
+	if (may)
+		preempt_close();
 	if (page)
 		frame_put(arch_direct_paddr(page));
 }
 
-static int32_t mem_read(struct mobj *o, const struct transfer *t)
+/* On the file's core, or, as part of a long step, on any. */
+static int32_t mem_read(struct mobj *o, const struct transfer *t, bool here)
 {
-	bool may = preempt_may();
+	bool hold = preempt_may() || !here;
 	uint64_t size = atomic_load_explicit(&o->size, memory_order_relaxed), off = t->off;
 	uint32_t n = t->pin.len, done = 0;
 
@@ -70,9 +75,10 @@ static int32_t mem_read(struct mobj *o, const struct transfer *t)
 	n = (uint32_t)min_of((uint64_t)n, size - off);
 	while (done < n) {
 		uint32_t at = in_page(off), piece = min_of(n - done, (uint32_t)PAGE_SIZE - at);
-		char *page = mobj_find(o, off >> PAGE_SHIFT);
+		uint64_t index = off >> PAGE_SHIFT;
+		char *page = hold ? mobj_hold(o, index) : mobj_find(o, index);
 
-		(may ? mem_copy_long : mem_copy)(t, done, page ? page + at : NULL, piece);
+		(hold ? mem_copy_long : mem_copy)(t, done, page ? page + at : NULL, piece);
 		done += piece;
 		off += piece;
 	}
@@ -95,6 +101,8 @@ static int32_t mem_write(struct mobj *o, const struct transfer *t)
 
 		if (unlikely(!page) && (err = mobj_make(o, off >> PAGE_SHIFT, &page)))
 			break;
+		if (may)
+			frame_get(arch_direct_paddr(page));
 		(may ? mem_copy_long : mem_copy)(t, done, (char *)page + at, piece);
 		done += piece;
 		off += piece;
@@ -107,9 +115,10 @@ static int32_t mem_write(struct mobj *o, const struct transfer *t)
 static enum step mem_transfer(struct file *f, struct op *op, struct transfer *t)
 {
 	struct mobj *o = &memfile_of(f)->object;
+	bool here = f->core == this_core()->index;
 
 	(void)op;
-	t->moved = t->write ? mem_write(o, t) : mem_read(o, t);
+	t->moved = t->write ? mem_write(o, t) : mem_read(o, t, here);
 	return STEP_DONE;
 }
 
@@ -169,6 +178,7 @@ static void mem_gone(struct mobj *o)
 static const struct file_ops mem_ops = {
 	.name = "memory",
 	.computes = true,
+	.roams = true,
 	.transfer = mem_transfer,
 	.quick = mem_quick,
 	.stat = mem_stat,

@@ -5,12 +5,19 @@
 
 #include <string.h>
 
+#include "base/counters.h"
+#include "base/machine.h"
 #include "base/panic.h"
 #include "mm/frames.h"
 #include "uapi/errno.h"
 
 /* any core, atomic: frames of all objects, their inner ones included */
 static _Atomic uint64_t frames_held;
+
+/* The object in which a core looks for a page to hold: that core writes, who shrinks it reads. */
+static struct look {
+	struct mobj *_Atomic at;
+} __attribute__((aligned(CACHE_LINE))) look_of_core[CORES_MAX];
 
 static paddr_t frame_take(int *err)
 {
@@ -171,6 +178,30 @@ int mobj_make(struct mobj *o, uint64_t index, void **page)
 	return 0;
 }
 
+void *mobj_hold(struct mobj *o, uint64_t index)
+{
+	struct look *look = &look_of_core[base_core_index()];
+	void *page = NULL;
+
+	/* We say where we look, then we look at the size; mobj_resize stores the size, then waits
+	 * for who looks: what it cuts off afterwards, nobody looks for. */
+	atomic_store(&look->at, o);
+	if (index << PAGE_SHIFT < atomic_load(&o->size))
+		page = mobj_find(o, index);
+	if (page)
+		frame_get(arch_direct_paddr(page));
+	atomic_store_explicit(&look->at, NULL, memory_order_release);
+	return page;
+}
+
+/* Who looked when the size was stored has found what it looks for; that takes a few instructions. */
+static void looks_await(struct mobj *o)
+{
+	for (unsigned i = 0; i < CORES_MAX; i++)
+		while (atomic_load(&look_of_core[i].at) == o)
+			arch_relax();
+}
+
 int mobj_resize(struct mobj *o, uint64_t size)
 {
 	uint64_t old = atomic_load_explicit(&o->size, memory_order_relaxed);
@@ -188,8 +219,9 @@ int mobj_resize(struct mobj *o, uint64_t size)
 	page = in_page ? mobj_find(o, edge >> PAGE_SHIFT) : NULL;
 	if (page)
 		memset(page + in_page, 0, PAGE_SIZE - in_page);
-	atomic_store_explicit(&o->size, size, memory_order_relaxed);
+	atomic_store(&o->size, size);
 	if (size < old) {
+		looks_await(o);
 		mobj_cut(o, align_up(size, PAGE_SIZE) >> PAGE_SHIFT);
 		atomic_store_explicit(&o->maps, 0, memory_order_release);
 	}

@@ -3,7 +3,8 @@
  * that nobody wrote does not exist and reads as zeros.
  *
  * Pages are brought by any core, by compare-and-swap, and taken away only when the object shrinks,
- * which its owner core does and only while nobody maps it, or when its last reference goes. All
+ * which its owner core does and only while nobody maps it, or when its last reference goes; who
+ * reads it from elsewhere holds the page it reads (mobj_hold). All
  * objects together hold at most half of the machine's memory. The struct's memory is type-stable:
  * whoever brings an object into being never uses its place for anything else.
  */
@@ -64,7 +65,10 @@ static inline void *mobj_find(struct mobj *o, uint64_t index)
 
 	return page ? arch_direct(page) : NULL;
 }
-/* The same, bringing it, below the object's end. 0, -ENOSPC (objects hold their share of the
+/* The same for who is not on its owner core and has not mapped it: NULL also behind the object's
+ * end; the page is held until frame_put. Any core. */
+must_use void *mobj_hold(struct mobj *o, uint64_t index);
+/* The same as mobj_find, bringing it, below the object's end. 0, -ENOSPC (objects hold their share of the
  * memory), -ENOMEM. */
 must_use int mobj_make(struct mobj *o, uint64_t index, void **page);
 

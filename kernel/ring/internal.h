@@ -268,7 +268,7 @@ unsigned ring_cancel_all(struct core *c, struct ring *r);
 /* Mail `m` about `r` is delivered here. True: the ring is not here; the mail goes there, or waits
  * for it. */
 must_use bool ring_is_elsewhere(struct core *c, struct ring *r, struct mail *m);
-/* It is here and stays for now. */
+/* It is here, and no move of it has begun. */
 static inline bool ring_rests_here(const struct core *c, const struct ring *r)
 {
 	return ring_is_here(c, r) && !r->moving;

@@ -374,17 +374,13 @@ static struct balance_unit *unit_least(struct balance_unit *units, unsigned coun
 	return least;
 }
 
-/* The polled ones, which are those that keep a core busy by themselves. One that is about to leave
- * is not there any more: else the next pass sees two where one stays, and sends that one after
- * it. */
-static unsigned rings_list(struct core *c, struct balance_unit *out, unsigned max)
+/* Those of one list, behind the `n` that are there already. Returns how many there are now. One
+ * that is about to leave is not there any more: else the next pass sees two where one stays, and
+ * sends that one after it. */
+static unsigned rings_add(struct core *c, const struct list *rings, struct balance_unit *out,
+			  unsigned n, unsigned max)
 {
-	unsigned n = 0;
-
-	memset(out, 0, sizeof(*out) * max);
-	if (!c->rings)
-		return 0;
-	list_for_each(pos, &c->rings->rings) {
+	list_for_each(pos, rings) {
 		struct ring *r = list_item(pos, struct ring, link);
 		uint32_t load = r->sq_head - r->head_listed;
 		struct balance_unit *u;
@@ -401,13 +397,35 @@ static unsigned rings_list(struct core *c, struct balance_unit *out, unsigned ma
 	return n;
 }
 
+/* The polled ones, and those that are consumed when their threads enter: that is this core's work,
+ * too. */
+static unsigned rings_list(struct core *c, struct balance_unit *out, unsigned max)
+{
+	unsigned n;
+
+	memset(out, 0, sizeof(*out) * max);
+	if (!c->rings)
+		return 0;
+	n = rings_add(c, &c->rings->rings, out, 0, max);
+	return rings_add(c, &c->rings->entered, out, n, max);
+}
+
+static struct ring *ring_of(struct list *rings, uint64_t id)
+{
+	list_for_each(pos, rings)
+		if (list_item(pos, struct ring, link)->id == id)
+			return list_item(pos, struct ring, link);
+	return NULL;
+}
+
 static int rings_move(struct core *c, uint64_t id, unsigned to)
 {
-	int err = -ENOENT;
+	struct ring *r = ring_of(&c->rings->rings, id);
+	int err;
 
-	list_for_each_safe(pos, &c->rings->rings)
-		if (list_item(pos, struct ring, link)->id == id)
-			err = ring_move(list_item(pos, struct ring, link), to);
+	if (!r)
+		r = ring_of(&c->rings->entered, id);
+	err = r ? ring_move(r, to) : -ENOENT;
 	return err == -EALREADY ? -EINVAL : err;
 }
 

@@ -300,6 +300,8 @@ struct sys_row {
 	/* it touches nothing that is the home core's: any serving core may run it, from the first
 	 * step on, or from its second state on */
 	bool anywhere, anywhere_begun;
+	/* as op_row.work; NULL: 0 */
+	uint32_t (*work)(const struct op *op);
 };
 extern const struct sys_row *const sys_table[512];
 

@@ -43,6 +43,7 @@ static const char *const rw_state_names[] = { "pin", "act", "next" };
 #define RW_BYTES_MAX 0x7ffff000u
 #define RW_VECS_MAX 1024u /* as UIO_MAXIOV on Linux, readv(2) */
 #define RW_LONG_BYTES 32768u /* from here on the rest is a long step, where the file computes */
+#define RW_BYTES_PER_NS 32u  /* roughly, of memory that is near: bench/cost.conf */
 #define RW_LONG_PIECE (4 * (uint32_t)PAGE_SIZE) /* so much is pinned between two windows */
 
 /* ---- check */
@@ -307,6 +308,20 @@ static noinline_fn enum step rw_go_on(struct op *op, struct rw_op *rw)
 	return v;
 }
 
+/* A long read of a file that does not mind where. */
+static uint8_t rw_placed(const struct op *op)
+{
+	const struct rw_op *rw = (const struct rw_op *)(const void *)op->body;
+
+	return op->state == RW_NEXT && !rw->t.write && op->file->ops->roams ? OP_PLACE_ANY :
+									      OP_PLACE_RING;
+}
+
+static uint32_t rw_work(const struct op *op)
+{
+	return ((const struct rw_op *)(const void *)op->body)->left / RW_BYTES_PER_NS;
+}
+
 /* ---- step */
 
 static enum step rw_step(struct op *op)
@@ -431,6 +446,8 @@ static bool write_quick(struct core *c, struct ring *r, const struct io_uring_sq
 		.quick = row_quick,                                                                \
 		.step = rw_step,                                                                   \
 		.cancel = rw_cancel,                                                               \
+		.placed = rw_placed,                                                               \
+		.work = rw_work,                                                                   \
 	}
 
 RW_ROW(row_read, "read", read_check, 1, read_quick);

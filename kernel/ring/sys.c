@@ -161,6 +161,13 @@ static uint8_t sys_placed(const struct op *op)
 	return row->anywhere || (row->anywhere_begun && op->state) ? OP_PLACE_ANY : OP_PLACE_HOME;
 }
 
+static uint32_t sys_work(const struct op *op)
+{
+	const struct sys_row *row = sys_table[((const struct sys_op *)(const void *)op->body)->nr];
+
+	return row->work ? row->work(op) : 0;
+}
+
 const struct op_row row_syscall = {
 	.name = "syscall",
 	.body_size = sizeof(struct sys_op),
@@ -168,6 +175,7 @@ const struct op_row row_syscall = {
 	.raw = 1,
 	.preemptible = 1, /* getrandom and mmap that populates */
 	.placed = sys_placed,
+	.work = sys_work,
 	.state_count = 3,
 	.state_names = sys_state_names,
 	.check = sys_check,

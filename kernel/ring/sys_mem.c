@@ -146,7 +146,18 @@ static enum step mmap_step(struct op *op, const struct sys_args *args)
 	return op_finish64(op, (int64_t)at);
 }
 
-const struct sys_row sys_mmap = { .name = "mmap", .step = mmap_step, .anywhere_begun = true };
+#define FAULT_NS 1000u /* to bring a page, roughly */
+
+static uint32_t mmap_work(const struct op *op)
+{
+	const struct sys_op *sys = (const struct sys_op *)(const void *)op->body;
+
+	return (uint32_t)min_of((sys->end - sys->at) / PAGE_SIZE * FAULT_NS, (uint64_t)UINT32_MAX);
+}
+
+const struct sys_row sys_mmap = {
+	.name = "mmap", .step = mmap_step, .anywhere_begun = true, .work = mmap_work
+};
 
 /* ---- munmap, mprotect, madvise */
 

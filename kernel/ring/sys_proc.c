@@ -297,6 +297,19 @@ static enum step getrandom_step(struct op *op, const struct sys_args *args)
 	return v == STEP_AGAIN ? op_goto_long(op, RANDOM_NEXT) : v;
 }
 
+#define RANDOM_NS_PER_BYTE 4u /* roughly */
+
+static uint32_t getrandom_work(const struct op *op)
+{
+	const struct sys_op *sys = (const struct sys_op *)(const void *)op->body;
+
+	if (op->state == RANDOM_ACT)
+		return 0;
+	return (uint32_t)min_of((sys->args.a[1] - sys->moved) * RANDOM_NS_PER_BYTE,
+				(uint64_t)UINT32_MAX);
+}
+
 const struct sys_row sys_getrandom = { .name = "getrandom",
 				       .step = getrandom_step,
-				       .anywhere = true };
+				       .anywhere = true,
+				       .work = getrandom_work };

@@ -19,7 +19,6 @@
 #define STEPS_PER_RUN 64 /* states one op may visit before others get their turn */
 #define OPS_PER_TURN 64
 #define AGEING_PICKS (OP_PICKS_MAX - OP_PRIORITIES)
-#define GIVE_LOOKS 128 /* ops that op_give looks at, at most */
 
 struct executor {
 	struct list queue[OP_PRIORITIES]; /* 0 is the most urgent */
@@ -29,7 +28,6 @@ struct executor {
 };
 
 void (*op_done_hook)(struct op *op);
-void (*op_given_hook)(struct op *op, unsigned to);
 
 static unsigned executor_level(const struct op *op)
 {
@@ -222,38 +220,6 @@ void op_unqueue(struct op *op)
 	op->life = OP_PARKED;
 }
 
-static bool op_may_leave(const struct op *op)
-{
-	return op->row->placed && !(op->flags & (OP_ON_FIBER | OP_GIVEN)) &&
-	       op->row->placed(op) == OP_PLACE_ANY;
-}
-
-unsigned op_give(struct core *c, unsigned to, unsigned max)
-{
-	unsigned n = 0, looks = 0;
-
-	for (unsigned prio = OP_PRIORITIES; prio-- > 0;) {
-		struct list *queue = &c->exec->queue[prio], *before;
-
-		for (struct list *pos = queue->prev; pos != queue; pos = before) {
-			struct op *op = list_item(pos, struct op, link);
-
-			if (n == max || looks++ == GIVE_LOOKS)
-				return n;
-			before = pos->prev;
-			if (!op_may_leave(op))
-				continue;
-			op_unqueue(op);
-			op->flags |= OP_GIVEN;
-			c->count->ops_given++;
-			op_given_hook(op, to);
-			op_send(op, to);
-			n++;
-		}
-	}
-	return n;
-}
-
 static void op_wake_deliver(struct mail *m)
 {
 	op_wake(container_of(m, struct op, mail));
@@ -326,6 +292,11 @@ static const struct core_part_ops executor_part = { .name = "ops",
 						    .run = executor_run,
 						    .arm = executor_arm };
 
+struct list *executor_queue_at(struct core *c, unsigned prio)
+{
+	return &c->exec->queue[prio];
+}
+
 struct op *executor_running(const struct core *c)
 {
 	return c->exec ? c->exec->running : NULL;
@@ -340,6 +311,7 @@ void executor_init(struct core *c, uint32_t ops)
 	pool_init(&ex->pool, "ops", sizeof(struct op), ops);
 	c->exec = ex;
 	core_part_set(c, PART_OPS, &executor_part);
+	op_give_init();
 }
 
 uint32_t ops_free_count(struct core *c)

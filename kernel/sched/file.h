@@ -50,6 +50,8 @@ struct file_ops {
 	/* A transfer is work of this core's, and never parks: a long one opens windows
 	 * (sched/preempt.h). */
 	bool computes;
+	/* ... and a long one that reads may run on any core that serves. */
+	bool roams;
 	/*
 	 * Where a READ, WRITE or FSYNC (an op whose row says `spread`) runs that is on `core`, not
 	 * file->core, now; it may be moved on from there. Any serving core. NULL: on file->core.

@@ -156,6 +156,10 @@ struct op_row {
 	/* Where this very op can run from its present state on: OP_PLACE_*. NULL: as `place`
 	 * says. */
 	uint8_t (*placed)(const struct op *op);
+	/* Roughly how many nanoseconds the rest of this very op computes, which waits in a run
+	 * queue; 0: not worth a word. NULL: 0. What `placed` lets run anywhere may then be given to
+	 * a core that has less to do. */
+	uint32_t (*work)(const struct op *op);
 	int (*check)(struct op *op, const struct io_uring_sqe *sqe);
 	enum step (*step)(struct op *op);
 	int (*cancel)(struct op *op);
@@ -272,11 +276,14 @@ void op_wake_remote(struct op *op);
 /* Takes a runnable op off this core's queue: it is parked, on nothing. */
 void op_unqueue(struct op *op);
 /*
- * Gives up to `max` runnable ops of this core that may run anywhere (their row says so: `placed`)
- * to core `to`, which runs them from their present state; those that would run last here go first.
- * Each op is given away once in its life. Returns how many. In the core's turn, not from a step.
+ * Gives runnable ops of this core to core `to`, which runs them from their present state, until
+ * they are `work_ns` of work: those that may run anywhere and whose rest is worth the way (their
+ * row says both: `placed`, `work`). What would run last here goes first. Each op is given away once
+ * in its life. Returns how many. In the core's turn, not from a step.
  */
-unsigned op_give(struct core *c, unsigned to, unsigned max);
+unsigned op_give(struct core *c, unsigned to, uint64_t work_ns);
+/* Tells the balancer of them: BALANCE_OP. Boot. */
+void op_give_init(void);
 /* Told before an op is sent on from where its ring had it run. Set once at boot by ring/. */
 extern void (*op_given_hook)(struct op *op, unsigned to);
 
@@ -288,6 +295,8 @@ void op_continue(struct op *op, enum step v);
 /* Creates the executor of a core that serves and its pool of `ops` operations; sets PART_OPS.
  * Boot. */
 void executor_init(struct core *c, uint32_t ops);
+/* Its queue of priority `prio`: give.c. Own core. */
+struct list *executor_queue_at(struct core *c, unsigned prio);
 /* The op whose step or fiber runs now on core `c`, for the epitaph; NULL if none. */
 struct op *executor_running(const struct core *c);
 /* Runnable ops wait on this core. */

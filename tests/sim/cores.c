@@ -120,11 +120,10 @@ static bool expect(bool good, const char *what, const struct balance_run *r)
 {
 	if (!good)
 		printf("FAIL cores: %s: %s under %s on %s: %llu done, %u rings, %u threads, %u "
-		       "roles"
-		       " moved\n",
+		       "roles moved, %llu operations given\n",
 		       what, r->load, r->policy, r->map, (unsigned long long)r->done,
-		       r->slice[r->slices - 1].moves[0], r->slice[r->slices - 1].moves[1],
-		       r->slice[r->slices - 1].moves[2]);
+		       r->slice[r->slices - 1].moves[BALANCE_RING], r->slice[r->slices - 1].moves[BALANCE_THREAD],
+		       r->slice[r->slices - 1].moves[BALANCE_ROLE], (unsigned long long)r->given);
 	return good;
 }
 
@@ -137,9 +136,9 @@ static bool crowd(uint64_t seed)
 
 	if (simulate_balance(&still, seed) || simulate_balance(&moved, seed))
 		return false;
-	return expect(still.slice[still.slices - 1].moves[1] == 0, "static moves", &still) &&
-	       expect(moved.slice[moved.slices - 1].moves[1] == 2, "not spread", &moved) &&
-	       expect(moved.slice[7].moves[1] == 2, "not spread within 2 ms", &moved) &&
+	return expect(still.slice[still.slices - 1].moves[BALANCE_THREAD] == 0, "static moves", &still) &&
+	       expect(moved.slice[moved.slices - 1].moves[BALANCE_THREAD] == 2, "not spread", &moved) &&
+	       expect(moved.slice[7].moves[BALANCE_THREAD] == 2, "not spread within 2 ms", &moved) &&
 	       expect(moved.done > 2 * still.done, "no better for it", &moved);
 }
 
@@ -176,7 +175,48 @@ static bool hot(uint64_t seed)
 		good = good && expect(shares_even(&moved.slice[i]), "uneven", &moved) &&
 		       expect(2 * moved.slice[i].age_ns <= 1.15 * still.slice[i].age_ns,
 			      "entries wait as long", &moved);
-	return good && expect(moved.slice[15].moves[0] == 1, "not one move", &moved);
+	return good && expect(moved.slice[15].moves[BALANCE_RING] == 1, "not one move", &moved);
+}
+
+/* One ring that makes its core hot, and cannot be split: are its heavy operations given to the
+ * other core, and is half as much again done for it? */
+static bool heavy(const char *load, uint64_t seed)
+{
+	static const char on[] = "0:kernel,1:kernel,2:user";
+	struct balance_run still = balance_of(load, "static", on, 1, 8000000);
+	struct balance_run moved = balance_of(load, "default", on, 1, 8000000);
+
+	if (simulate_balance(&still, seed) || simulate_balance(&moved, seed))
+		return false;
+	return expect(!still.given, "static gives", &still) &&
+	       expect(moved.given >= moved.done / 4, "nothing is given", &moved) &&
+	       expect(!moved.slice[moved.slices - 1].moves[BALANCE_RING], "a ring moves", &moved) &&
+	       expect(rate(&moved, 8) >= 1.5 * rate(&still, 8), "not half as much again",
+		      &moved);
+}
+
+/* What is light, or not worth the way: is it left where it is? */
+static bool light(uint64_t seed)
+{
+	static const char on[] = "0:kernel,1:kernel,2:user";
+	struct balance_run r = balance_of("hot", "default", on, 1, 4000000);
+
+	return !simulate_balance(&r, seed) && expect(!r.given && !r.last_at_ns, "moves", &r);
+}
+
+/* Rings that nobody polls: are they moved, too? */
+static bool entered(uint64_t seed)
+{
+	static const char on[] =
+		"0:kernel,1:kernel,2:user,3:user,4:user,5:user,6:user,7:user,8:user,9:user";
+	struct balance_run still = balance_of("enter", "static", on, 8, 8000000);
+	struct balance_run moved = balance_of("enter", "default", on, 8, 8000000);
+
+	if (simulate_balance(&still, seed) || simulate_balance(&moved, seed))
+		return false;
+	return expect(moved.slice[7].moves[BALANCE_RING] >= 2, "rings stay", &moved) &&
+	       expect(rate(&moved, 8) >= 1.5 * rate(&still, 8), "not half as much again",
+		      &moved);
 }
 
 /* Six of them: is an old entry answered by a decision within 5 us, and do both cores get three? */
@@ -191,7 +231,7 @@ static bool at_once(uint64_t seed)
 	       expect(r.first_behind_ns >= BALANCE_AGE_NS &&
 			      r.first_behind_ns <= BALANCE_AGE_NS + 5000,
 		      "no decision within 5 us", &r) &&
-	       expect(r.slice[7].moves[0] == 3 && r.slice[15].moves[0] == 3, "not three moves", &r);
+	       expect(r.slice[7].moves[BALANCE_RING] == 3 && r.slice[15].moves[BALANCE_RING] == 3, "not three moves", &r);
 }
 
 /* A load that lies well as it is. */
@@ -222,12 +262,13 @@ static bool phases(uint64_t seed)
 	return expect(10 * (r.done - r.requests) >= 9 * 2 * asked, "phases of asking", &r) &&
 	       expect(10 * r.requests >= 9 * 2 * max_of(one.requests, two.requests),
 		      "phases of computing", &r) &&
-	       expect(r.slice[r.slices - 1].moves[2] >= 3, "roles do not change", &r);
+	       expect(r.slice[r.slices - 1].moves[BALANCE_ROLE] >= 3, "roles do not change", &r);
 }
 
 static bool balance_test(uint64_t seed)
 {
-	return crowd(seed) && hot(seed) && at_once(seed) && steady(seed) && phases(seed);
+	return crowd(seed) && hot(seed) && entered(seed) && heavy("heavy", seed) &&
+	       heavy("reads", seed) && light(seed) && at_once(seed) && steady(seed) && phases(seed);
 }
 
 /* ---- the test -------------------------------------------------------------------------------- */
@@ -337,7 +378,7 @@ static void slice_print(const struct balance_run *r, unsigned n)
 
 	printf("slice: at_us=%llu done=%llu requests=%llu age_ns=%u rings=%u threads=%u roles=%u",
 	       (unsigned long long)(n * r->slice_ns / 1000), (unsigned long long)s->done,
-	       (unsigned long long)s->requests, s->age_ns, s->moves[0], s->moves[1], s->moves[2]);
+	       (unsigned long long)s->requests, s->age_ns, s->moves[BALANCE_RING], s->moves[BALANCE_THREAD], s->moves[BALANCE_ROLE]);
 	for (unsigned i = 0; i < BALANCE_CORES; i++)
 		printf(" %s%u", i ? "" : "ops=", s->ops[i]);
 	printf("\n");

@@ -106,6 +106,11 @@ MUTANTS = [
     ("a stack that two steps have", "kernel/sched/fiber.c",
      "	f = list_item(list_take_front(&fs->free), struct fiber, link);",
      "	f = list_item(fs->free.next, struct fiber, link);", "preempt"),
+    ("a page read on another core that nobody holds", "kernel/mm/mobj.c",
+     "	if (page)\n		frame_get(arch_direct_paddr(page));\n	atomic_store_explicit(&look->at",
+     "	atomic_store_explicit(&look->at", "preempt"),
+    ("an operation given away that is run here as well", "kernel/sched/give.c",
+     "	op_unqueue(op);\n", "", "preempt"),
     ("a long transfer that repeats what it had moved", "kernel/ring/rw.c",
      "	rw->addr += (uint32_t)moved;\n", "	rw->addr += preempt_may() ? 0 : (uint32_t)moved;\n", "preempt"),
 ]
@@ -149,7 +154,7 @@ def build(folder, flags, number, path, source, test):
              f"-c {base}.c -o {base}.o",
              f"{flags.split()[0]} {' '.join(f for f in flags.split() if f.startswith('-fsan'))} "
              f"-pthread -Wl,--wrap=trace_event,--wrap=op_cancel,--wrap=mailbox_post,"
-             f"--wrap=pin_user {' '.join(objects(folder, test))} "
+             f"--wrap=pin_user,--wrap=pin_copy_in,--wrap=pin_copy_out,--wrap=random_expand {' '.join(objects(folder, test))} "
              f"{base}.o {folder}/libkernel.a -lcmocka "
              f"$(pkg-config --libs slirp glib-2.0) -o {base}"]
     for step in steps:

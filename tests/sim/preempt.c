@@ -1,7 +1,7 @@
 /*
  * Does a long step that is interrupted in any of its windows move the right bytes, once, and end as
  * promised when it is cancelled, when its file is cut under it, when there are more of them than
- * stacks, and when its program dies?
+ * stacks, when it is given to another core, and when its program dies?
  */
 #include <string.h>
 
@@ -9,15 +9,20 @@
 #include "uapi/errno.h"
 #include "uapi/syscall.h"
 
-#define LEN (160u << 10)
+#define LEN_MAX (400u << 10)
 #define MANY 24u /* more than a core has stacks */
 
+#define TWO "map=0:kernel,1:user,2:kernel,3:user"
+
 enum { NOP = 1, LONG, CANCEL, CUT, FIRST_OF_MANY = 16 };
+
+/* of the files and of most reads; so long that they are worth giving away: LEN_MAX */
+static uint32_t len = 160u << 10;
 
 struct copying {
 	int fd;
 	uaddr_t out, in;
-	uint8_t bytes[LEN];
+	uint8_t bytes[LEN_MAX];
 };
 
 static uint16_t any_priority(void)
@@ -25,14 +30,14 @@ static uint16_t any_priority(void)
 	return sim_chance(4) ? 0 : sluice_ioprio((unsigned)sim_below(SLUICE_PRIORITIES), 0);
 }
 
-static void push_long(struct sim_prog *p, const struct copying *k, bool write, uint32_t len,
+static void push_long(struct sim_prog *p, const struct copying *k, bool write, uint32_t n,
 		      uint64_t user_data)
 {
 	struct io_uring_sqe sqe = { .opcode = write ? IORING_OP_WRITE : IORING_OP_READ,
 				    .ioprio = any_priority(),
 				    .fd = k->fd,
 				    .addr = write ? k->out : k->in,
-				    .len = len,
+				    .len = n,
 				    .user_data = user_data };
 
 	sim_check(prog_sqe(p, &sqe));
@@ -42,8 +47,8 @@ static void begin(struct sim_prog *p, struct copying *k)
 {
 	int64_t fd;
 
-	k->out = prog_map(p, LEN);
-	k->in = prog_map(p, LEN);
+	k->out = prog_map(p, len);
+	k->in = prog_map(p, len);
 	prog_write(p, k->in, "long", 5);
 	fd = prog_call(p, SYS_memfd_create, k->in, 0, 0, 0, 0, 0);
 	sim_check(fd > 3);
@@ -54,17 +59,17 @@ static void refill(struct sim_prog *p, struct copying *k)
 {
 	struct io_uring_cqe cqe;
 
-	for (uint32_t i = 0; i < LEN; i += 8) {
+	for (uint32_t i = 0; i < len; i += 8) {
 		uint64_t word = sim_random();
 
 		memcpy(k->bytes + i, &word, 8);
 	}
-	for (uint32_t at = 0; at < LEN; at += 1024)
+	for (uint32_t at = 0; at < len; at += 1024)
 		prog_write(p, k->out + at, k->bytes + at, 1024);
-	push_long(p, k, true, LEN, LONG);
+	push_long(p, k, true, len, LONG);
 	prog_submit(p);
 	prog_wait_cqe(p, &cqe);
-	sim_check(cqe.user_data == LONG && cqe.res == (int32_t)LEN);
+	sim_check(cqe.user_data == LONG && cqe.res == (int32_t)len);
 }
 
 /* [0, n) of what was read is the file's, or zeros where it may have been cut. */
@@ -87,7 +92,7 @@ static void read_among_others(struct sim_prog *p, struct copying *k)
 	bool cut = sim_chance(3), cancel = sim_chance(3);
 	int32_t said = -1, n = 0;
 
-	push_long(p, k, false, LEN, LONG);
+	push_long(p, k, false, len, LONG);
 	if (sim_chance(2))
 		prog_submit(p);
 	for (unsigned i = 0; i < nops; i++) {
@@ -98,7 +103,7 @@ static void read_among_others(struct sim_prog *p, struct copying *k)
 	if (cut) {
 		struct io_uring_sqe sqe = { .opcode = IORING_OP_FTRUNCATE,
 					    .fd = k->fd,
-					    .off = sim_below(LEN),
+					    .off = sim_below(len),
 					    .user_data = CUT };
 		sim_check(prog_sqe(p, &sqe));
 		wait++;
@@ -127,7 +132,7 @@ static void read_among_others(struct sim_prog *p, struct copying *k)
 	if (n == -ECANCELED)
 		sim_check(said == 0);
 	else
-		sim_check(n >= 0 && n <= (int32_t)LEN && (cut || said == 0 || n == (int32_t)LEN));
+		sim_check(n >= 0 && n <= (int32_t)len && (cut || said == 0 || n == (int32_t)len));
 	if (n > 0)
 		compare(p, k, (uint32_t)n, cut);
 	if (cut)
@@ -196,12 +201,59 @@ static void killed(void)
 	sim_finish();
 }
 
+/* ---- given away ------------------------------------------------------------------------------ */
+
+static void give(void *arg)
+{
+	(void)arg;
+	op_give(cores[0], 2, sim_below(100000));
+}
+
+static void give_sometimes(void)
+{
+	if (sim_chance(2))
+		sim_on_core(0, give, NULL);
+}
+
+/* The programs' core gives to another whatever it may, at any moment. */
+static void given(void)
+{
+	struct counters sum;
+
+	len = LEN_MAX;
+	for (unsigned i = 0; i < 2; i++)
+		sim_spawn(copies, &room[i], 1 + 2 * i, 0);
+	sim_between = give_sometimes;
+	sim_finish();
+	sim_check(!sim_failed_programs());
+	counters_sum(&sum);
+	sim_check(sum.ops_given);
+}
+
+static void given_and_killed(void)
+{
+	struct process *p[2];
+
+	len = LEN_MAX;
+	for (unsigned i = 0; i < 2; i++)
+		p[i] = sim_spawn(copies, &room[i], 1 + 2 * i, 0);
+	sim_between = give_sometimes;
+	for (unsigned i = 0; i < 2; i++) {
+		sim_for(sim_below(900000));
+		sim_kill(p[i]);
+	}
+	sim_finish();
+}
+
 int main(void)
 {
 	static const struct sim_test tests[] = {
 		{ .name = "preempted steps", .run = several, .cores = 3 },
 		{ .name = "preempted on a mixed core", .run = mixed, .cores = 1 },
 		{ .name = "preempted and killed", .run = killed, .cores = 3 },
+		{ .name = "preempted and given away", .run = given, .cores = 4, .cmdline = TWO },
+		{ .name = "given away and killed", .run = given_and_killed, .cores = 4,
+		  .cmdline = TWO },
 	};
 
 	return sim_main(tests, array_count(tests));

@@ -279,6 +279,8 @@ static void refuses(void **state)
 		{ .id = 7, .kind = BALANCE_RING, .from = 1, .to = 0 },	   /* not there */
 		{ .id = 555, .kind = BALANCE_RING, .from = 0, .to = 1 },   /* gone */
 		{ .id = 7, .kind = BALANCE_THREAD, .from = 2, .to = 0 },   /* runs no programs */
+		{ .id = 1, .kind = BALANCE_OP, .from = 0, .to = 1 },	   /* nothing to give */
+		{ .id = 1, .kind = BALANCE_OP, .from = 0, .to = 2 },	   /* does not serve */
 		{ .id = 7, .kind = BALANCE_KINDS, .from = 0, .to = 1 },	   /* no kind */
 		{ .id = 7, .kind = 255, .from = 255, .to = 255 },
 		{ .kind = BALANCE_ROLE, .from = 0, .to = BALANCE_RUNS },   /* not elastic */

@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 
-#include "cores/core.h"
+#include "cores/balance.h"
 #include "sched/fiber.h"
 #include "sched/op.h"
 #include "sched/preempt.h"
@@ -499,8 +499,19 @@ static uint8_t roam_placed(const struct op *op)
 	return op->state == FREE ? OP_PLACE_ANY : OP_PLACE_HOME;
 }
 
+#define WORK_NS 10000u
+
+static bool light; /* none is worth the way */
+
+static uint32_t roam_work(const struct op *op)
+{
+	(void)op;
+	return light ? 300 : WORK_NS;
+}
+
 static const struct op_row roam_row = {
-	.name = "roam", .body_size = 8, .step = roam, .placed = roam_placed, .state_count = 2
+	.name = "roam", .body_size = 8, .step = roam, .placed = roam_placed, .work = roam_work,
+	.state_count = 2
 };
 
 static struct op *told[8];
@@ -517,6 +528,8 @@ static void told_of(struct op *op, unsigned to)
  * and nothing else? */
 static void given_away(void **state)
 {
+	const struct balance_mover *waiting = balance_mover(BALANCE_OP);
+	struct balance_unit unit;
 	struct op *op[8];
 	pthread_t t;
 
@@ -526,19 +539,31 @@ static void given_away(void **state)
 	told_count = 0;
 	atomic_store(&ran_on[0], 0);
 	atomic_store(&ran_on[1], 0);
+	assert_int_equal(waiting->list(cores[0], &unit, 1), 0);
 	for (unsigned i = 0; i < 8; i++) {
 		op[i] = make(i % 2 ? FREE : PINNED, 0);
 		op[i]->row = &roam_row;
 		op[i]->priority = i == 1 ? OP_PRIORITY_NORMAL + 1 : OP_PRIORITY_NORMAL;
 		op_run_later(op[i]);
 	}
-	assert_int_equal(op_give(cores[0], 1, 3), 3);
+	light = true;
+	assert_int_equal(op_give(cores[0], 1, 3 * WORK_NS), 0);
+	assert_int_equal(waiting->list(cores[0], &unit, 1), 0);
+	light = false;
+	assert_int_equal(waiting->list(cores[0], &unit, 1), 1);
+	assert_int_equal(unit.load, 4);
+	assert_int_equal(unit.work_ns, 4 * WORK_NS);
+	assert_int_equal(waiting->move(cores[0], unit.id + 1, 1), -ENOENT);
+	assert_int_equal(waiting->move(cores[0], unit.id, 1), 0); /* half of it */
+	assert_int_equal(told_count, 2);
+	assert_int_equal(op_give(cores[0], 1, WORK_NS), 1);
 	assert_ptr_equal(told[0], op[1]);
 	assert_ptr_equal(told[1], op[7]);
 	assert_ptr_equal(told[2], op[5]);
 	assert_int_equal(op[7]->core, 1);
 	op[3]->flags |= OP_GIVEN; /* as if it had come from another core */
-	assert_int_equal(op_give(cores[0], 1, 8), 0);
+	assert_int_equal(waiting->move(cores[0], unit.id, 1), -ENOENT);
+	assert_int_equal(op_give(cores[0], 1, 8 * WORK_NS), 0);
 	turns(1); /* the others run here */
 	assert_int_equal(atomic_load(&ran_on[0]), 5);
 	assert_int_equal(atomic_load(&ran_on[1]), 0);

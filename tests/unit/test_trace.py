@@ -97,15 +97,18 @@ def test_samples():
 def test_decisions():
     content, _ = good(dump((0, BALANCE, 1000, 0 | 0 << 8 | 1 << 16, 3 | 990 << 32 | 120 << 48, 25000),
                            (1, BALANCE, 2000, 0 | 1 << 8 | 9 << 16 | 1 << 24, 4, 0),
-                           (1, BALANCE, 3000, 2 | 2 << 8 | 1 << 16, 0, 0)))
+                           (1, BALANCE, 3000, 3 | 2 << 8 | 1 << 16, 0, 0),
+                           (0, BALANCE, 4000, 2 | 0 << 8 | 1 << 16, 1, 80000 << 32)))
     found = [(e["name"], e["args"]) for e in sorted(content["traceEvents"], key=lambda e: e.get("ts", 0))
              if e["ph"] == "i"]
     assert found[0] == ("balance: ring 3: core 0 to 1", {"busy_from": 99.0, "busy_to": 12.0, "behind_us": 25.0,
                                                        "delay_us": 0.0}), found
     assert found[1][0] == "balance: ring 4: core 1 to 9 (refused)", found
     assert found[2][0] == "balance: core 2 serves", found
-    moves = [counted(content, kind + " moves") for kind in ("ring", "thread", "role")]
-    assert moves == [[(1000, 1)], [], [(3000, 1)]], moves
+    assert found[3] == ("balance: op 1: core 0 to 1", {"busy_from": 0.0, "busy_to": 0.0, "behind_us": 0.0,
+                                                       "work_us": 80.0}), found
+    moves = [counted(content, kind + " moves") for kind in ("ring", "thread", "op", "role")]
+    assert moves == [[(1000, 1)], [], [(4000, 1)], [(3000, 1)]], moves
 
 
 def test_another_core():

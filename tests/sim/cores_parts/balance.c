@@ -5,6 +5,9 @@
  * programs, in turn.
  *
  *   hot:    NOPs, as many as there is room for
+ *   enter:  the same by rings that nobody polls: each trap submits ENTER_DEPTH and waits for them
+ *   heavy:  random bytes, HEAVY_BYTES at a time, HEAVY_DEPTH under way
+ *   reads:  READ_BYTES at a time of a file in memory, as many under way
  *   skew:   every fourth is hot, the others ask for one thing and think for 2 us
  *   crowd:  each asks for one thing and thinks for 5 us; all threads begin on one core
  *   steady: each asks for 16 and thinks for 3 us
@@ -22,9 +25,15 @@
 #include "cores/balance.h"
 #include "cores_parts/view.h"
 #include "lib/internal.h"
+#include "uapi/mman.h"
+#include "uapi/syscall.h"
 
 #define SPIN_NS 20000u
 #define PHASE_NS 20000000u
+#define ENTER_DEPTH 128u
+#define HEAVY_BYTES (24u << 10) /* less than a budget of computing */
+#define READ_BYTES (1u << 20)
+#define HEAVY_DEPTH 16u
 #define PIECE_PS 250000u /* between two moments in which a computing program can be interrupted */
 
 static struct balance_run *run;
@@ -84,6 +93,87 @@ static void hot(struct view *v)
 	view_look(v, answer);
 }
 
+/* What a program with heavy operations has. */
+struct heavy {
+	uint32_t bytes; /* of each operation */
+	int32_t fd;     /* of a file, or 0 */
+	uaddr_t to;
+};
+
+static struct heavy heavy_begin(struct sim_prog *p)
+{
+	struct heavy h = { .bytes = HEAVY_BYTES };
+
+	if (strcmp(run->load, "reads")) {
+		h.to = prog_map(p, (uint64_t)HEAVY_BYTES * HEAVY_DEPTH);
+		return h;
+	}
+	h.bytes = READ_BYTES;
+	h.to = prog_map(p, (uint64_t)READ_BYTES * HEAVY_DEPTH);
+	prog_write(p, h.to, "reads", 6);
+	h.fd = (int32_t)prog_call(p, SYS_memfd_create, h.to, 0, 0, 0, 0, 0);
+	sim_check(h.fd > 0);
+	for (uint32_t i = 0; i < READ_BYTES * HEAVY_DEPTH; i += PAGE_SIZE)
+		sim_check(prog_call(p, SYS_pwrite64, (uint64_t)h.fd, h.to, PAGE_SIZE, i, 0, 0) ==
+			  (int64_t)PAGE_SIZE);
+	return h;
+}
+
+static void heavy_answer(struct view *v, struct io_uring_cqe *cqe)
+{
+	(void)v;
+	sim_check(cqe->res == HEAVY_BYTES || cqe->res == READ_BYTES);
+}
+
+static void heavy(struct view *v, const struct heavy *h)
+{
+	for (unsigned i = 0; i < HEAVY_DEPTH; i++) {
+		struct io_uring_sqe read = { .opcode = IORING_OP_READ, .fd = h->fd,
+					     .addr = h->to + i * h->bytes,
+					     .len = h->bytes, .off = i * h->bytes,
+					     .user_data = i };
+		struct sluice_syscall_sqe draw = { .opcode = IORING_OP_SYSCALL,
+						   .nr = SYS_getrandom, .a0 = read.addr,
+						   .a1 = h->bytes, .user_data = i };
+
+		if (!v->out[i])
+			view_put(v, h->fd ? &read : (struct io_uring_sqe *)&draw);
+	}
+	view_show(v);
+	view_look(v, heavy_answer);
+}
+
+/* A ring that nobody polls, in place of the one it was born with. */
+static void enter_begin(struct sim_prog *p)
+{
+	struct io_uring_params params = { .flags = IORING_SETUP_NO_SQARRAY };
+	uaddr_t at = prog_map(p, PAGE_SIZE);
+	uint64_t rings, sqes;
+	int64_t fd;
+
+	prog_write(p, at, &params, sizeof(params));
+	fd = prog_enter(p, SYS_io_uring_setup, VIEW_ENTRIES, at, 0, 0, 0, 0);
+	sim_check(fd > 0);
+	prog_read(p, at, &params, sizeof(params));
+	rings = align_up(params.cq_off.cqes + params.cq_entries * 16ull, PAGE_SIZE);
+	sqes = params.sq_entries * sizeof(struct io_uring_sqe);
+	p->start.ring_fd = (int32_t)fd;
+	p->start.params = params;
+	p->start.sq_ring = p->start.cq_ring = (uaddr_t)prog_enter(
+		p, SYS_mmap, 0, rings, 3, MAP_SHARED, (uint64_t)fd, IORING_OFF_SQ_RING);
+	p->start.sqes = (uaddr_t)prog_enter(p, SYS_mmap, 0, sqes, 3, MAP_SHARED, (uint64_t)fd,
+					    IORING_OFF_SQES);
+	p->sq_tail = p->cq_head = 0;
+}
+
+static void enter_ask(struct view *v, unsigned n)
+{
+	nops(v, n);
+	prog_enter(v->p, SYS_io_uring_enter, (uint64_t)v->p->start.ring_fd, n, n,
+		   IORING_ENTER_GETEVENTS, 0, 0);
+	view_look(v, answer);
+}
+
 static bool computes_now(void)
 {
 	return began && (sim_clock() - began) / PHASE_NS % 2 == 0;
@@ -104,8 +194,15 @@ static void phase(struct view *v)
 static void prog_main(struct sim_prog *p)
 {
 	unsigned number = (unsigned)(uintptr_t)p->arg;
-	struct view v = view_begin(p);
+	bool is_heavy = !strcmp(run->load, "heavy") || !strcmp(run->load, "reads");
+	struct heavy h = { 0 };
+	struct view v;
 
+	if (is_heavy)
+		h = heavy_begin(p);
+	if (!strcmp(run->load, "enter"))
+		enter_begin(p);
+	v = view_begin(p);
 	v.number = number;
 	ready++;
 	while (!began) {
@@ -113,7 +210,14 @@ static void prog_main(struct sim_prog *p)
 		sim_switch(); /* where nobody else is awake, nobody else is earlier: the test is */
 	}
 	while (!over() || v.under_way) {
-		if (!strcmp(run->load, "hot") || (!strcmp(run->load, "skew") && number % 4 == 0)) {
+		if (is_heavy) {
+			if (over())
+				view_await(&v, SPIN_NS, heavy_answer);
+			else
+				heavy(&v, &h);
+		} else if (!strcmp(run->load, "enter")) {
+			enter_ask(&v, ENTER_DEPTH);
+		} else if (!strcmp(run->load, "hot") || (!strcmp(run->load, "skew") && number % 4 == 0)) {
 			if (over())
 				view_await(&v, SPIN_NS, answer);
 			else
@@ -135,7 +239,8 @@ static void prog_main(struct sim_prog *p)
 
 bool balance_load_is(const char *name)
 {
-	static const char *const known[] = { "hot", "skew", "crowd", "steady", "phase" };
+	static const char *const known[] = { "hot",   "enter",	 "heavy", "reads", "skew",
+					     "crowd", "steady", "phase" };
 
 	for (unsigned i = 0; i < array_count(known); i++)
 		if (!strcmp(name, known[i]))
@@ -225,7 +330,7 @@ static void slice_run(struct balance_slice *s)
 	}
 	s->done = view_cqes - done;
 	s->requests = requests - asked;
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < BALANCE_KINDS; i++)
 		s->moves[i] = (uint32_t)balance_moves((enum balance_kind)i);
 	for (unsigned i = 0; i < cores_count; i++) {
 		if (!cores[i])
@@ -258,6 +363,7 @@ void balance_run(struct balance_run *r)
 	for (unsigned i = 0; i < cores_count; i++) {
 		r->passes += cores[i] ? cores[i]->count->balance_passes : 0;
 		r->refused += cores[i] ? cores[i]->count->balance_refused : 0;
+		r->given += cores[i] ? cores[i]->count->ops_given : 0;
 	}
 	sim_finish();
 	sim_check(!sim_failed_programs() && view_sqes == view_cqes);

@@ -4,6 +4,7 @@
 #ifndef TESTS_SIM_CORES_BALANCE_H
 #define TESTS_SIM_CORES_BALANCE_H
 
+#include "cores/policy.h"
 #include "lib/timed.h"
 
 #define BALANCE_SLICES 2048u
@@ -14,14 +15,14 @@ struct balance_slice {
 	uint64_t done;	   /* entries answered */
 	uint64_t requests; /* phase: pieces of computing, each with one entry */
 	uint32_t age_ns;   /* highest age of an unserved entry that a look each tenth found */
-	uint32_t moves[3]; /* so far, by kind */
+	uint32_t moves[BALANCE_KINDS]; /* so far */
 	uint32_t ops[BALANCE_CORES]; /* entries that each core served */
 	uint8_t serves[BALANCE_CORES]; /* at its end */
 };
 
 struct balance_run {
 	/* asked for */
-	char load[12]; /* hot, skew, crowd, steady, phase */
+	char load[12]; /* hot, enter, heavy, reads, skew, crowd, steady, phase */
 	char policy[12];
 	char map[160]; /* as the boot argument has it, at most BALANCE_CORES cores */
 	unsigned programs;
@@ -29,7 +30,7 @@ struct balance_run {
 	/* the answer */
 	unsigned slices;
 	struct balance_slice slice[BALANCE_SLICES];
-	uint64_t done, requests, passes, refused;
+	uint64_t done, requests, passes, refused, given;
 	/* of the first ring that was moved: how far behind its core was, and when, since the
 	 * programs began */
 	nsec_t first_behind_ns, first_at_ns;

@@ -13,7 +13,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "drivers/drivers.h"
+#include "drivers/random.h"
 #include "lib/internal.h"
+#include "mm/frames.h"
+#include "mm/pin.h"
 
 #define SAMPLES 20000u
 #define MAILS 1000u
@@ -113,7 +117,7 @@ static void part_watch(struct core *c, enum core_part part, unsigned (*run)(stru
 
 /* ---- what needs no program ------------------------------------------------------------------- */
 
-static struct samples turns, posts, mails;
+static struct samples turns, posts, mails, copies, draws;
 static struct mail mail[MAILS];
 
 static void mail_arrived(struct mail *m)
@@ -155,6 +159,38 @@ static void mails_measure(void *arg)
 	sample_add(&mails, (double)(__builtin_ia32_rdtsc() - begin) * ns_per_tick / MAILS);
 }
 
+/* Into frames that the cache has, from such. */
+static void copies_measure(void *arg)
+{
+	struct pin pin = { .len = PIN_BYTES_MAX, .pages = PIN_BYTES_MAX / PAGE_SIZE };
+	paddr_t from = frame_alloc(4), to = frame_alloc(4);
+	uint64_t begin;
+
+	(void)arg;
+	sim_check(from && to);
+	for (unsigned i = 0; i < pin.pages; i++)
+		pin.frame[i] = (uint32_t)((to >> PAGE_SHIFT) + i);
+	pin_copy_out(&pin, 0, arch_direct(from), pin.len);
+	begin = __builtin_ia32_rdtsc();
+	pin_copy_out(&pin, 0, arch_direct(from), pin.len);
+	sample_add(&copies,
+		   (double)(__builtin_ia32_rdtsc() - begin) * ns_per_tick / (PIN_BYTES_MAX / 64));
+	frame_put(from);
+	frame_put(to);
+}
+
+static void draws_measure(void *arg)
+{
+	static const uint32_t key[RANDOM_KEY_WORDS] = { 1 };
+	static uint8_t to[PAGE_SIZE];
+	uint64_t begin = __builtin_ia32_rdtsc();
+
+	(void)arg;
+	random_expand(key, to, sizeof(to));
+	sample_add(&draws,
+		   (double)(__builtin_ia32_rdtsc() - begin) * ns_per_tick / (sizeof(to) / 64));
+}
+
 /* ---- one load -------------------------------------------------------------------------------- */
 
 void load_measure(struct load *l, double *costs)
@@ -168,6 +204,8 @@ void load_measure(struct load *l, double *costs)
 			sim_on_core(0, turns_measure, NULL);
 			sim_on_core(0, posts_measure, NULL);
 			sim_on_core(1, mails_measure, NULL);
+			sim_on_core(0, copies_measure, NULL);
+			sim_on_core(0, draws_measure, NULL);
 		}
 	}
 	part_watch(cores[0], PART_RINGS, rings_run);
@@ -176,8 +214,10 @@ void load_measure(struct load *l, double *costs)
 	load_run(l);
 	if (!moves) {
 		costs[0] = (median(&taken) * l->batch - median(&idle_rings)) / l->batch;
-		printf("sqe_ns=%.3f\nturn_ns=%.3f\npost_ns=%.3f\nmail_ns=%.3f\n", costs[0],
-		       median(&turns), median(&posts), median(&mails));
+		printf("sqe_ns=%.3f\nturn_ns=%.3f\npost_ns=%.3f\nmail_ns=%.3f\ncopy_ns=%.3f\n"
+		       "random_ns=%.3f\n",
+		       costs[0], median(&turns), median(&posts), median(&mails), median(&copies),
+		       median(&draws));
 	} else if (!costs[1]) {
 		costs[1] = max_of(0.0, median(&moved));
 		printf("transfer_ns=%.3f\n", costs[1]);

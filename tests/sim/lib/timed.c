@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "drivers/drivers.h"
+#include "drivers/random.h"
 #include "lib/internal.h"
 #include "mm/pin.h"
 
@@ -22,15 +24,22 @@ bool sim_timed;
 
 /* What a core had counted when its clock was last brought up to date. */
 static struct seen {
-	uint64_t turns, idle, sqes, steps, mails, traps, pins, posts;
+	uint64_t turns, idle, sqes, steps, mails, traps, pins, posts, copied, drawn;
 } seen[CORES_MAX];
 static uint64_t pins[CORES_MAX], posts[CORES_MAX];
+static uint64_t copied[CORES_MAX], drawn[CORES_MAX]; /* bytes */
 static uint64_t horizon;
 
 int64_t __real_pin_user(struct aspace *as, uaddr_t claim, uint64_t len, uint32_t access,
 			struct pin *pin);
 int64_t __wrap_pin_user(struct aspace *as, uaddr_t claim, uint64_t len, uint32_t access,
 			struct pin *pin);
+void __real_pin_copy_in(const struct pin *pin, uint32_t off, void *dst, uint32_t n);
+void __wrap_pin_copy_in(const struct pin *pin, uint32_t off, void *dst, uint32_t n);
+void __real_pin_copy_out(const struct pin *pin, uint32_t off, const void *src, uint32_t n);
+void __wrap_pin_copy_out(const struct pin *pin, uint32_t off, const void *src, uint32_t n);
+void __real_random_expand(const uint32_t key[RANDOM_KEY_WORDS], void *dst, size_t len);
+void __wrap_random_expand(const uint32_t key[RANDOM_KEY_WORDS], void *dst, size_t len);
 void __real_mailbox_post(unsigned index, struct mail *m);
 void __wrap_mailbox_post(unsigned index, struct mail *m);
 
@@ -102,12 +111,31 @@ void sim_timed_begin(void)
 
 /* ---- the clock of the core that runs --------------------------------------------------------- */
 
-/* Two things that no counter of the kernel counts. */
+/* Things that no counter of the kernel counts. */
 int64_t __wrap_pin_user(struct aspace *as, uaddr_t claim, uint64_t len, uint32_t access,
 			struct pin *pin)
 {
 	pins[sim_here]++;
 	return __real_pin_user(as, claim, len, access, pin);
+}
+
+void __wrap_pin_copy_in(const struct pin *pin, uint32_t off, void *dst, uint32_t n)
+{
+	copied[sim_here] += n;
+	__real_pin_copy_in(pin, off, dst, n);
+}
+
+void __wrap_pin_copy_out(const struct pin *pin, uint32_t off, const void *src, uint32_t n)
+{
+	copied[sim_here] += n;
+	__real_pin_copy_out(pin, off, src, n);
+}
+
+/* What long steps draw; the short ones' few bytes are part of what an entry costs. */
+void __wrap_random_expand(const uint32_t key[RANDOM_KEY_WORDS], void *dst, size_t len)
+{
+	drawn[sim_here] += len;
+	__real_random_expand(key, dst, len);
 }
 
 void __wrap_mailbox_post(unsigned index, struct mail *m)
@@ -123,7 +151,8 @@ void sim_timed_settle(void)
 	struct counters *n = c->count;
 	struct seen *s = &seen[sim_here], now = {
 		c->turn, n->turns_idle, n->sqes, n->steps, n->mails, n->user_traps,
-		pins[sim_here], posts[sim_here],
+		pins[sim_here], posts[sim_here], copied[sim_here],
+		drawn[sim_here],
 	};
 
 	sc->clock += (now.turns - s->turns) * sim_costs.turn +
@@ -133,7 +162,9 @@ void sim_timed_settle(void)
 		     (now.mails - s->mails) * sim_costs.mail +
 		     (now.traps - s->traps) * sim_costs.trap +
 		     (now.pins - s->pins) * sim_costs.transfer +
-		     (now.posts - s->posts) * sim_costs.post;
+		     (now.posts - s->posts) * sim_costs.post +
+		     (now.copied - s->copied) * sim_costs.copy / 64 +
+		     (now.drawn - s->drawn) * sim_costs.random / 64;
 	*s = now;
 }
 

@@ -19,6 +19,8 @@
 	X(relax)    /* the pause between two looks, of kernel and program */                       \
 	X(sqe)	    /* an entry: taken, checked, a step that does nothing, its CQE */              \
 	X(transfer) /* what an entry costs on top that moves some bytes of a file */               \
+	X(copy)	    /* 64 bytes of it, copied */                                                   \
+	X(random)   /* 64 random bytes, computed */                                               \
 	X(step)	    /* a step by the executor, and what it completes */                            \
 	X(mail)	    /* a message delivered */                                                      \
 	X(post)	    /* a message posted */                                                         \
