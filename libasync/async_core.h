@@ -222,6 +222,7 @@ struct async_exec {
 	volatile uint32_t *waker; /* a store there wakes the poller; NULL: the doorbell does */
 	uint32_t waker_id;
 	bool notices; /* completions come by user interrupt: notices.c */
+	bool looks;   /* its own thread alone finds completions, while the kernel polls its ring */
 	uint32_t outside; /* identities that others post: somebody else may end a wait */
 	struct async_timer *timers;
 	struct async_levels *levels; /* runnable ones by priority: preempt.c; NULL: not asked for */
@@ -426,16 +427,16 @@ static inline uint32_t async_len(size_t len)
 	return (uint32_t)(len < ASYNC_LEN_MAX ? len : ASYNC_LEN_MAX);
 }
 
-/* The entry has the running coroutine's priority. Linux would want privileges for it. */
-static inline __attribute__((always_inline)) void async_ask_priority(struct io_uring_sqe *sqe,
-								     uint8_t opcode)
+/* The entry has the priority of `me`, the running coroutine. Linux would want privileges for it. */
+static inline __attribute__((always_inline)) void
+async_ask_priority(struct io_uring_sqe *sqe, uint8_t opcode, const struct async_co *me)
 {
 	bool flags = opcode == IORING_OP_ACCEPT || opcode == IORING_OP_SEND ||
 		     opcode == IORING_OP_RECV || opcode == IORING_OP_SENDMSG ||
 		     opcode == IORING_OP_RECVMSG;
 
 	if (!ASYNC_ON_LINUX)
-		sqe->ioprio = async_here()->self->ioprio[flags];
+		sqe->ioprio = me->ioprio[flags];
 }
 
 /* An operation of the common shape. */
@@ -449,7 +450,7 @@ static inline __attribute__((always_inline)) int32_t async_op(uint8_t opcode, in
 	if (ring_likely(sqe != NULL)) {
 		ring_fill(sqe, opcode, fd, off, (uint64_t)(uintptr_t)addr, len, op_flags,
 			  (uint64_t)(uintptr_t)&io);
-		async_ask_priority(sqe, opcode);
+		async_ask_priority(sqe, opcode, io.co);
 	}
 	return async_io_wait(&io);
 }
@@ -507,13 +508,13 @@ static inline __attribute__((always_inline)) int64_t async_exchange(int fd, cons
 	send = ring_sqe(&x->ring);
 	ring_fill(send, IORING_OP_SEND, fd, 0, (uint64_t)(uintptr_t)out, async_len(out_len),
 		  MSG_WAITALL | MSG_NOSIGNAL, (uint64_t)(uintptr_t)me | ASYNC_TAG_LINK);
-	async_ask_priority(send, IORING_OP_SEND);
+	async_ask_priority(send, IORING_OP_SEND, me);
 	send->flags = IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
 	x->answers_extra--; /* the send answers only if it fails; then it is counted back */
 	recv = ring_sqe(&x->ring);
 	ring_fill(recv, IORING_OP_RECV, fd, 0, (uint64_t)(uintptr_t)in, async_len(in_len), 0,
 		  (uint64_t)(uintptr_t)&io);
-	async_ask_priority(recv, IORING_OP_RECV);
+	async_ask_priority(recv, IORING_OP_RECV, me);
 	res = async_io_wait(&io);
 	return ring_unlikely(res < 0) ? async_exchange_failed(&io, res) : res;
 }

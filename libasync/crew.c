@@ -437,6 +437,7 @@ _Noreturn void crew_work(struct async_exec *x, uint32_t index, const struct ring
 	async_thread_set(x);
 	async_exec_init(x, ring);
 	x->crew = true;
+	x->looks = false;
 	x->index = index;
 	x->sched = &x->main;
 	x->self = x->sched;
@@ -493,6 +494,7 @@ int async_executors(unsigned count)
 		while (!__atomic_load_n(&async_crew.execs[i], __ATOMIC_ACQUIRE))
 			async_sleep(50000);
 	x->crew = true;
+	x->looks = false;
 	async_crew.count = count;
 	__atomic_store_n(&async_crew_several, 1, __ATOMIC_RELEASE);
 	async_yield();

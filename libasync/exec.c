@@ -398,16 +398,17 @@ bool async_io_look(struct async_io *io)
 	struct ring *r = &x->ring;
 	const struct io_uring_cqe *cqe;
 
-	if (!ring_is_polled(r) || x->crew || !async_config.spin_ns || x->timers || x->cancels ||
-	    x->notices || x->levels || !waitq_is_empty(&x->room))
+	if (!x->looks || !async_config.spin_ns || x->timers || x->cancels ||
+	    !waitq_is_empty(&x->room))
 		return false;
 	if (r->sq_shown != r->sq_next)
 		ring_publish(r);
 	if (ring_unlikely(ring_wake_flags_polled(r) != 0))
 		return false;
 	r->sq_signalled = r->sq_shown;
-	if (!ring_glance(r) || !ring_ready(r))
+	if (!ring_glance(r))
 		return false;
+	(void)__atomic_load_n(r->cq_tail, __ATOMIC_ACQUIRE); /* as ring_ready */
 	cqe = ring_cqe(r);
 	if (cqe->user_data != (uint64_t)(uintptr_t)io)
 		return false;
@@ -510,6 +511,7 @@ void async_exec_init(struct async_exec *x, const struct ring *ring)
 	x->ring = *ring;
 	x->run_tail = &x->run_head;
 	x->cancels_tail = &x->cancels;
+	x->looks = ring_is_polled(ring);
 	x->turns_left = ASYNC_TURNS_MAX;
 	x->tick_hz = info->time_hz ? info->time_hz : ASYNC_S;
 	x->share.tail = &x->share.head;

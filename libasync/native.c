@@ -136,7 +136,7 @@ int64_t async_syscall(uint16_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64
 	if (!sqe)
 		return async_io_wait(&io);
 	ring_fill_syscall(sqe, nr, a0, a1, a2, a3, a4, a5, io_addr(&io));
-	async_ask_priority(sqe, IORING_OP_SYSCALL);
+	async_ask_priority(sqe, IORING_OP_SYSCALL, io.co);
 	low = async_io_wait(&io);
 	/* told to stop: the wait has turned -ECANCELED into the caller's own error */
 	return low != io.res ? low : io_syscall_result(&io);

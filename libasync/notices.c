@@ -194,6 +194,7 @@ int async_notices_start(void)
 	x->waker = (volatile uint32_t *)(uintptr_t)bell.page;
 	x->waker_id = bell.id;
 	x->notices = true;
+	x->looks = false;
 	return 0;
 }
 

@@ -273,7 +273,7 @@ static inline uint32_t ring_wake_flags_polled(struct ring *ring)
 	async_fence_full();
 	/* model: wake-look */
 	flags = __atomic_load_n(ring->sq_flags, __ATOMIC_RELAXED);
-	if (ring_likely(!(flags & (IORING_SQ_NEED_WAKEUP | SLUICE_SQ_WATCHED))))
+	if (ring_likely(!(flags & IORING_SQ_NEED_WAKEUP) && !(flags & SLUICE_SQ_WATCHED)))
 		return 0;
 	if (flags & SLUICE_SQ_WATCHED && ring->watch)
 		__atomic_fetch_add(ring->watch, 1, __ATOMIC_RELAXED);

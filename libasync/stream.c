@@ -116,14 +116,14 @@ static int stream_start(struct async_stream *stream)
 	if (stream->bufs) {
 		ring_fill(sqe, IORING_OP_RECV, stream->fd, 0, 0, 0, 0,
 			  stream_tag(stream, ASYNC_TAG_STREAM));
-		async_ask_priority(sqe, IORING_OP_RECV);
+		async_ask_priority(sqe, IORING_OP_RECV, io.co);
 		sqe->ioprio |= IORING_RECV_MULTISHOT;
 		sqe->flags = IOSQE_BUFFER_SELECT;
 		sqe->buf_group = stream->bufs->group;
 	} else {
 		ring_fill(sqe, IORING_OP_ACCEPT, stream->fd, 0, 0, 0, (uint32_t)stream->flags,
 			  stream_tag(stream, ASYNC_TAG_STREAM));
-		async_ask_priority(sqe, IORING_OP_ACCEPT);
+		async_ask_priority(sqe, IORING_OP_ACCEPT, io.co);
 		sqe->ioprio |= IORING_ACCEPT_MULTISHOT;
 	}
 	stream->running = true;
