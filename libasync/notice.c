@@ -12,6 +12,7 @@ bool notice_direct, notice_interrupts;
 _Alignas(64) struct sluice_upcall notice_area;
 
 static uint64_t unmasked; /* where the kernel keeps the mask */
+static uint64_t kept;	  /* notice_direct: what came for those that are masked */
 
 /* A mailbox has more identities than we do; they cannot be unmasked. */
 static inline void notice_serve(uint32_t id)
@@ -24,6 +25,12 @@ static inline void notice_serve(uint32_t id)
 static void notice_nobody(uint32_t id)
 {
 	(void)id;
+}
+
+void notice_keep(uint32_t id)
+{
+	notice_counts[id]--;
+	__atomic_fetch_or(&kept, 1ull << id, __ATOMIC_RELAXED);
 }
 
 void notice_taken(void); /* called by notice_entry */
@@ -191,10 +198,12 @@ int notice_call(struct ring *ring, uint32_t command, int fd, uint64_t off, const
 	return res;
 }
 
-static int notice_register(struct ring *ring, void (*entry)(void), const void *area)
+static int notice_register(struct ring *ring, notice_fn masked, void (*entry)(void),
+			   const void *area)
 {
-	for (uint32_t i = 0; i < SLUICE_NOTICE_IDS; i++)
-		notice_handlers[i] = notice_nobody;
+	notice_handlers[0] = notice_nobody;
+	for (uint32_t i = 1; i < SLUICE_NOTICE_IDS; i++)
+		notice_handlers[i] = masked;
 	return notice_call(ring, SLUICE_NOTICE_REGISTER, -1, (uint64_t)(uintptr_t)area,
 			   (const void *)(uintptr_t)entry);
 }
@@ -205,8 +214,8 @@ int notice_start(struct ring *ring)
 	int res;
 
 	notice_area.enabled = 1; /* the alarm */
-	res = notice_register(ring, direct ? notice_entry : upcall_entry,
-			      direct ? NULL : &notice_area);
+	res = direct ? notice_register(ring, notice_keep, notice_entry, NULL)
+		     : notice_register(ring, notice_nobody, upcall_entry, &notice_area);
 	if (res < 0)
 		return res;
 	notice_interrupts = res;
@@ -218,22 +227,31 @@ int notice_start(struct ring *ring)
 
 int notice_start_waiting(struct ring *ring)
 {
-	return notice_register(ring, NULL, NULL);
+	return notice_register(ring, notice_nobody, NULL, NULL);
+}
+
+/* An interrupt in between finds the old handler or the new one; what was kept becomes pending
+ * again. */
+static void direct_handle(uint32_t id, notice_fn fn)
+{
+	uint64_t bit = 1ull << id;
+
+	__atomic_store_n(&notice_handlers[id], fn ? fn : notice_keep, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (fn && (__atomic_fetch_and(&kept, ~bit, __ATOMIC_RELAXED) & bit))
+		direct_pend(bit);
 }
 
 void notice_handle(struct ring *ring, uint32_t id, notice_fn fn)
 {
+	if (id && notice_direct) {
+		direct_handle(id, fn);
+		return;
+	}
 	if (fn)
 		notice_handlers[id] = fn;
 	if (!id)
 		return;
-	if (notice_direct) {
-		if (fn)
-			direct_unmask(1ull << id);
-		else
-			direct_mask(1ull << id);
-		return;
-	}
 	if (notice_interrupts) {
 		if (fn)
 			__atomic_fetch_or(&notice_area.enabled, 1ull << id, __ATOMIC_RELAXED);
@@ -254,7 +272,7 @@ void notice_wait(struct ring *ring)
 	uint32_t id;
 
 	if (notice_direct) {
-		while (!(id = direct_claim())) {
+		while (!(id = notice_claim())) {
 			direct_sleep();
 			if (direct_timer_due()) {
 				direct_timer(UINT64_MAX);
@@ -264,7 +282,7 @@ void notice_wait(struct ring *ring)
 		}
 		do
 			notice_serve(id);
-		while ((id = direct_claim()) != 0);
+		while ((id = notice_claim()) != 0);
 		return;
 	}
 	if (notice_call(ring, SLUICE_NOTICE_WAIT, -1, ~0ull, &got))

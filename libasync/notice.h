@@ -112,9 +112,20 @@ static inline void notice_off(void)
 		upcall_off();
 }
 
+/* Handler of those that are masked while notice_direct: remembers what came, uncounted. */
+void notice_keep(uint32_t id);
+
 static inline uint32_t notice_claim(void)
 {
-	return ring_likely(notice_direct) ? direct_claim() : upcall_claim();
+	uint32_t id;
+
+	if (ring_unlikely(!notice_direct))
+		return upcall_claim();
+	while ((id = direct_claim()) != 0 && ring_unlikely(notice_handlers[id] == notice_keep)) {
+		notice_counts[id]++;
+		notice_keep(id);
+	}
+	return id;
 }
 
 static inline void notice_timer(uint64_t ticks)

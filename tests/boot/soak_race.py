@@ -27,7 +27,6 @@ KINDS = {
     "away": ("t_race_posts away", STAY),
     "exits": ("t_race_posts exits", STAY),
     "moves": ("t_race_posts plain", MOVE),
-    "moves-masked": ("t_race_posts masked", MOVE),
 }
 
 

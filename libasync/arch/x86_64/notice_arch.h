@@ -24,11 +24,7 @@ static inline void notice_store(volatile uint32_t *page, uint32_t id)
 {
 	*page = id;
 }
-static inline void direct_unmask(uint64_t ids)
-{
-	(void)ids;
-}
-static inline void direct_mask(uint64_t ids)
+static inline void direct_pend(uint64_t ids)
 {
 	(void)ids;
 }
