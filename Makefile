@@ -610,7 +610,7 @@ $(doors:%=build/tests/linux/%): build/tests/linux/%: tests/abi/linux/%.c $(wildc
 	$(Q)mkdir -p $(@D) && $(PEER_CC) $(door_flags) -static $< -o $@
 $(doors:%=build/tests/musl/%): build/tests/musl/%: tests/abi/linux/%.c $(wildcard tests/abi/linux/*.h) \
 		$(musl_out)/lib/libc.a
-	$(call say,CC,$< '(musl)')
+	$(call say,CC,'$< (musl)')
 	$(Q)$(musl_gcc) $(door_flags) $< $(musl_out)/lib/libc.a -lgcc $(musl_out)/lib/crtn.o -o $@
 .PHONY: door-programs
 door-programs: $(doors:%=build/tests/linux/%) $(doors:%=build/tests/musl/%)

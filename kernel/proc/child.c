@@ -10,6 +10,7 @@
 #include "proc/internal.h"
 
 #include "uapi/errno.h"
+#include "uapi/signal.h"
 
 /* On the parent's home core, behind the message that said the child was born. */
 static void child_ended(struct mail *m)
@@ -21,6 +22,13 @@ static void child_ended(struct mail *m)
 		return;
 	}
 	p->ended = true;
+	if (atomic_load_explicit(&p->parent->signals, memory_order_relaxed)) {
+		struct signal_info info = { .signo = SIGNAL_CHLD, .pid = p->pid };
+
+		info.code = p->exit_status & 0x7f ? CLD_KILLED : CLD_EXITED;
+		info.value = (uint64_t)(p->exit_status & 0x7f ?: p->exit_status >> 8);
+		(void)!signal_send(p->parent, NULL, &info);
+	}
 	waitlist_wake_all(&p->parent->child_waiters);
 }
 

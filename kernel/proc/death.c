@@ -34,6 +34,7 @@ static void death_finish(struct process *p)
 	int32_t status = p->exit_status;
 
 	threads_free(p);
+	signals_free(p);
 	fds_close_all(p);
 	process_hooks.rings_free(p);
 	fds_free(p);

@@ -54,6 +54,10 @@ void thread_free(struct user_thread *ut);
 void thread_order_death(struct user_thread *ut);
 void thread_order_barrier(struct user_thread *ut);
 
+/* A fault that nobody handles ends the program, with the line that says why. Any core. */
+void thread_fault_kill(struct user_thread *ut, const struct signal_info *info,
+		       const struct arch_exit *exit);
+
 /* ---- ending.c */
 
 /* A message about an ending thread (ut->stage) has come home. */

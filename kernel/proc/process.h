@@ -12,6 +12,7 @@
 #ifndef PROC_PROCESS_H
 #define PROC_PROCESS_H
 
+#include "proc/signal.h"
 #include "sched/file.h"
 #include "sched/op.h"
 #include "sched/thread.h"
@@ -66,6 +67,9 @@ struct process {
 	_Atomic uint64_t fd_cloexec[PROCESS_FDS_MAX / 64];
 	_Atomic uint32_t used; /* the slot in the table of processes is taken */
 	_Atomic uint32_t fd_hint; /* lowest slot that may be free */
+	/* made by the home core when signals are asked for first; any core may ask whether there
+	 * is one */
+	struct signals *_Atomic signals;
 	_Atomic uint64_t unserved[8]; /* bit per system call it trapped for in vain, told once */
 	/* why it was killed; written by the asker who came first, before die_mail */
 	char reason[96];
@@ -110,6 +114,7 @@ struct user_thread {
 	/* waiting in enter: owned by ring/ */
 	void *enter;
 	struct receiver *receiver; /* of notices, owned by ring/; home core */
+	struct signal_thread sig;
 	uint64_t door[8]; /* number and arguments of the trap being served, owned by ring/ */
 };
 
@@ -136,6 +141,8 @@ struct process_hooks {
 	/* A dead thread of a process that goes on: ends what its slot has in flight and its wait in
 	 * enter. 0: nothing is left; else called again after thread_poke. Home core. */
 	unsigned (*thread_quiesce)(struct user_thread *t);
+	/* A signal came for a thread that is in a call: the call ends, if it can. Home core. */
+	void (*thread_interrupt)(struct user_thread *t);
 	/* It has ended for good: whoever waits for its word is told. Home core. */
 	void (*thread_ended)(struct user_thread *t);
 };
@@ -180,15 +187,6 @@ void process_kill(struct process *p, int32_t wait_status);
 /* The same by signal `signo` (uapi numbers), with the reason that its last line gives. */
 void process_kill_because(struct process *p, unsigned signo, const char *fmt, ...)
 	printf_like(3, 4);
-
-/* Signals that end a program here; the numbers are Linux'. */
-#define SIGNAL_ILL 4u
-#define SIGNAL_TRAP 5u
-#define SIGNAL_BUS 7u
-#define SIGNAL_FPE 8u
-#define SIGNAL_KILL 9u
-#define SIGNAL_SEGV 11u
-#define SIGNAL_SYS 31u
 
 /* Home core: something a dying process waits for has finished. Only posts a message: callable from
  * inside ring code. */

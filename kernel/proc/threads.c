@@ -20,6 +20,7 @@
 #include "proc/internal.h"
 #include "sched/inbox.h"
 #include "uapi/errno.h"
+#include "uapi/signal.h"
 
 #define THREADS_MAX 256u
 
@@ -93,6 +94,32 @@ static bool trap_doorbell(struct user_thread *ut, const struct arch_exit *exit)
 	return true;
 }
 
+void thread_fault_kill(struct user_thread *ut, const struct signal_info *info,
+		       const struct arch_exit *exit)
+{
+	unsigned long long addr = exit->addr, pc = exit->pc;
+
+	if (!exit->access)
+		process_kill_because(ut->proc, info->signo, "trap %u at pc 0x%llx", exit->cause,
+				     pc);
+	else if (info->signo == SIGNAL_BUS)
+		process_kill_because(ut->proc, SIGNAL_BUS, "no page of its file at 0x%llx", addr);
+	else
+		process_kill_because(ut->proc, SIGNAL_SEGV, "may not %s 0x%llx, pc 0x%llx",
+				     access_name(exit->access), addr, pc);
+}
+
+/* The thread goes on in a handler some time, or its program ends. */
+static bool trap_signal(struct user_thread *ut, uint32_t signo, int32_t code, uint64_t addr,
+			const struct arch_exit *exit)
+{
+	struct signal_info info = { .signo = signo, .code = code, .value = addr };
+
+	if (!signal_fault(ut, &info, exit))
+		thread_fault_kill(ut, &info, exit);
+	return false;
+}
+
 static bool trap_fault(struct user_thread *ut, const struct arch_exit *exit)
 {
 	int err;
@@ -102,23 +129,21 @@ static bool trap_fault(struct user_thread *ut, const struct arch_exit *exit)
 	err = aspace_fault(ut->thread.as, exit->addr, exit->access);
 	if (!err || (err == -EFAULT && trap_doorbell(ut, exit)))
 		return true;
-	if (err == -ENOMEM)
-		process_kill_because(ut->proc, SIGNAL_KILL, "out of memory: no frame for 0x%llx",
-				     (unsigned long long)exit->addr);
-	else if (err == -ENXIO)
-		process_kill_because(ut->proc, SIGNAL_BUS, "no page of its file at 0x%llx",
-				     (unsigned long long)exit->addr);
-	else
-		process_kill_because(ut->proc, SIGNAL_SEGV, "may not %s 0x%llx, pc 0x%llx",
-				     access_name(exit->access), (unsigned long long)exit->addr,
-				     (unsigned long long)exit->pc);
+	if (err == -ENXIO)
+		return trap_signal(ut, SIGNAL_BUS, BUS_ADRERR, exit->addr, exit);
+	if (err != -ENOMEM)
+		return trap_signal(ut, SIGNAL_SEGV, SEGV_MAPERR, exit->addr, exit);
+	process_kill_because(ut->proc, SIGNAL_KILL, "out of memory: no frame for 0x%llx",
+			     (unsigned long long)exit->addr);
 	return false;
 }
 
-static void trap_bad(struct user_thread *ut, const struct arch_exit *exit)
+/* 1 says of each of these signals what it says here: an opcode, a breakpoint, an alignment. */
+static bool trap_bad(struct user_thread *ut, const struct arch_exit *exit)
 {
-	process_kill_because(ut->proc, signal_of(exit->cause), "trap %u at pc 0x%llx",
-			     exit->cause, (unsigned long long)exit->pc);
+	uint32_t signo = signal_of(exit->cause);
+
+	return trap_signal(ut, signo, 1, signo == SIGNAL_BUS ? exit->addr : exit->pc, exit);
 }
 
 static bool thread_trap(struct thread *t, enum arch_exit_kind kind, const struct arch_exit *exit)
@@ -133,12 +158,10 @@ static bool thread_trap(struct thread *t, enum arch_exit_kind kind, const struct
 		on = trap_fault(ut, exit);
 		break;
 	case ARCH_EXIT_BAD:
-		trap_bad(ut, exit);
+		on = trap_bad(ut, exit);
 		break;
 	case ARCH_EXIT_RETURN:
-		on = t->inbox && inbox_return(t->inbox);
-		if (!on)
-			trap_bad(ut, exit);
+		on = (t->inbox && inbox_return(t->inbox)) || trap_bad(ut, exit);
 		break;
 	case ARCH_EXIT_WAIT: /* one that receives nothing waits in vain, and on its own time */
 		if (t->inbox)
@@ -147,7 +170,7 @@ static bool thread_trap(struct thread *t, enum arch_exit_kind kind, const struct
 	case ARCH_EXIT_IRQ:
 		return true;
 	}
-	if (!on)
+	if (!on && t->state == THREAD_RUNNING) /* else a handler may take it */
 		thread_kill(t);
 	return on;
 }
@@ -322,11 +345,13 @@ int thread_create(struct process *p, const struct thread_spec *spec, struct user
 	ut->receiver = NULL;
 	ut->proc = p;
 	ut->stage = 0;
+	signal_thread_init(ut);
 	ut->dead = ut->order_back = ut->poked = false;
 	ut->tid_at = spec->tid_at;
 	ut->thread.as = p->as;
 	ut->thread.trap = thread_trap;
 	ut->thread.dead = thread_dead;
+	ut->thread.stopped = signal_stopped;
 	ut->thread.moved = thread_moved;
 	list_init(&ut->thread.link);
 	/* The first thread is named as its process, as on Linux. */
@@ -349,6 +374,7 @@ void thread_free(struct user_thread *ut)
 	struct process *p = ut->proc;
 
 	process_hooks.thread_fini(ut);
+	signal_thread_fini(ut);
 	list_remove(&ut->sibling);
 	p->thread_count--;
 	thread_unclaim(p, ut);

@@ -17,7 +17,10 @@
 #include "mm/pool.h"
 #include "ring/notice.h"
 #include "uapi/errno.h"
+#include "uapi/fs.h"
 #include "uapi/notice.h"
+#include "uapi/signal.h"
+#include "uapi/socket.h"
 #include "uapi/syscall.h"
 
 #define DOORS_MAX 1024
@@ -418,12 +421,90 @@ static void door_unserved(struct process *p, uint32_t nr)
 		       told == UNSERVED_TOLD ? "; others that are not will not be named" : "");
 }
 
+static const struct sluice_syscall_sqe *door_call(const struct door *d)
+{
+	return (const struct sluice_syscall_sqe *)&d->sqe;
+}
+
+/* Calls that wait for a time, or for a signal itself, never begin again. */
+static bool door_may_restart(uint32_t nr)
+{
+	return nr != SYS_nanosleep && nr != SYS_clock_nanosleep && nr != SYS_ppoll &&
+	       nr != SYS_rt_sigtimedwait && nr != SYS_rt_sigsuspend;
+}
+
+static bool door_wants_pipe_signal(const struct sluice_syscall_sqe *call)
+{
+	switch (call->nr) {
+	case SYS_write:
+	case SYS_writev:
+	case SYS_pwrite64:
+	case SYS_pwritev:
+		return true;
+	case SYS_sendto:
+		return !(call->a3 & MSG_NOSIGNAL);
+	case SYS_sendmsg:
+		return !(call->a2 & MSG_NOSIGNAL);
+	}
+	return false;
+}
+
+/* A call that failed: what else happens, and what it answers. Home core. */
+static int64_t door_failed(struct door *d, int64_t result)
+{
+	const struct sluice_syscall_sqe *call = door_call(d);
+	struct signal_info pipe = { .signo = SIGNAL_PIPE, .code = SI_KERNEL };
+	struct user_thread *t = d->wait.thread;
+
+	switch (result) {
+	case -ENOSYS:
+		door_unserved(t->proc, call->nr);
+		break;
+	case -EPIPE:
+		if (ARCH_SIGNALS && door_wants_pipe_signal(call))
+			(void)!signal_send(t->proc, t, &pipe);
+		break;
+	case -ECANCELED:
+		if (!t->sig.cancelling)
+			break;
+		t->sig.broken = true;
+		t->sig.again = door_may_restart(call->nr);
+		t->sig.first_arg = call->a0;
+		return -EINTR;
+	}
+	return result;
+}
+
+/* A transfer of a disk, and the end of the thread, are not broken off. */
+static bool door_may_break(const struct door *d, const struct op *op)
+{
+	uint32_t nr = door_call(d)->nr;
+
+	return nr != SYS_exit && nr != SYS_exit_group && !(op->file && op->file->mode == S_IFBLK);
+}
+
+void door_interrupt(struct user_thread *t)
+{
+	struct door *d = container_of(t->slot, struct door, slot);
+
+	enter_interrupt(t);
+	for (unsigned i = 0; i < RING_HASH; i++)
+		list_for_each_safe(pos, &d->slot.inflight[i]) {
+			struct op *op = list_item(pos, struct op, inflight);
+
+			if (!door_may_break(d, op))
+				continue;
+			t->sig.cancelling = true;
+			(void)ring_cancel_op(this_core(), op);
+		}
+}
+
 void door_deliver(struct ring *slot, int64_t result)
 {
 	struct door *d = slot->door;
 
-	if (unlikely(result == -ENOSYS))
-		door_unserved(slot->proc, (uint16_t)d->sqe.fd);
+	if (unlikely(result < 0))
+		result = door_failed(d, result);
 	arch_user_set_result(&d->wait.thread->thread.user, result);
 	d->served = true;
 	if (thread_is_served(&d->wait.thread->thread))
@@ -492,6 +573,10 @@ bool ring_door(struct user_thread *t)
 	this_core()->count->enters++;
 	if (likely(arch_user_nr(&t->thread.user) == SYS_io_uring_enter))
 		return enter_trap(t);
+	if (ARCH_SIGNALS && arch_user_nr(&t->thread.user) == SYS_rt_sigreturn) {
+		signal_return(t);
+		return false;
+	}
 	if (arch_user_nr(&t->thread.user) == SLUICE_CALL_ALARM) {
 		arch_user_set_result(&t->thread.user,
 				     notice_alarm(t, arch_user_arg(&t->thread.user, 0)));

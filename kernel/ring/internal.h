@@ -334,6 +334,8 @@ bool ring_door_quick(struct arch_user *user, uint64_t to_submit, uint64_t min_co
 int door_init(struct user_thread *t);
 void door_moved(struct user_thread *t);
 void door_fini(struct user_thread *t);
+/* The call that the thread is in ends for a signal, if it can. Home core. */
+void door_interrupt(struct user_thread *t);
 /* A CQE for a RING_SLOT: the trap's result. */
 void door_deliver(struct ring *slot, int64_t result);
 /* Wakes threads whose count has come. */

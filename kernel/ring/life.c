@@ -557,6 +557,7 @@ void rings_init(void)
 		.thread_fini = door_fini,
 		.thread_moved = door_moved,
 		.thread_quiesce = door_quiesce,
+		.thread_interrupt = door_interrupt,
 		.thread_ended = thread_ended,
 	};
 }

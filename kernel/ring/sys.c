@@ -72,6 +72,16 @@ const struct sys_row *const sys_table[512] = {
 	[SYS_uname] = &sys_uname,
 	[SYS_getrandom] = &sys_getrandom,
 	[SYS_futex] = &sys_futex,
+	[SYS_rt_sigaction] = &sys_rt_sigaction,
+	[SYS_rt_sigprocmask] = &sys_rt_sigprocmask,
+	[SYS_rt_sigpending] = &sys_rt_sigpending,
+	[SYS_rt_sigtimedwait] = &sys_rt_sigtimedwait,
+	[SYS_rt_sigsuspend] = &sys_rt_sigsuspend,
+	[SYS_rt_sigqueueinfo] = &sys_rt_sigqueueinfo,
+	[SYS_sigaltstack] = &sys_sigaltstack,
+	[SYS_kill] = &sys_kill,
+	[SYS_tkill] = &sys_tkill,
+	[SYS_tgkill] = &sys_tgkill,
 	[SYS_set_tid_address] = &sys_set_tid_address,
 	[SYS_prlimit64] = &sys_prlimit64,
 	[SYS_sysinfo] = &sys_sysinfo,
@@ -135,6 +145,36 @@ static int sys_check(struct op *op, const struct io_uring_sqe *sqe)
 		{ call->a0, call->a1, call->a2, call->a3, call->a4, call->a5 }
 	};
 	return 0;
+}
+
+/* ---- helpers */
+
+static void sys_sent(struct mail *m)
+{
+	struct sys_op *sys = container_of(m, struct sys_op, mail);
+	struct op *op = container_of((char *)sys, struct op, body[0]);
+
+	sys->leaving = false;
+	if (op_given_hook)
+		op_given_hook(op, sys->to);
+	op_send(op, sys->to);
+}
+
+enum step sys_leave(struct op *op, uint32_t to)
+{
+	struct sys_op *sys = sys_op_of(op);
+
+	sys->to = (uint16_t)to;
+	sys->leaving = true;
+	sys->mail.deliver = sys_sent;
+	mailbox_post(this_core()->index, &sys->mail);
+	return op_park_alone(op);
+}
+
+void sys_fire(struct timer *t)
+{
+	op_wake(container_of((char *)container_of(t, struct sys_op, wait_timer), struct op,
+			     body[0]));
 }
 
 /* ---- step and cancel */

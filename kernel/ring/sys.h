@@ -18,8 +18,8 @@ struct sys_op {
 			uaddr_t result;
 		};
 		uint64_t moved;		/* getrandom: bytes so far */
-		struct { /* ppoll */
-			struct timer poll_timer;
+		struct { /* ppoll, signals */
+			struct timer wait_timer;
 			struct mail mail;	 /* to itself: it leaves for core `to` */
 			nsec_t deadline;
 			uint16_t index, ready;	 /* descriptors looked at; of these, ready */
@@ -33,6 +33,13 @@ static inline struct sys_op *sys_op_of(struct op *op)
 {
 	return op_body(op, struct sys_op);
 }
+
+/* Goes on on core `to`, from the state it is in: returned by a step. The op leaves by a message to
+ * itself, since one that is being stepped cannot; until then (sys->leaving) it is not to be
+ * cancelled. */
+enum step sys_leave(struct op *op, uint32_t to);
+/* Woken by sys->wait_timer. */
+void sys_fire(struct timer *t);
 
 /* A call that is an opcode's work: call_translate makes the entry. */
 #define SYS_AS(call)                                                                               \
@@ -49,6 +56,9 @@ extern const struct sys_row sys_socket, sys_bind, sys_listen, sys_accept, sys_ac
 	sys_getsockname, sys_getpeername, sys_sendto, sys_recvfrom, sys_setsockopt, sys_shutdown,
 	sys_sendmsg, sys_recvmsg;
 extern const struct sys_row sys_ppoll, sys_futex;
+extern const struct sys_row sys_rt_sigaction, sys_rt_sigprocmask, sys_rt_sigpending,
+	sys_sigaltstack, sys_kill, sys_tkill, sys_tgkill, sys_rt_sigqueueinfo, sys_rt_sigtimedwait,
+	sys_rt_sigsuspend;
 extern const struct sys_row sys_mmap, sys_munmap, sys_mprotect, sys_madvise, sys_brk;
 extern const struct sys_row sys_clock_gettime, sys_clock_getres, sys_gettimeofday,
 	sys_clock_nanosleep, sys_nanosleep;

@@ -22,29 +22,10 @@
 
 enum { PPOLL_ACT, PPOLL_WAIT, PPOLL_LOOK };
 
-static void ppoll_fire(struct timer *t)
-{
-	op_wake(container_of((char *)container_of(t, struct sys_op, poll_timer), struct op,
-			     body[0]));
-}
-
-/* Not being stepped any more: now it can go. */
-static void ppoll_leave(struct mail *m)
-{
-	struct sys_op *sys = container_of(m, struct sys_op, mail);
-	struct op *op = container_of((char *)sys, struct op, body[0]);
-
-	sys->leaving = false;
-	if (op_given_hook)
-		op_given_hook(op, sys->to);
-	op_send(op, sys->to);
-}
-
 /* What there is to say of a descriptor, through *bits; false: that can be seen on another core. */
 static bool ppoll_see(struct op *op, const struct pollfd *pfd, int16_t *bits)
 {
 	struct file *f = pfd->fd < 0 ? NULL : fd_get(op_process(op), pfd->fd);
-	struct sys_op *sys = sys_op_of(op);
 
 	*bits = pfd->fd < 0 || f ? 0 : POLLNVAL;
 	if (!f)
@@ -53,10 +34,6 @@ static bool ppoll_see(struct op *op, const struct pollfd *pfd, int16_t *bits)
 		file_put(op->file);
 	op->file = f; /* the last one seen is the one to wait for */
 	if (f->ops->poll && f->core != this_core()->index) {
-		sys->to = (uint16_t)f->core;
-		sys->leaving = true;
-		sys->mail.deliver = ppoll_leave;
-		mailbox_post(this_core()->index, &sys->mail);
 		return false;
 	}
 	*bits = (int16_t)((f->ops->poll ? f->ops->poll(f) : POLL_ANY) &
@@ -66,7 +43,7 @@ static bool ppoll_see(struct op *op, const struct pollfd *pfd, int16_t *bits)
 
 static enum step ppoll_end(struct op *op, int32_t res)
 {
-	timer_disarm(&sys_op_of(op)->poll_timer);
+	timer_disarm(&sys_op_of(op)->wait_timer);
 	return op_finish(op, res);
 }
 
@@ -82,7 +59,7 @@ static enum step ppoll_wait(struct op *op, uint64_t count)
 	if (count > 1)
 		return ppoll_end(op, -ENOSYS);
 	if (sys->deadline != NSEC_NEVER)
-		timer_arm(&sys->poll_timer, sys->deadline);
+		timer_arm(&sys->wait_timer, sys->deadline);
 	op->state = PPOLL_WAIT;
 	sys->index = sys->ready = 0;
 	return count && op->file ? op_park(op, &op->file->pollers) : op_park_alone(op);
@@ -100,7 +77,7 @@ static enum step ppoll_look(struct op *op, const struct sys_args *args)
 		if (err)
 			return ppoll_end(op, err);
 		if (!ppoll_see(op, &pfd, &pfd.revents))
-			return op_park_alone(op);
+			return sys_leave(op, op->file->core);
 		err = user_write(op_aspace(op), at + offsetof(struct pollfd, revents), &pfd.revents,
 				 sizeof(pfd.revents));
 		if (err)
@@ -126,10 +103,10 @@ static enum step ppoll_step(struct op *op, const struct sys_args *args)
 		sys->deadline = args->a[2] ? timeout_deadline(ns, 0) : NSEC_NEVER;
 		sys->index = sys->ready = 0;
 		sys->leaving = false;
-		timer_init(&sys->poll_timer, ppoll_fire);
+		timer_init(&sys->wait_timer, sys_fire);
 		return op_goto(op, PPOLL_LOOK);
 	case PPOLL_WAIT:
-		timer_disarm(&sys->poll_timer);
+		timer_disarm(&sys->wait_timer);
 		return op_goto(op, PPOLL_LOOK);
 	}
 	return ppoll_look(op, args);

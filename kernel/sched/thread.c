@@ -179,13 +179,41 @@ static void thread_end(struct core *c, struct thread *t)
 
 void thread_kill(struct thread *t)
 {
-	if (t->state == THREAD_DEAD || t->kill)
+	if (t->state == THREAD_DEAD || (t->kill & THREAD_DIE))
 		return;
-	t->kill = 1;
+	t->kill |= THREAD_DIE;
 	/* from its own trap handler: placement_run sees the mark; or thread_arrive does */
 	if (t->state == THREAD_RUNNING || t->state == THREAD_MOVING)
 		return;
 	thread_end(this_core(), t);
+}
+
+bool thread_stop(struct thread *t)
+{
+	bool served = thread_is_served(t);
+
+	if (t->state == THREAD_DEAD)
+		return false;
+	t->kill |= THREAD_STOP;
+	if (t->state == THREAD_PARKED && !served) /* it dozes */
+		thread_ready(t);
+	else if (t->state == THREAD_MOVING && !served)
+		t->woken = 1;
+	return served;
+}
+
+/* What was wanted of it, instead of running on. */
+static void thread_obey(struct core *c, struct thread *t)
+{
+	if (t->kill & THREAD_DIE) {
+		thread_end(c, t);
+		return;
+	}
+	t->kill = 0;
+	thread_park_served(t);
+	if (t->inbox)
+		inbox_rest(t->inbox);
+	t->stopped(t);
 }
 
 /* ---- moving ---------------------------------------------------------------------------------- */
@@ -203,7 +231,7 @@ static void thread_arrive(struct mail *m)
 	trace_event(TRACE_THREAD, t->parked, (uint64_t)t, t->from);
 	atomic_store_explicit(&t->move_to, 0, memory_order_relaxed);
 	t->state = THREAD_PARKED;
-	if (unlikely(t->kill)) {
+	if (unlikely(t->kill & THREAD_DIE)) {
 		thread_end(c, t);
 		return;
 	}
@@ -409,7 +437,7 @@ static unsigned placement_run(struct core *c)
 	if (unlikely(t->inbox) && t->state != THREAD_RUNNING)
 		inbox_rest(t->inbox);
 	if (t->kill && t->state != THREAD_DEAD) {
-		thread_end(c, t);
+		thread_obey(c, t);
 	} else if (t->state == THREAD_RUNNING) {
 		thread_ready(t);
 	}

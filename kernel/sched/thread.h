@@ -20,6 +20,10 @@
 enum thread_state { THREAD_NEW, THREAD_READY, THREAD_RUNNING, THREAD_PARKED, THREAD_MOVING,
 		    THREAD_DEAD };
 
+/* thread.kill: it dies, or parks until thread_answer, at the next chance. */
+#define THREAD_DIE 1u
+#define THREAD_STOP 2u
+
 struct inbox;
 
 #define CORE_WORDS (CORES_MAX / 64) /* of a set of cores */
@@ -31,7 +35,7 @@ struct thread {
 	struct list link;  /* run queue */
 	struct list at;	   /* every thread of its core */
 	uint8_t state;
-	uint8_t kill;	   /* set on its own core: dies at the next chance instead of running */
+	uint8_t kill;	   /* THREAD_*: set on its own core, obeyed instead of running */
 	uint8_t woken;	   /* a wake came while it was not parked; the next park answers false */
 	bool parked;	   /* MOVING: it was */
 	uint16_t from;	   /* MOVING: the core it left */
@@ -49,6 +53,8 @@ struct thread {
 	bool (*trap)(struct thread *t, enum arch_exit_kind kind, const struct arch_exit *exit);
 	/* Handed down by proc/: the thread will never run again; called once, on its core. */
 	void (*dead)(struct thread *t);
+	/* Handed down by proc/: it has parked, as thread_stop wanted. On its core. */
+	void (*stopped)(struct thread *t);
 	/* Handed down by proc/: the thread has come to this core. */
 	void (*moved)(struct thread *t);
 
@@ -94,6 +100,10 @@ static inline bool thread_is_served(const struct thread *t)
 void thread_wake(struct thread *t);
 /* On the thread's core only. */
 void thread_kill(struct thread *t);
+/* On the thread's core, from a message: before its next instruction in user mode it parks as by
+ * thread_park_served, and t->stopped is called. True: it is in a call that is being served, and
+ * stops when that is answered. */
+must_use bool thread_stop(struct thread *t);
 
 /*
  * Asks for the thread to move to core `to`. Any core; whoever asks knows that the thread is not

@@ -39,6 +39,35 @@ struct arch_user {
 		      uint64_t, uint64_t);
 };
 
+/* No signals: this machine's programs are not Linux'. */
+#define ARCH_SIGNALS 0
+struct sigframe;
+static inline void arch_user_settle(struct arch_user *user)
+{
+	(void)user;
+}
+static inline uaddr_t arch_user_sp(const struct arch_user *user)
+{
+	return user->sp;
+}
+static inline void arch_user_redo(struct arch_user *user, uint64_t arg0)
+{
+	(void)user, (void)arg0;
+}
+static inline void arch_signal_save(const struct arch_user *user, struct sigframe *frame)
+{
+	(void)user, (void)frame;
+}
+static inline void arch_signal_restore(struct arch_user *user, const struct sigframe *frame)
+{
+	(void)user, (void)frame;
+}
+static inline void arch_signal_enter(struct arch_user *user, uaddr_t handler, uaddr_t at,
+				     uint64_t signo, uaddr_t context, uaddr_t ret)
+{
+	(void)user, (void)handler, (void)at, (void)signo, (void)context, (void)ret;
+}
+
 /* Programs' instructions are not decoded: no doorbells that trap. */
 #define ARCH_STORES_TRAP 0
 

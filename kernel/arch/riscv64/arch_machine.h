@@ -161,6 +161,25 @@ static inline bool arch_relax_on(_Atomic uint32_t *word, uint32_t seen)
 	return now == was;
 }
 
+#define ARCH_SIGNALS 1
+struct sigframe;
+void arch_user_settle(struct arch_user *user);
+void arch_signal_save(const struct arch_user *user, struct sigframe *frame);
+void arch_signal_restore(struct arch_user *user, const struct sigframe *frame);
+void arch_signal_enter(struct arch_user *user, uaddr_t handler, uaddr_t at, uint64_t signo,
+		       uaddr_t context, uaddr_t ret);
+
+static inline uaddr_t arch_user_sp(const struct arch_user *u)
+{
+	return u->x[2];
+}
+
+static inline void arch_user_redo(struct arch_user *u, uint64_t arg0)
+{
+	u->x[0] -= 4; /* ecall has no short form */
+	u->x[10] = arg0;
+}
+
 static inline uint64_t arch_user_nr(const struct arch_user *u)
 {
 	return u->x[17];

@@ -202,6 +202,20 @@ void arch_user_init(struct arch_user *user, uaddr_t pc, uaddr_t sp, uaddr_t tp, 
 	guest_user_init(user);
 }
 
+/* It stays the loaded one as far as its address space goes: the next run loads it anew. */
+void arch_user_settle(struct arch_user *user)
+{
+	struct arch_hart *h = this_hart();
+
+	if (user->hart == h) {
+		(void)fp_keep(h, user);
+		csr_clear(sstatus, SSTATUS_FS);
+		user->hart = NULL;
+	}
+	if (h->fp_owner == user)
+		h->fp_owner = NULL;
+}
+
 /* This hart has nothing of it any more. */
 static void user_drop(struct arch_hart *h, struct arch_user *user)
 {

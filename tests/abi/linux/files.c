@@ -31,26 +31,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "check.h"
+
 /* uapi/ is not on an unmodified program's path: this is not Linux' number. */
 #define AT_SLUICE 0x5100
 
 static void *volatile nowhere = (void *)16; /* no page is there */
 static __thread int tls_given = 7;
 static __thread char tls_zero[100];
-
-static void expect_at(int line, const char *what, int holds)
-{
-	if (holds)
-		return;
-	printf("FAIL line %d: %s (errno %d)\n", line, what, errno);
-	exit(1);
-}
-#define expect(what) expect_at(__LINE__, #what, what)
-#define expect_errno(call, wanted)                                                                 \
-	do {                                                                                       \
-		errno = 0;                                                                         \
-		expect((call) == -1 && errno == (wanted));                                         \
-	} while (0)
 
 static void birth(int argc, char **argv)
 {
