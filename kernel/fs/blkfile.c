@@ -41,7 +41,7 @@ static void piece_answered(struct blk_req *r)
 static inline enum step piece_submit(struct disk *d, struct blkjob *j, struct op *op,
 				     struct transfer *t)
 {
-	struct waitlist *room = &d->dev->room[j->lane->index];
+	struct lane *l;
 	int result;
 
 	j->req.done = piece_answered;
@@ -50,13 +50,15 @@ static inline enum step piece_submit(struct disk *d, struct blkjob *j, struct op
 		t->started = PIECE_OUT;
 		return op_park_alone(op);
 	}
+	l = j->lane;
 	job_give(j);
 	if (result == -EAGAIN)
-		return piece_wait(op, t, room);
+		return piece_wait(op, t, &d->dev->room[l->index]);
 	return piece_done(t, result);
 }
 
-static enum step piece_begin(struct disk *d, struct op *op, struct transfer *t)
+/* Not part of disk_transfer, which has no registers to save then when a piece is back. */
+static noinline_fn enum step piece_begin(struct disk *d, struct op *op, struct transfer *t)
 {
 	struct lane *l = lane_here(d);
 	uint64_t off = t->off;

@@ -136,14 +136,10 @@ void op_run_soon(struct op *op)
 	list_push_front(executor_queue_of(this_core(), op), &op->link);
 }
 
-void op_wake(struct op *op)
+/* Whoever is not parked. */
+static noinline_fn void wake_other(struct op *op)
 {
-	audit(!arch_window_is_open());
 	switch ((enum op_life)op->life) {
-	case OP_PARKED:
-		list_remove(&op->link);
-		executor_queue(this_core(), op);
-		return;
 	case OP_STEPPING:
 	case OP_FIBER:
 		op->flags |= OP_WAKE_PENDING;
@@ -152,6 +148,7 @@ void op_wake(struct op *op)
 		if (op->flags & OP_ON_FIBER) /* in the middle of a step, or to be told twice */
 			op->flags |= OP_WAKE_PENDING;
 		return;
+	case OP_PARKED: /* op_wake's */
 	case OP_TRAVELLING:
 	case OP_HELD:
 	case OP_DONE:
@@ -159,6 +156,17 @@ void op_wake(struct op *op)
 	case OP_FREE:
 		op_corrupt(op);
 	}
+}
+
+void op_wake(struct op *op)
+{
+	audit(!arch_window_is_open());
+	if (unlikely(op->life != OP_PARKED)) {
+		wake_other(op);
+		return;
+	}
+	list_remove(&op->link);
+	executor_queue(this_core(), op);
 }
 
 unsigned waitlist_wake_one(struct waitlist *w)
@@ -272,10 +280,11 @@ static unsigned executor_run(struct core *c)
 		ex->running = op;
 		n++;
 		if (unlikely(op->flags & (OP_ON_FIBER | OP_LONG))) {
-			fiber_run(op);
-			break; /* it may have taken long: the turn goes on */
+			if (fiber_run(op))
+				break; /* it may have taken long: the turn goes on */
+		} else {
+			op_run(op);
 		}
-		op_run(op);
 	}
 	ex->running = NULL;
 	if (n)

@@ -222,24 +222,28 @@ static struct fiber *fiber_take(struct fibers *fs, struct op *op, bool stepping)
 	return f;
 }
 
-void fiber_run(struct op *op)
+bool fiber_run(struct op *op)
 {
 	struct fibers *fs = fibers_here();
 	struct fiber *f;
+	bool stepping;
 
 	if (op->flags & OP_ON_FIBER) {
-		fiber_enter(fs, fiber_of(fs, op));
-		return;
+		f = fiber_of(fs, op);
+		stepping = f->stepping;
+		fiber_enter(fs, f);
+		return stepping;
 	}
 	op->flags &= (uint8_t)~OP_LONG;
 	f = fiber_take(fs, op, true);
 	if (likely(f)) {
 		fiber_enter(fs, f);
-		return;
+		return true;
 	}
 	this_core()->count->fibers_short++;
 	op->life = OP_STEPPING;
 	op_continue(op, op->row->step(op));
+	return true;
 }
 
 void fiber_start(struct op *op)

@@ -24,8 +24,8 @@
 void fiber_start(struct op *op);
 
 /* Continues the fiber of a runnable op (OP_ON_FIBER), or begins its long step (OP_LONG), on the
- * executor's stack if no other is free. Called by the executor. */
-void fiber_run(struct op *op);
+ * executor's stack if no other is free. True: that was a long step. Called by the executor. */
+bool fiber_run(struct op *op);
 
 /* From inside a fiber: returns after the fiber's op was woken. With `w` the op sits on that wait
  * list meanwhile. Spurious wakes are legal. Not from a step. */
