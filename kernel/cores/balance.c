@@ -42,6 +42,7 @@ static const struct policy *policy = &policy_default;
 /* any core, atomic */
 static _Atomic uint32_t deciding;
 static _Atomic nsec_t pass_at;
+static _Atomic uint32_t crowds; /* cores on which threads wait */
 static _Atomic uint64_t moves_done[BALANCE_KINDS];
 
 /* whoever decides */
@@ -368,17 +369,29 @@ static void balance_pass(struct core *c)
 			order_post(m->from);
 }
 
+static void balance_decide(struct core *c)
+{
+	/* One decides; pairs with the store below. */
+	if (atomic_exchange_explicit(&deciding, 1, memory_order_acquire))
+		return;
+	atomic_store_explicit(&pass_at, c->now + BALANCE_EVERY_NS, memory_order_relaxed);
+	balance_pass(c);
+	atomic_store_explicit(&deciding, 0, memory_order_release);
+}
+
 void balance_look(struct core *c)
 {
 	nsec_t window = c->now - c->signals.stamp, behind = c->signals.behind_since;
-	bool urgent = behind && c->now - behind >= BALANCE_AGE_NS;
+	nsec_t waits = c->signals.ready_since;
+	bool urgent = (behind && c->now - behind >= BALANCE_AGE_NS) ||
+		      (waits && c->now - waits >= BALANCE_AGE_NS);
 
 	if (window < LOOK_MIN_NS) {
 		c->look_at = c->signals.stamp + LOOK_MIN_NS;
 		return;
 	}
 	c->look_at = c->now + BALANCE_EVERY_NS;
-	if (behind && !urgent)
+	if (behind && c->now - behind < BALANCE_AGE_NS)
 		c->look_at = min_of(c->look_at, behind + BALANCE_AGE_NS);
 	if (c->roles & ROLE_ELASTIC)
 		roles_look(c);
@@ -386,10 +399,49 @@ void balance_look(struct core *c)
 	board_write(c);
 	if (!urgent && c->now < atomic_load_explicit(&pass_at, memory_order_relaxed))
 		return;
-	/* One decides; pairs with the store below. */
-	if (atomic_exchange_explicit(&deciding, 1, memory_order_acquire))
+	balance_decide(c);
+}
+
+/* ---- crowds ---------------------------------------------------------------------------------- */
+
+void balance_crowd_begins(void)
+{
+	atomic_fetch_add_explicit(&crowds, 1, memory_order_relaxed);
+}
+
+void balance_crowd_ends(void)
+{
+	atomic_fetch_sub_explicit(&crowds, 1, memory_order_relaxed);
+}
+
+/* It runs programs, and none now, as far as it has said. */
+static bool runs_nothing(const struct core *c)
+{
+	const struct core_signals *s = &c->signals;
+
+	return core_takes(c, ROLE_USER) && !word_of(s->ready) &&
+	       (word_of(s->asleep_since) || word_of(s->window.busy) < 500);
+}
+
+bool balance_look_by(struct core *c, nsec_t at)
+{
+	if (c->look_at == NSEC_NEVER)
+		return false;
+	for (unsigned i = 0; i < cores_count; i++)
+		if (cores[i] && cores[i] != c && runs_nothing(cores[i])) {
+			c->look_at = min_of(c->look_at, at);
+			return true;
+		}
+	return false;
+}
+
+void balance_offer(struct core *c)
+{
+	if (likely(!atomic_load_explicit(&crowds, memory_order_relaxed)) || !c->desk ||
+	    !core_takes(c, ROLE_USER))
 		return;
-	atomic_store_explicit(&pass_at, c->now + BALANCE_EVERY_NS, memory_order_relaxed);
-	balance_pass(c);
-	atomic_store_explicit(&deciding, 0, memory_order_release);
+	/* whatever it did in its last window is over */
+	word_set(c->signals.window_word, 0);
+	word_set(c->signals.stamp, c->now);
+	balance_decide(c);
 }

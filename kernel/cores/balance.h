@@ -55,6 +55,16 @@ static inline void balance_behind(struct core *c)
 		c->look_at = min_of(c->look_at, c->now + BALANCE_AGE_NS);
 }
 
+/* Threads wait on this core that runs programs, or no longer do. */
+void balance_crowd_begins(void);
+void balance_crowd_ends(void);
+/* They do: it looks at itself at `at`, at the latest, if some other core has nothing to run; false:
+ * none has. */
+must_use bool balance_look_by(struct core *c, nsec_t at);
+/* About to sleep, its signals saying since when: if threads wait elsewhere it takes a look for
+ * them. */
+void balance_offer(struct core *c);
+
 /* For what waits since `since` (0: it does not), at most four seconds. */
 static inline uint32_t balance_age(nsec_t since, nsec_t now)
 {

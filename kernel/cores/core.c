@@ -104,6 +104,7 @@ void core_sleep(struct core *c)
 	nsec_t deadline = NSEC_NEVER;
 
 	c->signals.asleep_since = c->now; /* from the start of the turn that found nothing */
+	balance_offer(c);
 	if (!core_announce(c, CORE_PARTS)) {
 		for (unsigned i = 0; i < CORE_PARTS; i++)
 			if (c->part[i] && c->part[i]->deadline)

@@ -7,7 +7,8 @@
  *            helps by GAIN: the ring that leaves the smaller of the two busiest
  *   ops:     no ring to move, one core is as good as full and another has little to do: what waits
  *            there and computes long, half of it, if that is worth WORK
- *   threads: the core where a thread has waited DELAY --> one with two runnable threads less
+ *   threads: the core where a thread has waited DELAY --> one with two runnable threads less; one
+ *            with none, already for AGE
  *   roles:   all that serve are full, and have a ring to share: one more serves, whether programs
  *            wait or not, since most wait for them by looking; programs wait everywhere, and one
  *            server less would do: one less. A change that is soon taken back comes later next time
@@ -25,8 +26,8 @@
 #define GAP 300u	 /* or so far apart are two cores, and it brings them nearer, by LEAST */
 #define LEAST 20u
 #define FITS 700u	 /* permille: as full may the cores be that are left to serve */
-#define AGE_NS 10000u	 /* an entry that waits so long waits too long */
-#define DELAY_NS 100000u /* and a thread */
+#define AGE_NS 10000u	 /* an entry that waits so long waits too long; a thread, where a core idles */
+#define DELAY_NS 100000u /* and a thread where none does */
 #define SETTLE_NS 120000u
 #define COOL_NS 1000000u
 #define WORK_NS 20000u	 /* operations that would compute so long together are worth a move */
@@ -140,22 +141,21 @@ static inline void survey_server(struct survey *s, const struct balance_core *c,
 
 static inline void survey_runner(struct survey *s, const struct balance_core *c, bool part)
 {
-	bool waits = c->delay_ns >= DELAY_NS;
+	bool waits = c->delay_ns >= AGE_NS;
 	uint32_t runs;
 
 	s->runners++;
-	if (!waits)
+	if (c->delay_ns < DELAY_NS)
 		s->all_wait = false;
 	if ((c->roles & BALANCE_ELASTIC) && (!s->could_serve || c->ready < s->could_serve->ready))
 		s->could_serve = c;
-	if (!part)
-		return;
 	runs = runnable(c);
+	/* what it says of its threads is of this moment, whatever it has just taken part in */
 	if (waits && (!s->full || runs > s->full_runs)) {
 		s->full_runs = runs;
 		s->full = c;
 	}
-	if (runs < s->free_runs) {
+	if (part && runs < s->free_runs) {
 		s->free_runs = runs;
 		s->free = c;
 	}
@@ -329,7 +329,8 @@ static bool calm_thread(struct calm *m, const struct survey *s, nsec_t now,
 {
 	const struct balance_unit *best = NULL;
 
-	if (!s->full || s->full_runs < s->free_runs + 2)
+	if (!s->full || !s->free || s->full_runs < s->free_runs + 2 ||
+	    (s->free_runs && s->full->delay_ns < DELAY_NS))
 		return false;
 	for (unsigned i = 0; i < s->full->unit_count; i++) {
 		const struct balance_unit *u = &s->full->units[i];

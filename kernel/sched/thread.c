@@ -16,6 +16,7 @@
 
 #include "base/panic.h"
 #include "base/trace.h"
+#include "cores/balance.h"
 #include "mm/aspace.h"
 #include "mm/frames.h"
 #include "sched/inbox.h"
@@ -31,6 +32,9 @@ struct placement {
 	struct list ready;
 	unsigned ready_count;
 	struct list all; /* struct thread.at */
+	/* crowded: when the balancer wants this core to look at itself; how long after the last
+	 * time */
+	nsec_t look_at, look_ns;
 
 	/* any core */
 	_Atomic uint32_t placed; /* threads that belong here, or are on their way */
@@ -364,11 +368,11 @@ static bool core_leave(struct core *c)
 	return false;
 }
 
-/* The user-mode deadline: the end of the slice if others wait, and on a core that also serves its
+/* The user-mode deadline: the end of the slice if others wait, or sooner if some core could take one, and on a core that also serves its
  * next timer. */
 static void placement_deadline(struct core *c, struct placement *p, struct thread *t)
 {
-	nsec_t deadline = p->ready_count ? t->slice_end : NSEC_NEVER;
+	nsec_t deadline = p->ready_count ? min_of(t->slice_end, p->look_at) : NSEC_NEVER;
 
 	deadline = min_of(deadline, c->timer_next);
 	c->calls &= ~CORE_CALL_TIMER;
@@ -378,14 +382,41 @@ static void placement_deadline(struct core *c, struct placement *p, struct threa
 	}
 }
 
-/* What the core says of those that wait behind the one it has chosen. */
-static void placement_signal(struct core *c, const struct placement *p)
+/* Nobody waits any more. */
+static void placement_uncrowd(struct core *c)
 {
 	struct core_signals *s = &c->signals;
 
+	if (unlikely(s->ready)) {
+		s->ready = 0;
+		s->ready_since = 0;
+		balance_crowd_ends();
+	}
+}
+
+/*
+ * What the core says of those that wait behind the one it has chosen. When one has waited for a
+ * little, and some core has nothing to run, this one makes way for a look at itself: it is the only
+ * one that is sure to be awake. Where that does not help, it asks half as often each time.
+ */
+static void placement_crowd(struct core *c, struct placement *p)
+{
+	struct core_signals *s = &c->signals;
+	nsec_t since = list_item(p->ready.next, struct thread, link)->ready_since;
+
+	if (!s->ready) {
+		balance_crowd_begins();
+		p->look_ns = BALANCE_AGE_NS;
+		p->look_at = since + p->look_ns;
+	} else if (c->now >= p->look_at) {
+		p->look_ns = min_of(2 * p->look_ns, (nsec_t)SLICE_NS);
+		p->look_at = c->now + p->look_ns;
+	}
 	s->ready = (uint16_t)p->ready_count; /* there are fewer threads */
-	s->ready_since =
-		p->ready_count ? list_item(p->ready.next, struct thread, link)->ready_since : 0;
+	s->ready_since = since;
+	if (balance_look_by(c, p->look_at))
+		return;
+	p->look_at = NSEC_NEVER; /* nobody could take one: who falls asleep looks here */
 }
 
 static unsigned placement_run(struct core *c)
@@ -400,12 +431,14 @@ static unsigned placement_run(struct core *c)
 		inboxes_look(c);
 	first = list_pop_front(&p->ready);
 	if (!first) {
-		c->signals.ready = 0;
-		c->signals.ready_since = 0;
+		placement_uncrowd(c);
 		return 0;
 	}
 	p->ready_count--;
-	placement_signal(c, p);
+	if (unlikely(p->ready_count))
+		placement_crowd(c, p);
+	else
+		placement_uncrowd(c);
 	t = list_item(first, struct thread, link);
 	t->state = THREAD_RUNNING;
 	t->slice_end = c->now + SLICE_NS;

@@ -142,6 +142,22 @@ static bool crowd(uint64_t seed)
 	       expect(moved.done > 2 * still.done, "no better for it", &moved);
 }
 
+/* Two of them, while every core that serves sleeps: is that noticed within a few microseconds, and not
+ * when a slice is over? */
+static bool crowd_alone(uint64_t seed)
+{
+	static const char on[] = "0:kernel,1:user,2:user,3:user";
+	struct balance_run r = balance_of("compute", "default", on, 2, 20000000);
+
+	return !simulate_balance(&r, seed) &&
+	       expect(r.slice[0].moves[BALANCE_THREAD] == 1 &&
+			      r.slice[r.slices - 1].moves[BALANCE_THREAD] == 1,
+		      "not spread, or more than that", &r) &&
+	       expect(r.thread_waited_ns >= BALANCE_AGE_NS &&
+			      r.thread_waited_ns <= BALANCE_AGE_NS + 5000,
+		      "not noticed within 5 us", &r);
+}
+
 /* In slices from `first` on, per slice. */
 static double rate(const struct balance_run *r, unsigned first)
 {
@@ -267,7 +283,7 @@ static bool phases(uint64_t seed)
 
 static bool balance_test(uint64_t seed)
 {
-	return crowd(seed) && hot(seed) && entered(seed) && heavy("heavy", seed) &&
+	return crowd(seed) && crowd_alone(seed) && hot(seed) && entered(seed) && heavy("heavy", seed) &&
 	       heavy("reads", seed) && light(seed) && at_once(seed) && steady(seed) && phases(seed);
 }
 
@@ -404,12 +420,14 @@ static int policy_run(char **arg)
 		return 1;
 	printf("balance: load=%s policy=%s map=%s programs=%u done=%llu requests=%llu ns=%llu"
 	       " passes=%llu refused=%llu first_at_ns=%llu first_behind_ns=%llu last_at_ns=%llu"
+	       " thread_waited_ns=%llu"
 	       " hash=%llx\n",
 	       r.load, r.policy, r.map, r.programs, (unsigned long long)r.done,
 	       (unsigned long long)r.requests, (unsigned long long)r.ns,
 	       (unsigned long long)r.passes, (unsigned long long)r.refused,
 	       (unsigned long long)r.first_at_ns, (unsigned long long)r.first_behind_ns,
-	       (unsigned long long)r.last_at_ns, (unsigned long long)r.hash);
+	       (unsigned long long)r.last_at_ns, (unsigned long long)r.thread_waited_ns,
+	       (unsigned long long)r.hash);
 	for (unsigned i = 0; i < r.slices; i++)
 		slice_print(&r, i);
 	return 0;

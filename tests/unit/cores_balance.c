@@ -30,7 +30,8 @@ static unsigned units_list(struct core *c, struct balance_unit *out, unsigned ma
 	for (unsigned i = 0; i < UNITS && n < max; i++)
 		if (units[i].id && units[i].core == c->index)
 			out[n++] = (struct balance_unit){ .id = units[i].id,
-							  .load = units[i].load };
+							  .load = units[i].load,
+							  .age_ns = 1 };
 	return n;
 }
 
@@ -362,13 +363,46 @@ static void never_yields(void **state)
 	assert_int_equal(moved, 1);
 }
 
+/* A thread waits on a core that is in a program, nobody looks, and another core is about to sleep:
+ * does that one see to it? */
+static void offered(void **state)
+{
+	struct core *full = cores[2];
+
+	(void)state;
+	balance_mover_set(BALANCE_RING, NULL);
+	balance_mover_set(BALANCE_THREAD, &mover);
+	units[0] = (struct unit){ 7, 2, 1 };
+	unit_be_core(2);
+	now_ns += BALANCE_EVERY_NS;
+	core_turn(full); /* it says what it has, and is gone */
+	full->signals.window.busy = 1000;
+	full->signals.ready = 1;
+	full->signals.ready_since = now_ns;
+	now_ns += 2 * BALANCE_AGE_NS;
+	unit_be_core(3);
+	cores[3]->now = now_ns;
+	core_sleep(cores[3]);
+	assert_true(mailbox_is_empty(full)); /* it has not said that it is crowded */
+	balance_crowd_begins();
+	core_sleep(cores[3]);
+	unit_be_core(2);
+	core_turn(full);
+	assert_int_equal(on_core(3), 1);
+	balance_crowd_ends();
+	full->signals.ready = 0;
+	full->signals.ready_since = 0;
+	balance_mover_set(BALANCE_RING, &mover);
+	balance_mover_set(BALANCE_THREAD, NULL);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, before, unit_frames_after)
 	const struct CMUnitTest tests[] = {
 		TEST(evens_out), TEST(leaves_alone), TEST(torn_view),	  TEST(no_ping_pong),
 		TEST(at_once),	 TEST(refuses),	     TEST(too_many),	  TEST(mover_refuses),
-		TEST(never_yields),
+		TEST(never_yields), TEST(offered),
 	};
 
 	now_ns = 1000000;

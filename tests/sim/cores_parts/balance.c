@@ -10,6 +10,7 @@
  *   reads:  READ_BYTES at a time of a file in memory, as many under way
  *   skew:   every fourth is hot, the others ask for one thing and think for 2 us
  *   crowd:  each asks for one thing and thinks for 5 us; all threads begin on one core
+ *   compute: likewise, and nobody asks for anything: kernel cores sleep
  *   steady: each asks for 16 and thinks for 3 us
  *   phase:  PHASE_NS long each computes 5 us for every entry, then as long each asks for 64 at a
  *           time, and so on
@@ -228,6 +229,10 @@ static void prog_main(struct sim_prog *p)
 		} else if (!strcmp(run->load, "crowd")) {
 			ask(&v, 1);
 			think(p, 5000);
+		} else if (!strcmp(run->load, "compute")) {
+			think(p, 5000);
+			view_cqes += sim_clock() < until; /* what is done, here */
+			view_sqes += sim_clock() < until;
 		} else if (!strcmp(run->load, "steady")) {
 			ask(&v, 16);
 			think(p, 3000);
@@ -240,7 +245,7 @@ static void prog_main(struct sim_prog *p)
 bool balance_load_is(const char *name)
 {
 	static const char *const known[] = { "hot",   "enter",	 "heavy", "reads", "skew",
-					     "crowd", "steady", "phase" };
+					     "crowd", "compute", "steady", "phase" };
 
 	for (unsigned i = 0; i < array_count(known); i++)
 		if (!strcmp(name, known[i]))
@@ -256,6 +261,10 @@ static void note(const struct balance_view *in, const struct balance_move *m)
 {
 	nsec_t at = in->now - began;
 
+	for (unsigned i = 0; i < in->core_count && m->kind == BALANCE_THREAD; i++)
+		if (in->cores[i].index == m->from)
+			run->thread_waited_ns =
+				max_of(run->thread_waited_ns, (nsec_t)in->cores[i].delay_ns);
 	if (!began || at >= run->ns)
 		return;
 	run->last_at_ns = at;
@@ -301,7 +310,7 @@ static void spawn(void)
 	bool spread = !strcmp(run->load, "steady") ||
 		      (!strcmp(run->load, "phase") && !strcmp(run->policy, "static"));
 
-	bool crowd = !strcmp(run->load, "crowd");
+	bool crowd = !strcmp(run->load, "crowd") || !strcmp(run->load, "compute");
 
 	for (unsigned i = 0; i < run->programs; i++)
 		sim_spawn(prog_main, (void *)(uintptr_t)i, core_that(false, crowd ? 0 : i),

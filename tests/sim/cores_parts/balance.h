@@ -22,7 +22,7 @@ struct balance_slice {
 
 struct balance_run {
 	/* asked for */
-	char load[12]; /* hot, enter, heavy, reads, skew, crowd, steady, phase */
+	char load[12]; /* hot, enter, heavy, reads, skew, crowd, compute, steady, phase */
 	char policy[12];
 	char map[160]; /* as the boot argument has it, at most BALANCE_CORES cores */
 	unsigned programs;
@@ -35,6 +35,7 @@ struct balance_run {
 	 * programs began */
 	nsec_t first_behind_ns, first_at_ns;
 	nsec_t last_at_ns; /* of the last move */
+	nsec_t thread_waited_ns; /* the longest that a thread had waited when it was moved */
 	uint64_t hash;
 };
 
