@@ -439,7 +439,7 @@ compilers:
 
 # Each .c of tests/unit and tests/sim is a program, with what is in NAME_parts/; all of a
 # kind share its lib/. The simulator watches some of the kernel's functions from outside.
-sim_link := -Wl,--wrap=trace_event,--wrap=op_cancel,--wrap=mailbox_post,--wrap=pin_user,--wrap=pin_copy_in,--wrap=pin_copy_out,--wrap=random_expand
+sim_link := -Wl,--wrap=trace_event,--wrap=op_cancel,--wrap=mailbox_post,--wrap=pin_user,--wrap=pin_copy_in,--wrap=pin_copy_out,--wrap=random_expand,--wrap=tcp_write
 sim_names := $(sort $(basename $(notdir $(wildcard tests/sim/*.c))))
 host_tests :=
 define host_test

@@ -45,6 +45,7 @@ KEYS = {
     "copy": "64 bytes of it, copied",
     "random": "64 random bytes, computed",
     "step": "a step by the executor, and what it completes",
+    "tcp": "on top, for a message of 64 bytes through TCP, sent and received",
     "mail": "a message delivered",
     "post": "a message posted",
     "doorbell": "an interrupt, for who sends it",

@@ -3,12 +3,15 @@
 In QEMU: the servers of `make run` under five maps, and three loads from outside: echoes, reads of the disk, both
 at once. The counting plugin says what every core's kernel executes for an operation, polling for nothing taken
 out. What all cores execute together is what dividing the work costs; what the busiest one executes is where the
-machine's limit is: nobody who has a core for each can go faster. Two host processors cannot show such a rate, so
-none is given for QEMU; simulated machines show it (tests/sim/cores_parts/parts.c).
+machine's limit is: nobody who has a core for each can go faster. Two host processors cannot show such a rate.
+
+Simulated machines show it, and what instructions do not: the cache lines that an entry, its buffer and its answer
+take along when it is executed elsewhere (tests/sim/cores_parts/parts.h). Nobody sleeps there (spin=fixed).
 """
 import os
 import re
 import statistics
+import subprocess
 
 import measure
 from compare.rows import Section, question
@@ -30,6 +33,63 @@ MAPS = {
     "two, rings with the devices": (("kernel+net", "kernel+io"), 0, 1),
 }
 LOADS = {"echo": "messages of 64 bytes", "disk": "reads of 4 KiB", "both": "both at once, operations"}
+
+
+# (cores, of which serve)
+MACHINES = ((8, 3), (16, 5))
+LINES = (0.5, 1, 2, 4)
+PARTS = {"echo": "net", "disk": "disk", "both": "parts"}
+US, SLICE_US = 3000, 1000
+AWAKE = "spin=fixed spin_us=1000"
+CORES = os.path.join("build", "hosted-timed", "tests", "sim", "cores")
+COST = os.environ.get("COST") or os.path.join("bench", "cost.conf")
+
+
+def simulated_maps(serve, which):
+    """(name, roles of the cores that serve, on how many of the first ones rings are)"""
+    others = ["kernel"] * (serve - 2)
+    own = ["kernel+net", "kernel+io"] if which == "echo" else ["kernel+io", "kernel+net"]
+    return (("shared with rings", ["kernel+net+io", "kernel"] + others, serve),
+            ("network apart", ["kernel+io"] + others + ["net"], serve - 1),
+            ("disk apart", ["kernel+net"] + others + ["io"], serve - 1),
+            ("network and disk apart", others + ["net", "io"], serve - 2),
+            ("rings with their device", own + others, 2 if which == "both" else 1))
+
+
+def simulated_rate(which, cores, roles, homes, lines):
+    """Millions of operations a second: a message is one, whatever it takes."""
+    users = cores - len(roles)
+    where = ",".join(f"{i}:{role}" for i, role in enumerate(roles + ["user"] * users))
+    run = subprocess.run([CORES, "balance", f"{PARTS[which]}:{homes}", "static", f"{where} {AWAKE}", str(users), COST, str(lines),
+                          str(US), str(SLICE_US), str(SEED)], capture_output=True, text=True, timeout=300, check=False)
+    if run.returncode:
+        raise measure.BenchError(f"dedicated: {where}: {(run.stdout + run.stderr).strip()}")
+    found = [dict(word.split("=", 1) for word in line.split()[1:] if "=" in word) for line in run.stdout.splitlines()[1:]]
+    done, messages = (sum(int(one[key]) for one in found[1:]) for key in ("done", "requests"))
+    return (messages if which == "echo" else done - messages) / ((len(found) - 1) * SLICE_US)
+
+
+def simulate(section, rows):
+    for which, what in LOADS.items():
+        section.figure(f"sim_{which}", f"Simulated: {what.replace(', operations', '')}", "machine", "M operations/s", plot="bars", better=None,
+                       text="A program on each core that does not serve, as quick as it can; TCP over the loopback interface, a disk that takes 5 us.")
+    section.figure("sim_lines", "Simulated: both at once on 16 cores, where cache lines travel slower or quicker",
+                   "lines take so many times as long", "M operations/s", better=None)
+    for which in LOADS:
+        for cores, serve in MACHINES:
+            for name, roles, homes in simulated_maps(serve, which):
+                for lines in LINES:
+                    rate = simulated_rate(which, cores, roles, homes, lines)
+                    flags = f"{', '.join(roles)}; rings on {homes}; seed {SEED}"
+                    if lines == 1:
+                        section.row(f"sim_{which}", name, f"{cores} cores, {serve} serve", [rate], "simulated", flags)
+                    if which == "both" and cores == 16:
+                        section.row("sim_lines", name, lines, [rate], "simulated", flags)
+                    rows.append((f"simulated, {cores} cores, lines x {lines:g}", name, which, 1, "", " ".join(roles), "", "", "",
+                                 f"{rate:.4f}", SEED))
+        param = f"{MACHINES[-1][0]} cores, {MACHINES[-1][1]} serve"
+        order = sorted((row for row in section.figures[f"sim_{which}"].rows if row.param == param), key=lambda row: -row.value)
+        section.remark(f"simulated, {which}, {param}: " + ", ".join(f"{row.system} {row.value:.2f}" for row in order) + " M operations/s.")
 
 
 def clients(guest, which):
@@ -111,7 +171,7 @@ def dedicated():
         section.row("all", name, which, [sum(hart[0] for hart in harts) for harts in rounds], how, ", ".join(roles))
         section.row("busiest", name, which, [max(serving(name, harts)) for harts in rounds], how, ", ".join(roles))
         for i, harts in enumerate(rounds):
-            rows += [("QEMU", name, which, i + 1, core, roles[core], *(f"{value:.1f}" for value in hart), SEED)
+            rows += [("QEMU", name, which, i + 1, core, roles[core], *(f"{value:.1f}" for value in hart), "", SEED)
                      for core, hart in enumerate(harts)]
     for which, what in LOADS.items():
         one = section.figures["busiest"].find("one core for all", which).value
@@ -123,6 +183,9 @@ def dedicated():
     alone = statistics.median(cores[1][0] for cores in found["disk apart", "disk"])
     section.remark(f"A core that has the disk alone executes {alone:,.0f} instructions for a read; most of what nbdd's answer costs is the "
                    "network's, so that is what a core of its own is worth most for.")
+    simulate(section, rows)
+    section.remark("Instructions speak for cores of their own, cache lines against them: an entry that is executed elsewhere takes its own "
+                   "lines, its buffer's and its answer's along. What is best where both count: rings on the core whose device they ask.")
     section.facts = [
         ("experiment", f"dedicated, seed {SEED}"), ("commit", output_of("make", "-s", "version")),
         ("emulator", output_of("qemu-system-riscv64", "--version").splitlines()[0]),
@@ -130,6 +193,7 @@ def dedicated():
         ("loads", f"echo: {CONNECTIONS} connections, {MESSAGES:,} messages of 64 bytes; disk: {DEPTH} reads of 4 KiB under way, {BLOCKS:,} "
          f"of them through nbdd, every byte compared; {ROUNDS} rounds"),
         ("maps", "; ".join(f"{name}: {', '.join(serve)}" for name, (serve, _, _) in MAPS.items()) +
-         "; each with two more cores for echod and nbdd, policy=static")]
+         "; each with two more cores for echod and nbdd, policy=static"),
+        ("simulated", f"{COST}, docs/simulator.md; policy=static, {AWAKE}")]
     return section, ("machine", "map", "load", "round", "core", "roles", "kernel_insn_per_operation", "polling_insn_per_operation",
-                     "program_insn_per_operation", "seed"), rows
+                     "program_insn_per_operation", "millions_per_second", "seed"), rows

@@ -133,7 +133,8 @@ static void round_trips(struct ring *r, uint64_t count)
 static void start(struct ring *r, uint64_t cores_on)
 {
 	for (unsigned i = 0; i < 2; i++)
-		must(!ring_syscall(r, SYS_pipe2, at(ends[i]), 0, 0, 0, 0, 0), "b_notify: no pipe\n");
+		must(!ring_syscall(r, SYS_pipe2, at(ends[i]), 0, 0, 0, 0, 0),
+		     "b_notify: no pipe\n");
 	ring_thread_init(&thread, other, NULL, stack, STACK_BYTES, 0,
 			 ring_start_info->core + (uint32_t)cores_on);
 	ring_fill_thread(ring_sqe(r), &thread, 1);

@@ -8,7 +8,8 @@
  * need TIMED=1: a build that does not see the kernel's loads and stores is blind to lines, and says
  * so. `cores measure`, in any other build, times the kernel's code for bench/cost-model.
  * `cores balance LOAD POLICY MAP PROGRAMS COSTS LINES MICROSECONDS SLICE SEED` runs a machine of
- * that MAP with that POLICY, and prints what it did in each SLICE of so many microseconds.
+ * that MAP with that POLICY, and prints what it did in each SLICE of so many microseconds. LOAD:N
+ * is LOAD with all rings on the first N cores.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include "cores/balance.h"
 #include "cores_parts/balance.h"
 #include "cores_parts/load.h"
+#include "cores_parts/parts.h"
 
 #define COSTS "bench/cost.conf"
 #define SHOWN 12u
@@ -52,7 +54,8 @@ static void shape(struct sim_test *t)
 			t->cores += *at == ',';
 	}
 	for (unsigned i = 0; !balance && i < load->cores; i++)
-		at += sprintf(at, "%s%u:%s", i ? "," : "", i, i < load->kernel ? "kernel" : "user");
+		at += sprintf(at, "%s%u:%s", i ? "," : "", i, i >= load->kernel ? "user" :
+			      load->kind == LOAD_TCP ? "kernel+net+io" : "kernel");
 	t->cmdline = map;
 	if (!balance)
 		t->cores = load->cores;
@@ -90,8 +93,12 @@ static int simulate_balance(struct balance_run *r, uint64_t seed)
 {
 	struct sim_test test = {
 		.name = "balance", .run = run, .shape = shape, .ram_mib = 64, .ops = 512,
+		.disk_sectors = part_is(r->load) ? PART_SECTORS : 0,
 	};
 	int err;
+
+	sim_disk.delay_max = PART_DISK_NS;
+	sim_disk.depth = 64;
 
 	if (!balance)
 		balance = shared(sizeof(*balance));
@@ -397,6 +404,8 @@ static void slice_print(const struct balance_run *r, unsigned n)
 	       (unsigned long long)s->requests, s->age_ns, s->moves[BALANCE_RING], s->moves[BALANCE_THREAD], s->moves[BALANCE_ROLE]);
 	for (unsigned i = 0; i < BALANCE_CORES; i++)
 		printf(" %s%u", i ? "" : "ops=", s->ops[i]);
+	for (unsigned i = 0; i < BALANCE_CORES; i++)
+		printf(" %s%u", i ? "" : "busy=", s->busy[i]);
 	printf("\n");
 }
 
@@ -408,6 +417,10 @@ static int policy_run(char **arg)
 	snprintf(r.policy, sizeof(r.policy), "%s", arg[1]);
 	snprintf(r.map, sizeof(r.map), "%s", arg[2]);
 	r.programs = (unsigned)atoi(arg[3]);
+	if (strchr(r.load, ':')) {
+		r.homes = (unsigned)atoi(strchr(r.load, ':') + 1);
+		*strchr(r.load, ':') = 0;
+	}
 	sim_costs_read(arg[4], atof(arg[5]));
 	r.ns = (nsec_t)atoi(arg[6]) * 1000;
 	r.slice_ns = (nsec_t)atoi(arg[7]) * 1000;
@@ -439,6 +452,7 @@ static int measure(void)
 		{ .kind = LOAD_NOP, .cores = 2, .kernel = 1, .batch = 32, .ns = 3000000 },
 		{ .kind = LOAD_ECHO, .cores = 2, .kernel = 1, .batch = 1, .ns = 3000000 },
 		{ .kind = LOAD_ECHO, .cores = 2, .kernel = 1, .batch = 1, .ns = 3000000 },
+		{ .kind = LOAD_TCP, .cores = 2, .kernel = 1, .batch = 1, .ns = 3000000 },
 	};
 
 	measured = shared(PAGE_SIZE);

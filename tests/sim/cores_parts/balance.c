@@ -12,6 +12,7 @@
  *   crowd:  each asks for one thing and thinks for 5 us; all threads begin on one core
  *   compute: likewise, and nobody asks for anything: kernel cores sleep
  *   steady: each asks for 16 and thinks for 3 us
+ *   disk, net, parts: parts.h
  *   phase:  PHASE_NS long each computes 5 us for every entry, then as long each asks for 64 at a
  *           time, and so on
  *
@@ -24,6 +25,7 @@
 #include <string.h>
 
 #include "cores/balance.h"
+#include "cores_parts/parts.h"
 #include "cores_parts/view.h"
 #include "lib/internal.h"
 #include "uapi/mman.h"
@@ -196,6 +198,7 @@ static void prog_main(struct sim_prog *p)
 {
 	unsigned number = (unsigned)(uintptr_t)p->arg;
 	bool is_heavy = !strcmp(run->load, "heavy") || !strcmp(run->load, "reads");
+	struct part *part = part_begin(p, run->load, number);
 	struct heavy h = { 0 };
 	struct view v;
 
@@ -211,6 +214,10 @@ static void prog_main(struct sim_prog *p)
 		sim_switch(); /* where nobody else is awake, nobody else is earlier: the test is */
 	}
 	while (!over() || v.under_way) {
+		if (part) {
+			requests += part_turn(&v, part, over());
+			continue;
+		}
 		if (is_heavy) {
 			if (over())
 				view_await(&v, SPIN_NS, heavy_answer);
@@ -244,8 +251,9 @@ static void prog_main(struct sim_prog *p)
 
 bool balance_load_is(const char *name)
 {
-	static const char *const known[] = { "hot",   "enter",	 "heavy", "reads", "skew",
-					     "crowd", "compute", "steady", "phase" };
+	static const char *const known[] = { "hot",   "enter",	 "heavy",  "reads",
+					     "skew",  "crowd",	 "compute", "steady",
+					     "phase", "disk",	 "net",	   "parts" };
 
 	for (unsigned i = 0; i < array_count(known); i++)
 		if (!strcmp(name, known[i]))
@@ -293,7 +301,7 @@ static bool all_ready(void *arg)
 	return ready == run->programs;
 }
 
-/* The n-th core that does so, round and round. */
+/* The n-th core that does so, round and round; of those that serve, maybe the first few only. */
 static unsigned core_that(bool serves, unsigned n)
 {
 	unsigned found[CORES_MAX], count = 0;
@@ -302,12 +310,14 @@ static unsigned core_that(bool serves, unsigned n)
 		if (cores[i] && (serves ? core_is_home(cores[i]) :
 					  core_has_role(cores[i], ROLE_USER)))
 			found[count++] = i;
+	if (serves && run->homes)
+		count = min_of(count, run->homes);
 	return found[n % count];
 }
 
 static void spawn(void)
 {
-	bool spread = !strcmp(run->load, "steady") ||
+	bool spread = !strcmp(run->load, "steady") || part_is(run->load) ||
 		      (!strcmp(run->load, "phase") && !strcmp(run->policy, "static"));
 
 	bool crowd = !strcmp(run->load, "crowd") || !strcmp(run->load, "compute");
@@ -327,12 +337,20 @@ static uint32_t age_now(void)
 	return most;
 }
 
+static uint64_t idle_ns(const struct core *c)
+{
+	return c->count->spin_ns + c->count->sleep_ns;
+}
+
 static void slice_run(struct balance_slice *s)
 {
 	uint64_t done = view_cqes, asked = requests, ops[BALANCE_CORES] = { 0 };
+	uint64_t idle[BALANCE_CORES] = { 0 };
 
-	for (unsigned i = 0; i < cores_count; i++)
+	for (unsigned i = 0; i < cores_count; i++) {
 		ops[i] = cores[i] ? cores[i]->count->sqes : 0;
+		idle[i] = cores[i] ? idle_ns(cores[i]) : 0;
+	}
 	for (unsigned i = 0; i < 10; i++) {
 		sim_for(run->slice_ns / 10);
 		s->age_ns = max_of(s->age_ns, age_now());
@@ -345,6 +363,9 @@ static void slice_run(struct balance_slice *s)
 		if (!cores[i])
 			continue;
 		s->ops[i] = (uint32_t)(cores[i]->count->sqes - ops[i]);
+		s->busy[i] = (uint16_t)(1000 - min_of((idle_ns(cores[i]) - idle[i]) * 1000 /
+							      run->slice_ns,
+						      (uint64_t)1000));
 		s->serves[i] = core_has_role(cores[i], ROLE_SERVES);
 	}
 }

@@ -17,15 +17,18 @@ struct balance_slice {
 	uint32_t age_ns;   /* highest age of an unserved entry that a look each tenth found */
 	uint32_t moves[BALANCE_KINDS]; /* so far */
 	uint32_t ops[BALANCE_CORES]; /* entries that each core served */
+	uint16_t busy[BALANCE_CORES];  /* permille of it in which the core found something to do */
 	uint8_t serves[BALANCE_CORES]; /* at its end */
 };
 
 struct balance_run {
 	/* asked for */
-	char load[12]; /* hot, enter, heavy, reads, skew, crowd, compute, steady, phase */
+	/* hot, enter, heavy, reads, skew, crowd, compute, steady, phase, disk, net, parts */
+	char load[12];
 	char policy[12];
-	char map[160]; /* as the boot argument has it, at most BALANCE_CORES cores */
+	char map[256]; /* as the boot argument has it, at most BALANCE_CORES cores */
 	unsigned programs;
+	unsigned homes; /* disk, net, parts: rings are on so many of the first cores */
 	nsec_t ns, slice_ns;
 	/* the answer */
 	unsigned slices;

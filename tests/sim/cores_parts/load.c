@@ -14,6 +14,7 @@
 
 #include <string.h>
 
+#include "cores_parts/parts.h"
 #include "cores_parts/view.h"
 #include "lib/internal.h"
 #include "uapi/syscall.h"
@@ -128,6 +129,17 @@ static void echo_main(struct sim_prog *p)
 	}
 }
 
+/* ---- tcp ------------------------------------------------------------------------------------- */
+
+static void tcp_main(struct sim_prog *p)
+{
+	struct part *part = part_begin(p, "net", 0);
+	struct view v = begin(p);
+
+	while (!over() || v.under_way)
+		load->requests += part_turn(&v, part, over());
+}
+
 /* ---- open ------------------------------------------------------------------------------------ */
 
 static void open_answer(struct view *v, struct io_uring_cqe *cqe)
@@ -197,7 +209,8 @@ unsigned load_batch(void)
 
 void load_run(struct load *l)
 {
-	static void (*const mains[])(struct sim_prog *) = { nop_main, echo_main, open_main };
+	static void (*const mains[])(struct sim_prog *) = { nop_main, echo_main, tcp_main,
+							     open_main };
 	static nsec_t idle[CORES_MAX];
 	nsec_t began;
 

@@ -9,6 +9,7 @@
 enum load_kind {
 	LOAD_NOP,  /* entries that do nothing, `batch` at a time, at most 256 under way */
 	LOAD_ECHO, /* a message into a pipe that somebody waits at, 8 conversations a program */
+	LOAD_TCP,  /* messages over connections to itself: parts.h; to be measured only */
 	LOAD_OPEN, /* a pipe made, both ends closed: what all cores share is asked for each time */
 };
 
@@ -34,9 +35,9 @@ void load_run(struct load *l);
 /* The batch of the load that runs. */
 unsigned load_batch(void);
 
-/* The same, while the kernel's parts are timed on this processor: three runs, of a NOP load and
- * twice of an echo load, each finding what the next one needs to know. costs[2] is 0 before the
- * first, and kept in between. */
+/* The same, while the kernel's parts are timed on this processor: four runs, of a NOP load, twice
+ * of an echo load, and of a TCP load, each finding what the next one needs to know. costs[3] is 0
+ * before the first, and kept in between. */
 void load_measure(struct load *l, double *costs);
 
 #endif

@@ -31,10 +31,12 @@ struct samples {
 
 static const struct core_part_ops *real[CORE_PARTS];
 static struct core_part_ops timed[CORE_PARTS];
-static struct samples idle_rings, idle_ops, taken, moved, stepped;
+static struct samples idle_rings, idle_ops, taken, taken_count, moved, stepped;
+static struct samples sent, received;
+static double unread; /* messages sent since TCP last looked at what has come */
 static double ns_per_tick;
-static double sqe, transfer; /* found so far */
-static bool moves;	     /* the load moves bytes */
+static double sqe, transfer, step; /* found so far */
+static bool moves, tcp;	     /* the load moves bytes, through TCP */
 
 static void sample_add(struct samples *s, double value)
 {
@@ -76,24 +78,39 @@ static void ticks_learn(void)
 
 static unsigned part_run(struct core *c, enum core_part part)
 {
-	uint64_t sqes = c->count->sqes, steps = c->count->steps, pins = sim_pins(), begin;
+	uint64_t sqes = c->count->sqes, steps = c->count->steps, pins = sim_pins();
+	uint64_t tcps = sim_tcps(), begin;
 	unsigned n;
 	double ns;
 
+	sim_timed_held = true; /* the part looks at the clock, and others are not to run then */
 	begin = __builtin_ia32_rdtsc();
 	n = real[part]->run(c);
 	ns = (double)(__builtin_ia32_rdtsc() - begin) * ns_per_tick;
+	sim_timed_held = false;
 	sqes = c->count->sqes - sqes;
 	steps = c->count->steps - steps;
 	pins = sim_pins() - pins;
-	if (!n)
+	tcps = sim_tcps() - tcps;
+	if (tcp) {
+		unread += (double)tcps;
+		if (tcps)
+			sample_add(&sent, (ns - (double)sqes * sqe - (double)pins * transfer -
+					   (double)steps * step) / (double)tcps);
+		if (part == PART_DEVICES && n && unread > 0) {
+			sample_add(&received, (ns - (double)steps * step) / unread);
+			unread = 0;
+		}
+	} else if (!n) {
 		sample_add(part == PART_RINGS ? &idle_rings : &idle_ops, ns);
-	else if (part == PART_RINGS && !moves && sqes == load_batch())
+	} else if (part == PART_RINGS && !moves && sqes && sqes % load_batch() == 0) {
 		sample_add(&taken, ns / (double)sqes);
-	else if (part == PART_RINGS && moves && pins && !steps)
+		sample_add(&taken_count, (double)sqes);
+	} else if (part == PART_RINGS && moves && pins && !steps) {
 		sample_add(&moved, (ns - (double)sqes * sqe) / (double)pins);
-	else if (part == PART_OPS && moves && steps)
+	} else if (part == PART_OPS && moves && steps) {
 		sample_add(&stepped, (ns - (double)pins * transfer) / (double)steps);
+	}
 	return n;
 }
 
@@ -105,6 +122,11 @@ static unsigned rings_run(struct core *c)
 static unsigned ops_run(struct core *c)
 {
 	return part_run(c, PART_OPS);
+}
+
+static unsigned devices_run(struct core *c)
+{
+	return part_run(c, PART_DEVICES);
 }
 
 static void part_watch(struct core *c, enum core_part part, unsigned (*run)(struct core *))
@@ -196,8 +218,10 @@ static void draws_measure(void *arg)
 void load_measure(struct load *l, double *costs)
 {
 	ticks_learn();
-	moves = l->kind == LOAD_ECHO;
+	moves = l->kind != LOAD_NOP;
+	tcp = l->kind == LOAD_TCP;
 	sqe = costs[0];
+	step = costs[2];
 	if (!moves) {
 		atomic_store(&cores[1]->away, 0); /* as when it is awake: no bell */
 		for (unsigned i = 0; i < TIMES; i++) {
@@ -210,18 +234,23 @@ void load_measure(struct load *l, double *costs)
 	}
 	part_watch(cores[0], PART_RINGS, rings_run);
 	part_watch(cores[0], PART_OPS, ops_run);
+	if (tcp)
+		part_watch(cores[0], PART_DEVICES, devices_run);
 	transfer = costs[1];
 	load_run(l);
 	if (!moves) {
-		costs[0] = (median(&taken) * l->batch - median(&idle_rings)) / l->batch;
+		costs[0] = median(&taken) - median(&idle_rings) / median(&taken_count);
 		printf("sqe_ns=%.3f\nturn_ns=%.3f\npost_ns=%.3f\nmail_ns=%.3f\ncopy_ns=%.3f\n"
 		       "random_ns=%.3f\n",
 		       costs[0], median(&turns), median(&posts), median(&mails), median(&copies),
 		       median(&draws));
+	} else if (tcp) {
+		printf("tcp_ns=%.3f\n", max_of(0.0, median(&sent) + median(&received)));
 	} else if (!costs[1]) {
 		costs[1] = max_of(0.0, median(&moved));
 		printf("transfer_ns=%.3f\n", costs[1]);
 	} else {
-		printf("step_ns=%.3f\n", max_of(0.0, median(&stepped)));
+		costs[2] = max_of(0.0, median(&stepped));
+		printf("step_ns=%.3f\n", costs[2]);
 	}
 }

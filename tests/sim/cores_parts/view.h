@@ -15,6 +15,7 @@ struct view {
 	uint32_t sq_head, sq_tail, cq_head;
 	uint32_t under_way;
 	unsigned number; /* the core it began on */
+	void *owner;	 /* as whoever answers likes */
 	uint8_t out[VIEW_ENTRIES]; /* by user_data: is it under way? */
 };
 

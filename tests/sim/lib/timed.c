@@ -20,13 +20,13 @@
 #define READ_PS 1000u /* a look at the clock, so that who waits for time does not wait for ever */
 
 struct sim_costs sim_costs;
-bool sim_timed;
+bool sim_timed, sim_timed_held;
 
 /* What a core had counted when its clock was last brought up to date. */
 static struct seen {
-	uint64_t turns, idle, sqes, steps, mails, traps, pins, posts, copied, drawn;
+	uint64_t turns, idle, sqes, steps, mails, traps, pins, posts, copied, drawn, tcps;
 } seen[CORES_MAX];
-static uint64_t pins[CORES_MAX], posts[CORES_MAX];
+static uint64_t pins[CORES_MAX], posts[CORES_MAX], tcps[CORES_MAX];
 static uint64_t copied[CORES_MAX], drawn[CORES_MAX]; /* bytes */
 static uint64_t horizon;
 
@@ -41,6 +41,10 @@ void __wrap_pin_copy_out(const struct pin *pin, uint32_t off, const void *src, u
 void __real_random_expand(const uint32_t key[RANDOM_KEY_WORDS], void *dst, size_t len);
 void __wrap_random_expand(const uint32_t key[RANDOM_KEY_WORDS], void *dst, size_t len);
 void __real_mailbox_post(unsigned index, struct mail *m);
+struct tcp_pcb;
+/* lwip/tcp.h */
+signed char __real_tcp_write(struct tcp_pcb *pcb, const void *from, uint16_t len, uint8_t flags);
+signed char __wrap_tcp_write(struct tcp_pcb *pcb, const void *from, uint16_t len, uint8_t flags);
 void __wrap_mailbox_post(unsigned index, struct mail *m);
 
 /* ---- costs ----------------------------------------------------------------------------------- */
@@ -104,6 +108,11 @@ uint64_t sim_pins(void)
 	return pins[sim_here];
 }
 
+uint64_t sim_tcps(void)
+{
+	return tcps[sim_here];
+}
+
 void sim_timed_begin(void)
 {
 	sim_timed = true;
@@ -144,6 +153,12 @@ void __wrap_mailbox_post(unsigned index, struct mail *m)
 	__real_mailbox_post(index, m);
 }
 
+signed char __wrap_tcp_write(struct tcp_pcb *pcb, const void *from, uint16_t len, uint8_t flags)
+{
+	tcps[sim_here]++;
+	return __real_tcp_write(pcb, from, len, flags);
+}
+
 void sim_timed_settle(void)
 {
 	struct sim_core *sc = &sim_cores[sim_here];
@@ -152,7 +167,7 @@ void sim_timed_settle(void)
 	struct seen *s = &seen[sim_here], now = {
 		c->turn, n->turns_idle, n->sqes, n->steps, n->mails, n->user_traps,
 		pins[sim_here], posts[sim_here], copied[sim_here],
-		drawn[sim_here],
+		drawn[sim_here], tcps[sim_here],
 	};
 
 	sc->clock += (now.turns - s->turns) * sim_costs.turn +
@@ -164,14 +179,15 @@ void sim_timed_settle(void)
 		     (now.pins - s->pins) * sim_costs.transfer +
 		     (now.posts - s->posts) * sim_costs.post +
 		     (now.copied - s->copied) * sim_costs.copy / 64 +
-		     (now.drawn - s->drawn) * sim_costs.random / 64;
+		     (now.drawn - s->drawn) * sim_costs.random / 64 +
+		     (now.tcps - s->tcps) * sim_costs.tcp;
 	*s = now;
 }
 
 void sim_timed_sync(void)
 {
 	sim_timed_settle();
-	while (sim_cores[sim_here].clock > horizon)
+	while (!sim_timed_held && sim_cores[sim_here].clock > horizon)
 		sim_switch();
 }
 

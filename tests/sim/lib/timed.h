@@ -22,6 +22,7 @@
 	X(copy)	    /* 64 bytes of it, copied */                                                   \
 	X(random)   /* 64 random bytes, computed */                                               \
 	X(step)	    /* a step by the executor, and what it completes */                            \
+	X(tcp)	    /* what a message costs on top that goes through TCP and comes back */         \
 	X(mail)	    /* a message delivered */                                                      \
 	X(post)	    /* a message posted */                                                         \
 	X(doorbell) /* an interrupt, for who sends it */                                           \
@@ -46,11 +47,15 @@ void sim_costs_read(const char *path, double lines);
 /* The machine has clocks per core from now on. In a test's shape. */
 void sim_timed_begin(void);
 extern bool sim_timed;
+/* The core that runs goes on, whoever is earlier: while its code is timed on a real clock. */
+extern bool sim_timed_held;
 
 /* The machine as it is while its code is timed: every cost the same. */
 void sim_costs_equal(void);
 /* Pins that the core which runs has taken: the kernel does not count them. */
 uint64_t sim_pins(void);
+/* The same of messages given to TCP. */
+uint64_t sim_tcps(void);
 
 /* ---- for programs ---------------------------------------------------------------------------- */
 
