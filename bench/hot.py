@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """hot.py: where do the instructions go? Counts them by function, polling for nothing taken out.
 
-usage: hot.py nop DEPTH | polled DEPTH | small-read DEPTH | small-write DEPTH | small-pipe DEPTH | echo CONNECTIONS | disk DEPTH | ram DEPTH | boot
+usage: hot.py nop DEPTH | polled DEPTH | small-read DEPTH | small-write DEPTH | small-pipe DEPTH | door | echo CONNECTIONS | disk DEPTH | ram DEPTH | boot
 
 The same guests and windows as the benchmark's. One line per function that has at least a
 two-hundredth of a level's instructions: instructions per operation, share, where, name.
@@ -95,6 +95,14 @@ def profile_small(bench, how, depth):
         show({}, guest.plugin.runs(), -(-OPS // each) * each, "b_small")
 
 
+def profile_door(bench):
+    """Calls of a program of Linux (bench/peer/guest/depth.c)."""
+    with bench.guest(smp=1, icount=True, profile="marks", stay=True, files={"bin/depth": "build/peer/depth"},
+                     run=f"/bin/depth sync nop {measure.DISK_BYTES} {OPS} 1") as guest:
+        guest.wait_for("^depth: exit status 0", 60)
+        show({}, guest.plugin.runs(), OPS)
+
+
 def main():
     if not 2 <= len(sys.argv) <= 3:
         sys.exit(__doc__)
@@ -105,6 +113,9 @@ def main():
         return
     if what.startswith("small-"):
         profile_small(bench, what.removeprefix("small-"), amount)
+        return
+    if what == "door":
+        profile_door(bench)
         return
     if what not in ("echo", "disk", "ram", "boot"):
         sys.exit(__doc__)
