@@ -89,11 +89,15 @@ def give(bench, name, found, note=""):
 
 def measure(bench):
     for mode in MODES:
+        work = {}
         for way in WAYS:
             found = sluice(bench, way, mode, REPETITIONS)
+            work[way] = found.work
             give(bench, way + mode, found, ", polling is its work" if way == "poll" else "")
             bench.figure("uart_user_traps_per_1000", way + mode, [1000 * traps for traps in found.traps],
                          "traps/1000 bytes")
+        bench.figure("uart_ratio", mode.strip() or "plain", [a / b for a, b in zip(work["kernel"], work["uintr"])],
+                     "times", "the kernel's driver against the program's with user interrupts")
     if linux.is_here():
         for mode, found in on_linux(bench, REPETITIONS).items():
             give(bench, "linux" + mode, found)

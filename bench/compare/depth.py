@@ -128,24 +128,29 @@ def linux_ns(run, section):
 
 
 def crossings(_run, section):
-    """From which depth on who takes fewer instructions than whom, in one sentence for each kind of work."""
+    """From which depth on who takes fewer instructions than whom, in one sentence for each kind of work; in the
+    drawing where two curves cross."""
     for what, words_ in WORK.items():
         found = []
         for mine, theirs in ((SLUICE, "sync"), (SLUICE, "enter"), (SLUICE, "defer"), (DOOR, "sync"),
                              ("enter", "sync"), ("defer", "sync")):
             mine, theirs = WAYS.get(mine, mine), WAYS[theirs]
             at = section.crossover(f"{what}_insn", mine, theirs)
-            found.append(f"{mine} below {theirs} " + (f"from depth {at} on" if at else "at no depth"))
+            found.append(f"“{mine}” below “{theirs}” " + (f"from depth {at} on" if at else "at no depth"))
+            figure = section.figures[f"{what}_insn"]
+            if at and at > figure.params()[0]:
+                figure.mark(at, figure.find(mine, at).value, f"from {at} on below “{theirs}”")
         section.remark(f"Crossover points, {words_}: " + "; ".join(found) + ".")
+    section.remark("A 64-byte echo over TCP by its depth is row 5: each of its connections keeps one message under way.")
 
 
 def steps(run):
     n, t = run.instruction_rounds, run.clock_rounds
     depth = len(depths(run))
-    return [Step("Sluice, one hart", 2 * n + 2 * t, sluice_insn),
-            Step("Sluice, one hart, the trap door", 2 * n + 2 * t, door, peer=True),
-            Step("Linux, one hart, operations that do nothing", 8 + 1.5 * n * depth, linux_nops, peer=True),
-            Step("Linux, one hart, reads", 10 + 1.5 * t * depth, linux_reads, peer=True),
-            Step("Sluice, two harts", (2 + 0.3 * depth) * t, sluice_ns, full=True, clock=True),
-            Step("Linux, two harts", 12 + 1.0 * depth * t, linux_ns, peer=True, full=True, clock=True),
+    return [Step("Sluice, one hart", 0.5 * n + 0.8 * t, sluice_insn),
+            Step("Sluice, one hart, the trap door", 0.5 * n + 0.8 * t, door, peer=True),
+            Step("Linux, one hart, operations that do nothing", 6 + 0.22 * n * depth, linux_nops, peer=True),
+            Step("Linux, one hart, reads", 10 + 0.75 * t * depth, linux_reads, peer=True),
+            Step("Sluice, two harts", (0.6 + 0.2 * depth) * t, sluice_ns, full=True, clock=True),
+            Step("Linux, two harts", 12 + 1.2 * depth * t, linux_ns, peer=True, full=True, clock=True),
             Step("crossover points", 0, crossings, peer=True)]

@@ -36,8 +36,11 @@ def declare(section):
     section.figure("echo_p99", "99 of 100 answers took at most", "connections", "µs")
 
 
-def connections(run):
-    return (1, 64) if run.quick else (1, 4, 16, 64, 256, 512)
+def connections(run, counting):
+    """Each keeps one message under way, so that the counted ones are row 1's depth curve, too."""
+    if run.quick:
+        return (1, 64)
+    return (1, 2, 4, 8, 16, 32, 64, 128, 256, 512) if counting else (1, 16, 64, 512)
 
 
 def messages(run, count):
@@ -52,7 +55,7 @@ def exchange(guest, port, count, amount):
 
 def measure_server(run, section, guest, port, system, flags):
     counting = guest.plugin is not None
-    for count in connections(run):
+    for count in connections(run, counting):
         values, amount = {}, messages(run, count)
         for _ in range(run.clock_rounds):
             counted, client = exchange(guest, port, count, amount)
@@ -100,10 +103,22 @@ def linux_all(run, section, plugin):
         linux(run, section, plugin, (10,))
 
 
+def crossings(_run, section):
+    figure = section.figures["echo_insn"]
+    for other in figure.systems():
+        if other != SLUICE:
+            at = section.crossover("echo_insn", SLUICE, other)
+            section.remark(f"Crossover point: “{SLUICE}” takes fewer instructions than “{other}” " +
+                           (f"from {at} message{'s' * (at > 1)} under way on." if at else "at no depth."))
+
+
 def steps(run):
-    each = len(connections(run)) * run.clock_rounds * (0.7 if run.quick else 0.9)
-    return [Step("Sluice, instructions", 3 + each, lambda run, section: sluice(run, section, True)),
-            Step("Linux, instructions", (12 + 3 * each if run.quick else 24 + 4 * each), lambda run, section: linux_all(run, section, True), peer=True),
-            Step("Sluice, seconds", 3 + each, lambda run, section: sluice(run, section, False), full=True, clock=True),
-            Step("Linux, seconds", (12 + 3 * each if run.quick else 24 + 4 * each), lambda run, section: linux_all(run, section, False), peer=True, full=True,
-                 clock=True)]
+    counted, timed = (len(connections(run, counting)) * run.clock_rounds for counting in (True, False))
+    lone = 0 if run.quick else 20  # SQPOLL's start, and how slow it is
+    return [Step("Sluice, instructions", 4 + 0.2 * counted, lambda run, section: sluice(run, section, True)),
+            Step("Linux, instructions", 16 + lone + 3.2 * counted, lambda run, section: linux_all(run, section, True),
+                 peer=True),
+            Step("Sluice, seconds", 4 + 0.2 * timed, lambda run, section: sluice(run, section, False), full=True, clock=True),
+            Step("Linux, seconds", 16 + lone + 3.2 * timed, lambda run, section: linux_all(run, section, False), peer=True,
+                 full=True, clock=True),
+            Step("crossover points", 0, crossings, peer=True)]

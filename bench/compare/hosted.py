@@ -99,5 +99,5 @@ def weighed(step):
 
 def steps(run):
     return [Step("operations that do nothing", len(batches(run)) * run.clock_rounds * 1.5, weighed(nops), clock=True),
-            Step("pipes", run.clock_rounds * 1.0, pipes, clock=True),
-            Step("messages through memory", run.clock_rounds * (4 if run.quick else 13), weighed(echoes), clock=True)]
+            Step("pipes", run.clock_rounds * 2.0, pipes, clock=True),
+            Step("messages through memory", run.clock_rounds * (4 if run.quick else 12), weighed(echoes), clock=True)]

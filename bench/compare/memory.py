@@ -134,15 +134,15 @@ def linux_boot(run, section):
             marks, user = guest.plugin.marks()
             first.append(user)
             ready.append(marks[0x33].all())
-    section.row("boot_insn", LINUX, "first user instruction", first, ONE)
-    section.row("boot_insn", LINUX, "ready: devices, network, servers", ready, ONE, "a shell; no server yet")
+    section.row("boot_insn", "Linux", "first user instruction", first, ONE)
+    section.row("boot_insn", "Linux", "ready: devices, network, servers", ready, ONE, "a shell; no server yet")
 
 
 def steps(run):
     n = run.instruction_rounds
-    return [Step("Sluice, memory", 4 * rounds(run), sluice_memory),
-            Step("Linux, memory", rounds(run) * 18, linux_memory, peer=True),
-            Step("Sluice, coroutines and processes", 6 * rounds(run), sluice_idle),
-            Step("Linux, threads and processes", 36 * rounds(run), linux_idle, peer=True, full=True),
-            Step("Sluice, start", 2 * n, sluice_boot),
-            Step("Linux, start", 8 * rounds(run), linux_boot, peer=True)]
+    return [Step("Sluice, memory", 2.5 * rounds(run), sluice_memory),
+            Step("Linux, memory", rounds(run) * 11, linux_memory, peer=True),
+            Step("Sluice, coroutines and processes", 2 * rounds(run), sluice_idle),
+            Step("Linux, threads and processes", 15 * rounds(run), linux_idle, peer=True, full=True),
+            Step("Sluice, start", 0.5 * n, sluice_boot),
+            Step("Linux, start", 4.5 * rounds(run), linux_boot, peer=True)]

@@ -88,7 +88,7 @@ def linux(run, section, plugin):
 def steps(run):
     each = len(plan(run)) * run.clock_rounds * (0.8 if run.quick else 1.6)
     return [Step("Sluice, instructions", 5 + each, lambda run, section: sluice(run, section, True)),
-            Step("Linux, instructions", 14 + 1.5 * each, lambda run, section: linux(run, section, True), peer=True),
-            Step("Sluice, seconds", 5 + each, lambda run, section: sluice(run, section, False), full=True, clock=True),
-            Step("Linux, seconds", 14 + 1.5 * each, lambda run, section: linux(run, section, False), peer=True, full=True,
+            Step("Linux, instructions", 14 + 2 * each, lambda run, section: linux(run, section, True), peer=True),
+            Step("Sluice, seconds", 5 + 1.4 * each, lambda run, section: sluice(run, section, False), full=True, clock=True),
+            Step("Linux, seconds", 14 + 1.7 * each, lambda run, section: linux(run, section, False), peer=True, full=True,
                  clock=True)]

@@ -102,7 +102,7 @@ def linux_time(run, section):
 
 def steps(run):
     t = run.clock_rounds
-    return [Step("Sluice, same hart", 4 * t, sluice_here), Step("Sluice, across harts", 8 * t, sluice_across),
-            Step("Linux, same hart", 12, linux_here, peer=True),
-            Step("Linux, across harts", 12 + t, linux_across, peer=True),
-            Step("Linux, seconds", 12 + t, linux_time, peer=True, clock=True), *told.steps(run)]
+    return [Step("Sluice, same hart", 1.5 * run.instruction_rounds + 1.5 * t, sluice_here), Step("Sluice, across harts", 6 * t, sluice_across),
+            Step("Linux, same hart", 8, linux_here, peer=True),
+            Step("Linux, across harts", 12 + 2 * t, linux_across, peer=True),
+            Step("Linux, seconds", 12 + 1.5 * t, linux_time, peer=True, clock=True), *told.steps(run)]

@@ -13,18 +13,20 @@ from measure import shown
 STYLE = """
 :root { color-scheme: light }
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fbfbf9; margin: 0 auto;
-       max-width: 70rem; padding: 1.5rem 1rem 4rem }
+       max-width: 76rem; padding: 1.5rem 1rem 4rem }
 h1 { font-size: 1.9rem; margin: .2rem 0 .4rem } h2 { margin: 3rem 0 .3rem; border-top: 2px solid #1a1a1a;
        padding-top: .8rem } h3 { margin: 2rem 0 .3rem; font-size: 1.08rem }
 p { margin: .35rem 0; max-width: 58rem } .quiet { color: #555; font-size: .88rem }
 table { border-collapse: collapse; font-size: .86rem; margin: .6rem 0; font-variant-numeric: tabular-nums }
 th, td { text-align: right; padding: .22rem .5rem; border-bottom: 1px solid #ddd; white-space: nowrap }
 th { border-bottom: 1px solid #777; font-weight: 600; white-space: normal; vertical-align: bottom }
-th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 8rem; max-width: 15rem } td.left, th.left { text-align: left }
+th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 8rem; max-width: 22rem } td.left, th.left { text-align: left }
 td .spread { color: #666; font-size: .86em } td.verdict { font-weight: 600 }
 td.words { white-space: normal; text-align: left; max-width: 34rem }
 table.glance td, table.glance th { white-space: normal; padding: .22rem .6rem } a { color: #174a84 }
 .wide { overflow-x: auto } svg { max-width: 100%; height: auto; display: block; margin: .4rem 0 }
+table.many { font-size: .74rem } table.many th, table.many td { padding: .2rem .3rem }
+table.many th:first-child, table.many td:first-child { max-width: 9rem }
 details { margin: .3rem 0 } summary { cursor: pointer; color: #444; font-size: .88rem }
 ul { margin: .4rem 0 } .broken { border-left: 4px solid #b3261e; padding: .2rem .8rem; background: #fff }
 """
@@ -57,12 +59,24 @@ def cell(row):
 def table(figure):
     systems = figure.systems()
     judged = any(figure.advantage(param) for param in figure.params())
-    lines = ['<div class="wide"><table><tr><th>' + esc(figure.axis) + "</th>" +
+    lines = [f'<div class="wide"><table{" class=many" if len(systems) > 7 else ""}><tr><th>' + esc(figure.axis) + "</th>" +
              "".join(f"<th>{esc(system)}</th>" for system in systems) +
              (f"<th>{esc(figure.versus)}</th>" if judged else "") + "</tr>"]
     for param in figure.params():
         lines.append(f"<tr><td>{esc(param)}</td>" + "".join(cell(figure.find(s, param)) for s in systems) +
                      (f'<td class="verdict">{verdict(figure.advantage(param))}</td>' if judged else "") + "</tr>")
+    return "\n".join(lines) + "</table></div>"
+
+
+def table_across(figure):
+    """A line for each system, a column for each parameter."""
+    params = figure.params()
+    lines = [f'<div class="wide"><table><tr><th></th>{"".join(f"<th>{esc(param)}</th>" for param in params)}</tr>']
+    for system in figure.systems():
+        lines.append(f"<tr><td>{esc(system)}</td>" + "".join(cell(figure.find(system, p)) for p in params) + "</tr>")
+    if any(figure.advantage(param) for param in params):
+        lines.append(f"<tr><td>{esc(figure.versus)}</td>" + "".join(
+            f'<td class="verdict">{verdict(figure.advantage(p))}</td>' for p in params) + "</tr>")
     return "\n".join(lines) + "</table></div>"
 
 
@@ -86,7 +100,7 @@ def figure_html(figure):
     drawing = plot.draw(figure) or ""
     return (f'<h3 id="{figure.key}">{esc(figure.title)}</h3>\n<p class="quiet">{esc(figure.unit)}. {sense} '
             f"{'' if figure.plot == 'course' else 'Median, and below it least..most (repetitions). '}{esc(figure.text)}</p>\n"
-            f"{drawing}\n{'' if figure.plot == 'course' else table(figure)}\n{conditions(figure)}")
+            f"{drawing}\n{'' if figure.plot == 'course' else (table_across if figure.across else table)(figure)}\n{conditions(figure)}")
 
 
 def found_html(section):

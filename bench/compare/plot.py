@@ -5,6 +5,7 @@ largest value.
 """
 import re
 import subprocess
+import textwrap
 
 OURS = ("#b3261e", "#e0725f", "#7f1d1d", "#d9943f")
 OTHERS = ("#1f5fa8", "#2e7d32", "#7b4fa3", "#b06a00", "#00796b", "#5d4037", "#546e7a")
@@ -41,10 +42,16 @@ def is_logarithmic(figure, span):
     return bool(values) and max(values) / min(values) > span and all(v > 0 for r in figure.rows for v in r.values)
 
 
+def shorter(number):
+    return f"{number // 1024} Ki" if number >= 1 << 14 and number % 1024 == 0 else f"{number:g}"
+
+
 def lines(figure, systems):
     params = figure.params()
     text = 'set xrange [{}:{}]\nset logscale x 2\n'.format(params[0] * 0.85, params[-1] * 1.18)
-    text += "set xtics ({})\n".format(", ".join(f'"{p:g}" {p}' for p in params))
+    text += "set xtics ({})\n".format(", ".join(f'"{shorter(p)}" {p}' for p in params))
+    text += "".join(f'set label {i} "{escaped(words)}" at {param},{value} point pt 6 ps 1.8 lw 1.5 lc rgb "#222222" '
+                    f'offset 0.8,{0.9 + 0.9 * (i % 2)}\n' for i, (param, value, words) in enumerate(figure.marks, 1))
     colour, parts = colours(figure, systems), []
     for i, system in enumerate(systems):
         rows = [row for row in figure.rows if row.system == system]
@@ -63,9 +70,10 @@ def bars(figure, systems):
     wide = 0.8 / len(systems)
     text = "set style fill solid 0.85\nset boxwidth {} absolute\n".format(wide * 0.92)
     text += "set xrange [-0.6:{}]\n".format(len(params) - 0.4)
-    if sum(len(str(p)) + 3 for p in params) > 90:
-        text += "set xtics rotate by -25\n"
-    text += "set xtics ({})\n".format(", ".join(f'"{escaped(str(p))}" {i}' for i, p in enumerate(params)))
+    room = max(8, 110 // len(params))
+    names = [escaped("\n".join(textwrap.wrap(str(p), room))).replace("\n", "\\n") for p in params]
+    text += "set xtics ({})\n".format(", ".join(f'"{name}" {i}' for i, name in enumerate(names)))
+    text += f"set bmargin {3 + max(name.count(chr(92) + 'n') for name in names) + 1}\n"
     parts = []
     for i, system in enumerate(systems):
         found = [(params.index(r.param) - 0.4 + wide * (i + 0.5), r) for r in figure.rows if r.system == system]
@@ -73,6 +81,41 @@ def bars(figure, systems):
         parts += [f'$d{i} using 1:2 with boxes lc rgb "{colour[system]}" title "{escaped(system)}"',
                   f'$d{i} using 1:2:3:4 with yerrorbars lc rgb "#333333" lw 1 pt 0 notitle']
     return text + "plot " + ", \\\n".join(parts) + "\n"
+
+
+def across(figure, systems):
+    """A line for each system, in it a bar for each parameter that it answered."""
+    params = figure.params()
+    high = 0.8 / len(params)
+    text = "set style fill solid 0.85\nset border 1\nset grid noytics xtics\nset ylabel\n"
+    text += f'set xlabel "{escaped(figure.unit)}{", logarithmic" if is_logarithmic(figure, 40) else ""}"\nset yrange [{-len(systems) + 0.4}:0.6]\n'
+    text += "set ytics ({})\n".format(", ".join(f'"{escaped(system)}" {-i}' for i, system in enumerate(systems)))
+    parts = []
+    for ours, bag in ((True, OURS), (False, OTHERS)):
+        for i, param in enumerate(params):
+            found = [(0.4 - systems.index(r.system) - high * (i + 0.5), r) for r in figure.rows
+                     if r.param == param and r.system.startswith(figure.ours) == ours]
+            if not found:
+                continue
+            name = f"d{'o' if ours else 't'}{i}"
+            text += datablock(name, [f"{r.value} {y} {r.values[0]} {r.values[-1]}" for y, r in found])
+            side = figure.ours if ours else "others"
+            parts += [f"${name} using ($1/2):2:(LOW):1:($2-{high * 0.46}):($2+{high * 0.46}) with boxxyerror "
+                      f'lc rgb "{bag[i]}" title "{escaped(side + ", " + str(param))}"',
+                      f'${name} using 1:2:3:4 with xerrorbars lc rgb "#333333" lw 1 pt 0 notitle']
+    return text + "plot " + ", \\\n".join(parts) + "\n"
+
+
+def low_edge(figure, log):
+    """Where bars begin: at 0, or on a logarithmic axis a little below the least value."""
+    if not log:
+        return 0
+    least, edge = min(row.values[0] for row in figure.rows), 1.0
+    while edge > least:
+        edge /= 10
+    while edge * 10 <= least:
+        edge *= 10
+    return edge
 
 
 def course(figure, systems):
@@ -94,10 +137,18 @@ def draw(figure):
     is_course = figure.plot == "course"
     is_lines = figure.plot == "lines" and len(figure.params()) > 1
     log = not is_course and is_logarithmic(figure, 12 if is_lines else 40)  # a bar's length should mean something
-    script = HEAD.format(width=900, height=430, unit=escaped(figure.unit), axis=escaped(figure.axis))
-    script += "set logscale y\n" if log else "set yrange [0:*]\n"
-    script += 'set format y "%\'.0f"\n' if max(r.value for r in figure.rows) >= 1000 else ""
-    script += (course if is_course else lines if is_lines else bars)(figure, systems)
+    values = "x" if figure.across else "y"
+    height = 130 + 18 * len(systems) * len(figure.params()) if figure.across else 430 + 18 * max(0, len(systems) - 4)
+    unit = figure.unit + (", logarithmic" if log else "")
+    script = HEAD.format(width=900, height=height, unit=escaped(unit), axis=escaped(figure.axis))
+    script += f"LOW = {low_edge(figure, log)}\n"
+    script += f"set logscale {values}\n" if log else f"set {values}range [0:*]\n"
+    if figure.across and log:
+        script += "set xrange [LOW:*]\n"
+    most = max(r.value for r in figure.rows)
+    if most >= 1000:
+        script += f"set format {values} " + ('"%.0s %c"\n' if most >= 1e6 else '"%.0f"\n')
+    script += (course if is_course else lines if is_lines else across if figure.across else bars)(figure, systems)
     drawn = subprocess.run(["gnuplot"], input=script, capture_output=True, text=True, timeout=60, check=False)
     if drawn.returncode or "<svg" not in drawn.stdout:
         raise OSError(f"gnuplot could not draw {figure.key}: {drawn.stderr.strip()[:300]}")

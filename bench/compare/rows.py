@@ -33,12 +33,21 @@ class Figure:
         self.key, self.title, self.axis, self.unit = key, title, axis, unit
         self.better, self.plot, self.text = better, plot, text
         self.ours, self.versus, self.pace = ours, versus, pace
-        self.rows = []
+        self.rows, self.marks = [], []
+
+    def mark(self, param, value, words):
+        """A point of the drawing that is to be seen, and what it is."""
+        self.marks.append((param, value, words))
 
     def systems(self):
         """In the order in which they came; Sluice's own first."""
         names = list(dict.fromkeys(row.system for row in self.rows))
         return sorted(names, key=lambda name: not name.startswith(self.ours))
+
+    @property
+    def across(self):
+        """Many systems and few parameters read better as a line for each system."""
+        return self.plot == "bars" and len(self.systems()) > 6 and len(self.params()) < 4
 
     def params(self):
         """In order: numbers by size, words as they came."""

@@ -11,6 +11,9 @@ import measure
 import vm
 
 
+STEADY = 120  # seconds: so much weight has what was expected before anything ran
+
+
 class Step:
     """`run(run, section)`; `peer`: it needs the peer; `full`: it is not for the quick run; `clock`: it gives
     figures in seconds only. `took`: seconds."""
@@ -34,7 +37,7 @@ class Progress:
         return time.monotonic() - self.begun
 
     def left(self):
-        pace = self.elapsed() / self.expected if self.expected > 20 else 1.0
+        pace = (self.elapsed() + STEADY) / (self.expected + STEADY)
         return (self.total - self.expected) * pace
 
     def say(self, section, step):

@@ -112,6 +112,6 @@ def verdicts(_run, section):
 
 def steps(run):
     each = len(depths(run)) * run.clock_rounds
-    return [*(Step(f"{kind.upper()}-mode, seconds", each * 0.5 + 4, seconds(kind), clock=True) for kind in KINDS),
-            *(Step(f"{kind.upper()}-mode, instructions", each * 0.8 + 4, instructions(kind)) for kind in KINDS),
+    return [*(Step(f"{kind.upper()}-mode, seconds", each * 0.7 + 4, seconds(kind), clock=True) for kind in KINDS),
+            *(Step(f"{kind.upper()}-mode, instructions", each * 1.0 + 4, instructions(kind)) for kind in KINDS),
             Step("verdicts", 0, verdicts)]

@@ -159,5 +159,5 @@ def linux_step(run, section):
 
 def steps(run):
     some = (0.4 if run.quick else 1.2) * run.instruction_rounds
-    return [Step("Sluice, the ways of being told", 6 + 6 * some, sluice_step),
-            Step("Linux, the ways of being told", 10 + 5 * some, linux_step, peer=True)]
+    return [Step("Sluice, the ways of being told", 4 + 3 * some, sluice_step),
+            Step("Linux, the ways of being told", 8 + 3.3 * some, linux_step, peer=True)]

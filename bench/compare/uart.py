@@ -33,7 +33,7 @@ def give(section, system, mode, found, how=HOW):
         section.row("uart_traps", system, MODES[mode], [1000 * traps for traps in found.traps], how)
     if not mode:
         last = max(i for i, count in enumerate(found.latency) if count)
-        for i in range(last + 1):
+        for i in range(min(i for i, count in enumerate(found.latency) if count), last + 1):
             section.row("uart_latency", system, 2 << i, [100 * found.latency[i] / sum(found.latency)],
                         how.replace("plugin", "host's clock"))
 
@@ -51,5 +51,6 @@ def theirs(run, section):
 
 
 def steps(run):
-    each = 4 * run.instruction_rounds
-    return [Step(name, each, ours(way)) for way, name in NAMES.items()] + [Step(LINUX, 40 + 2 * each, theirs, peer=True, full=True)]
+    n = run.instruction_rounds
+    return [Step(NAMES[way], each * n, ours(way)) for way, each in (("kernel", 8), ("poll", 6), ("uintr", 2))] + \
+        [Step(LINUX, 10 + 10 * n, theirs, peer=True, full=True)]
