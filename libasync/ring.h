@@ -351,5 +351,7 @@ bool ring_glance(struct ring *ring);
 #define RING_LOOKS 256u
 #define RING_MARK_SPIN_BEGIN 0x20
 #define RING_MARK_SPIN_END 0x21
+/* A server says to who counts that from now on it listens. */
+#define RING_MARK_READY 0x33
 
 #endif

@@ -83,6 +83,7 @@ int main(int argc, char **argv)
 	}
 	if (async_prepare(ECHO_CONNS_READY, ECHO_SMALL + 1024))
 		async_printf("echod: little memory: connections will be slower to start\n");
+	ASYNC_MARK(RING_MARK_READY);
 	async_printf("echod: ready\n");
 	err = async_serve(listener, ECHO_CONNS_MAX, echo_serve);
 	async_printf("echod: accept ended: error %d\n", -err);

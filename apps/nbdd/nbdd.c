@@ -142,6 +142,7 @@ static void nbdd_say_ready(void)
 		async_printf("nbdd: export %s: %s, %llu bytes%s\n", exports[i].name,
 			     exports[i].description, (unsigned long long)exports[i].size,
 			     exports[i].read_only ? ", read-only" : "");
+	ASYNC_MARK(RING_MARK_READY);
 	async_printf("nbdd: ready\n");
 }
 

@@ -31,7 +31,7 @@ def declare(section):
         section.figure(f"{what}_insn", f"Instructions for {words}, one hart", "entries at once",
                        "instructions/operation",
                        text="User, kernel and firmware together; a hart that waits counts nothing. A call each "
-                            "has no depth: its line is a batch of as many calls.", pace=PACE[what])
+                            "has no depth: its line is a batch of as many calls. Circled: crossover points.", pace=PACE[what])
         section.figure(f"{what}_ns", f"Time for {words}, two harts", "entries at once", "ns/operation",
                        text="Seconds under an emulator: they also charge what the emulator, not a processor, "
                             "finds dear. Judge by the instructions.")
@@ -139,7 +139,7 @@ def crossings(_run, section):
             found.append(f"“{mine}” below “{theirs}” " + (f"from depth {at} on" if at else "at no depth"))
             figure = section.figures[f"{what}_insn"]
             if at and at > figure.params()[0]:
-                figure.mark(at, figure.find(mine, at).value, f"from {at} on below “{theirs}”")
+                figure.mark(at, figure.find(mine, at).value)
         section.remark(f"Crossover points, {words_}: " + "; ".join(found) + ".")
     section.remark("A 64-byte echo over TCP by its depth is row 5: each of its connections keeps one message under way.")
 

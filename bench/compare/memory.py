@@ -7,7 +7,7 @@ beforehand does not count. Boot: one hart, -icount, every instruction of firmwar
 import memory
 import vm
 from compare.steps import Step
-from measure import AHEAD, BenchError, Client
+from measure import AHEAD, MARK_READY, BenchError, Client
 
 FEW, MANY = 100, 500
 ONE = "1 hart, -icount, plugin"
@@ -133,7 +133,7 @@ def linux_boot(run, section):
             guest.stop()
             marks, user = guest.plugin.marks()
             first.append(user)
-            ready.append(marks[0x33].all())
+            ready.append(marks[MARK_READY].all())
     section.row("boot_insn", "Linux", "first user instruction", first, ONE)
     section.row("boot_insn", "Linux", "ready: devices, network, servers", ready, ONE, "a shell; no server yet")
 

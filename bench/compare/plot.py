@@ -50,18 +50,20 @@ def lines(figure, systems):
     params = figure.params()
     text = 'set xrange [{}:{}]\nset logscale x 2\n'.format(params[0] * 0.85, params[-1] * 1.18)
     text += "set xtics ({})\n".format(", ".join(f'"{shorter(p)}" {p}' for p in params))
-    text += "".join(f'set label {i} "{escaped(words)}" at {param},{value} point pt 6 ps 1.8 lw 1.5 lc rgb "#222222" '
-                    f'offset 0.8,{0.9 + 0.9 * (i % 2)}\n' for i, (param, value, words) in enumerate(figure.marks, 1))
     colour, parts = colours(figure, systems), []
+    reach = []
+    if figure.marks:
+        text += datablock("marks", [f"{param} {value}" for param, value in figure.marks])
+        parts.append('$marks using 1:2 with points pt 6 ps 2.2 lw 2 lc rgb "#222222" notitle')
     for i, system in enumerate(systems):
         rows = [row for row in figure.rows if row.system == system]
         rows.sort(key=lambda row: row.param)
         text += datablock(f"d{i}", [f"{r.param} {r.value} {r.values[0]} {r.values[-1]}" for r in rows])
         width = 3 if system.startswith(figure.ours) else 1.6
         look = f'lc rgb "{colour[system]}" lw {width} pt {i + 4} ps 0.7'
-        parts += [f'$d{i} using 1:2 with linespoints {look} title "{escaped(system)}"',
-                  f'$d{i} using 1:2:3:4 with yerrorbars lc rgb "{colour[system]}" lw 1 pt 0 notitle']
-    return text + "plot " + ", \\\n".join(parts) + "\n"
+        parts.append(f'$d{i} using 1:2 with linespoints {look} title "{escaped(system)}"')
+        reach.append(f'$d{i} using 1:2:3:4 with yerrorbars lc rgb "{colour[system]}" lw 1 pt 0 notitle')
+    return text + "plot " + ", \\\n".join(reach + parts) + "\n"  # a point of an error bar hides what is below
 
 
 def bars(figure, systems):
@@ -73,7 +75,9 @@ def bars(figure, systems):
     room = max(8, 110 // len(params))
     names = [escaped("\n".join(textwrap.wrap(str(p), room))).replace("\n", "\\n") for p in params]
     text += "set xtics ({})\n".format(", ".join(f'"{name}" {i}' for i, name in enumerate(names)))
-    text += f"set bmargin {3 + max(name.count(chr(92) + 'n') for name in names) + 1}\n"
+    more = max(name.count("\\n") for name in names)
+    if more:
+        text += f'set bmargin {4 + more}\nset xlabel "{escaped(figure.axis)}" offset 0,{-more}\n'
     parts = []
     for i, system in enumerate(systems):
         found = [(params.index(r.param) - 0.4 + wide * (i + 0.5), r) for r in figure.rows if r.system == system]
@@ -157,6 +161,6 @@ def draw(figure):
 
 def unique(svg, key):
     """Several drawings share one page: gnuplot's ids are the same in each."""
-    svg = re.sub(r'id="([^"]+)"', rf'id="{key}-\1"', svg)
+    svg = re.sub(r"""\bid=(['"])([^'"]+)""", rf"id=\1{key}-\2", svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{key}-\1)", svg)
     return re.sub(r"(xlink:href|href)=(['\"])#([^'\"]+)", rf"\1=\2#{key}-\3", svg)

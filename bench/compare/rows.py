@@ -35,9 +35,9 @@ class Figure:
         self.ours, self.versus, self.pace = ours, versus, pace
         self.rows, self.marks = [], []
 
-    def mark(self, param, value, words):
-        """A point of the drawing that is to be seen, and what it is."""
-        self.marks.append((param, value, words))
+    def mark(self, param, value):
+        """A point of the drawing is circled."""
+        self.marks.append((param, value))
 
     def systems(self):
         """In the order in which they came; Sluice's own first."""
