@@ -10,6 +10,9 @@ is done from 2 ms on, against the same machine where nothing moves.
 balance_phase_ratio: phases of computing and of asking, 20 ms each, on an elastic machine of four cores:
 what is done in either, against the best map that stands still. Simulated, too.
 
+scaling_efficiency_sim: echoes through pipes on so many simulated cores, half of which serve, against as
+many pairs of cores: throughput(n) / (n/2 x throughput(2)).
+
 In QEMU, 4 harts, two kernel and two user cores, two programs with a deep ring each that sleep while it
 is worked off (bench/guest/hot.c):
 
@@ -161,7 +164,22 @@ def measure_hot_guest(bench):
                  f"{os.cpu_count()} processors for 2 busy harts")
 
 
+def measure_scaling(bench):
+    def rate(cores, seed):
+        run = subprocess.run([TIMED, "echo", str(cores), str(cores // 2), "32", os.path.join("bench", "cost.conf"), "1", "300",
+                              str(seed)], capture_output=True, text=True, timeout=300, check=False)
+        if run.returncode:
+            raise BenchError(f"{cores} simulated cores: {(run.stdout + run.stderr).strip()}")
+        said = next(line for line in run.stdout.splitlines() if line.startswith("cores:"))
+        return int(dict(word.split("=", 1) for word in said.split()[1:])["done"])
+    two = {seed: rate(2, seed) for seed in (1, 2, 3)}
+    for cores in (16, 64):
+        bench.figure("scaling_efficiency_sim", cores, [rate(cores, seed) / (cores / 2 * two[seed]) for seed in two],
+                     "of as many pairs", "echoes, three seeds")
+
+
 def measure(bench):
+    measure_scaling(bench)
     measure_hot(bench)
     measure_phases(bench)
     measure_pass(bench)
