@@ -15,9 +15,9 @@
  * the beginning; late_moves: those that came after 10 ms (of a load that goes on for longer). And
  * each
  *
- *	bench: ring=ID hot_ns=TIME age_ns=AGE served=N,N,N...
+ *	bench: ring=ID core=N hot_ns=TIME age_ns=AGE served=N,N,N...
  *
- * ring: its number in the trace; hot_ns: when it became full, on the machine's clock; age_ns: how
+ * ring: its number in the trace; core: where the program began; hot_ns: when it became full, on the machine's clock; age_ns: how
  * old the median entry was when it was served; served: how many were, in each millisecond since
  * hot_ns, the first 40.
  *
@@ -283,8 +283,9 @@ static void say_of_ring(void)
 	for (unsigned i = 0; i < end && len < sizeof(text) - 8; i++)
 		len += (unsigned)snprintf(text + len, sizeof(text) - len, "%s%llu", i ? "," : "",
 					  (unsigned long long)slices[i]);
-	guest_say(questions, "bench: ring=%llu hot_ns=%llu age_ns=%llu served=%s\n",
-		  (unsigned long long)ring_number(), (unsigned long long)hot,
+	guest_say(questions, "bench: ring=%llu core=%u hot_ns=%llu age_ns=%llu served=%s\n",
+		  (unsigned long long)ring_number(), (unsigned)ring_start_info->core,
+		  (unsigned long long)hot,
 		  (unsigned long long)age_median(), text);
 }
 
