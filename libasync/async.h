@@ -334,8 +334,8 @@ int async_prepare(unsigned count, uint32_t depth);
  * while it sleeps, inside a deadline, while a stream of its is open, and while it is pinned.
  *
  * async_executors: once, from main; the number there are now, 1 if nothing changed, or -errno
- * (-EBUSY: there are several already, or async_notices is on; -ENOMEM, -EAGAIN; on Linux before 6.7
- * -EOPNOTSUPP). At most ASYNC_EXECUTORS_MAX. async_executor: the number of that which runs the
+ * (-EBUSY: there are several already, or async_notices is on without async_preempt; -ENOMEM, -EAGAIN;
+ * on Linux before 6.7 -EOPNOTSUPP). At most ASYNC_EXECUTORS_MAX. async_executor: the number of that which runs the
  * caller, from 0. async_pin: the caller, and what it spawns from then on, stays where it is, or may
  * go again. Buffers (async_bufs) belong to the executor that made them: whoever uses them is pinned
  * there. Neither of these waits but async_executors.
@@ -374,6 +374,8 @@ int64_t async_compute(int64_t (*fn)(void *arg), void *arg);
  * coroutine that computes makes way, without a word in it, for whoever is woken with at least its
  * priority (async_set_priority), and at the end of each quantum for the next of its priority.
  * Runnable coroutines go by priority; who was passed over ASYNC_AGE_MAX times goes first once.
+ * With several executors (async_executors, behind this call) each does so for itself; who was made
+ * to wait goes on where it was, others may be taken.
  * 0; -EINVAL also for a quantum of 0 or above 1,000 s; -EBUSY: again, or something was started;
  * -EOPNOTSUPP: on Linux, and where there is no clock. Every file then counts two calls here as
  * places where other coroutines may run: any. What coroutines share (a C library's malloc too) is

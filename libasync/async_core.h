@@ -176,6 +176,7 @@ struct async_co {
 	struct async_exec *home; /* to whose pool the stack belongs */
 	struct async_co *news_next;
 	uint32_t news; /* enum async_news, bits: nonzero: it is in its executor's inbox */
+	uint64_t came; /* in a queue of levels: order of arrival there */
 };
 
 /* What others tell a coroutine's executor. */
@@ -195,6 +196,7 @@ struct async_stats {
 	uint64_t cancels; /* ASYNC_CANCEL entries submitted */
 	uint64_t dozes;	  /* waits in the program's own mode (async_notices) */
 	uint64_t preempts; /* computing coroutines that made way for others */
+	uint64_t ticks;	   /* looks of async_preempt at who computes */
 	uint64_t steals;   /* times it took coroutines of another executor */
 	uint64_t stolen;   /* coroutines that it took so */
 	uint64_t bells;	   /* sleeping executors it woke */
@@ -210,6 +212,7 @@ struct async_share {
 /* The executor: what one thread runs coroutines with. */
 struct async_exec {
 	struct async_exec *here; /* itself: see async_here */
+	struct notice_self *notice; /* x86_64: where notice_here finds it */
 	struct ring ring;
 	struct async_co *self;
 	struct async_co *run_head;
@@ -225,8 +228,9 @@ struct async_exec {
 	bool looks;   /* its own thread alone finds completions, while the kernel polls its ring */
 	uint32_t outside; /* identities that others post: somebody else may end a wait */
 	struct async_timer *timers;
-	struct async_levels *levels; /* runnable ones by priority: preempt.c; NULL: not asked for */
-	uint32_t queued;	     /* how many are there, not in the run queue */
+	uint64_t served; /* those identities */
+	struct async_levels *levels; /* runnable ones by priority: levels.h; NULL: not asked for */
+	uint32_t queued; /* how many are there, not in the run queue, and not to be taken */
 	bool late; /* an interrupt found the running one held, and left notices off */
 	struct async_co *free_stacks;
 	struct async_stats stats;

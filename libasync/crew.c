@@ -98,14 +98,30 @@ static void bells_pay(struct async_exec *x)
 
 /* ---- becoming runnable ---- */
 
+/* Where it waits to run again. */
+static void ready_put(struct async_exec *x, struct async_co *co)
+{
+	if (ring_unlikely(x->levels != NULL))
+		level_push(x, co);
+	else if (co->pins)
+		list_append(&x->stay_head, &x->stay_tail, co);
+	else
+		share_put(&x->share, co);
+}
+
 void crew_ready(struct async_exec *x, struct async_co *co)
 {
-	if (co->pins) {
-		list_append(&x->stay_head, &x->stay_tail, co);
-		return;
-	}
-	share_put(&x->share, co);
-	if (x->self != x->sched) /* else the next batch is about to be taken */
+	bool stays = co->pins; /* else it may be somebody else's at once */
+
+	ready_put(x, co);
+	/* in sched the next batch is about to be taken; the interrupt chooses itself */
+	if (!stays && x->self != x->sched && !(x->levels && x->levels->noticing))
+		bells_wake(x, ~0ull, false);
+}
+
+void crew_offer(struct async_exec *x)
+{
+	if (share_count(&x->share))
 		bells_wake(x, ~0ull, false);
 }
 
@@ -133,6 +149,10 @@ static void news_recall(struct async_exec *x)
 {
 	struct async_share *s = &x->share;
 
+	if (x->levels) {
+		levels_recall(x);
+		return;
+	}
 	spin_lock(&s->lock);
 	while (s->head)
 		async_run_push(x, list_take(&s->head));
@@ -176,20 +196,31 @@ static void news_take(struct async_exec *x)
 	}
 }
 
+void crew_hear(struct async_exec *x)
+{
+	if (__atomic_load_n(&x->inbox, __ATOMIC_RELAXED))
+		news_take(x);
+}
+
 /* ---- batches ---- */
 
 /* What the last batch left: coroutines that yielded, or were recalled. */
 static void batch_return(struct async_exec *x)
 {
-	while (x->run_head) {
-		struct async_co *co = list_take(&x->run_head);
-
-		if (co->pins)
-			list_append(&x->stay_head, &x->stay_tail, co);
-		else
-			share_put(&x->share, co);
-	}
+	while (x->run_head)
+		ready_put(x, list_take(&x->run_head));
 	x->run_tail = &x->run_head;
+}
+
+/* By priority one at a time. */
+static uint32_t batch_of_levels(struct async_exec *x)
+{
+	struct async_co *co = async_urgent();
+
+	if (!co)
+		return 0;
+	async_run_push(x, co);
+	return 1;
 }
 
 static uint32_t batch_of_stay(struct async_exec *x)
@@ -260,6 +291,11 @@ __attribute__((noinline)) uint32_t crew_steal_from(struct async_exec *x, struct 
 	return n;
 }
 
+static uint32_t steal_from(struct async_exec *x, struct async_exec *from)
+{
+	return x->levels ? levels_steal_from(x, from) : crew_steal_from(x, from);
+}
+
 static bool steal_anywhere(struct async_exec *x)
 {
 	uint32_t at = x->index;
@@ -269,7 +305,7 @@ static bool steal_anywhere(struct async_exec *x)
 
 		at = at + 1 == async_crew.count ? 0 : at + 1;
 		from = async_crew.execs[at];
-		if (share_count(&from->share) && crew_steal_from(x, from))
+		if (share_count(&from->share) && steal_from(x, from))
 			return true;
 	}
 	return false;
@@ -306,6 +342,14 @@ static __attribute__((noinline)) bool idle_spin(struct async_exec *x, uint64_t t
 	return over;
 }
 
+static void idle_park(struct async_exec *x)
+{
+	if (x->notices)
+		async_doze(false);
+	else
+		async_exec_park(x);
+}
+
 /* Announces the sleep, looks once more, parks. Whoever clears the announcement rings the bell,
  * whose word is read by the kernel after it was read here. */
 static void idle_sleep(struct async_exec *x)
@@ -317,7 +361,7 @@ static void idle_sleep(struct async_exec *x)
 	if (!x->bell_armed) {
 		sqe = ring_sqe(&x->ring);
 		if (!sqe) { /* then something is in flight, and ends */
-			async_exec_park(x);
+			idle_park(x);
 			return;
 		}
 		ring_fill_futex_wait(sqe, &x->bell, bell, ASYNC_TAG_BELL);
@@ -327,7 +371,7 @@ static void idle_sleep(struct async_exec *x)
 	__atomic_fetch_or(&async_crew.sleepers, me, __ATOMIC_SEQ_CST);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!idle_over(x))
-		async_exec_park(x);
+		idle_park(x);
 	__atomic_fetch_and(&async_crew.sleepers, ~me, __ATOMIC_ACQ_REL);
 }
 
@@ -335,7 +379,7 @@ static void crew_idle(struct async_exec *x)
 {
 	uint64_t spin = async_config.spin_ns, wait = async_timer_wait_ns();
 
-	async_signal();
+	async_signal_new();
 	if (ring_is_polled(&x->ring) && spin) {
 		x->stats.spins++;
 		if (idle_spin(x, async_ns_to_ticks(spin < wait ? spin : wait)) || wait <= spin)
@@ -356,8 +400,7 @@ static void crew_pick(struct async_exec *x)
 	batch_return(x);
 	for (;;) {
 		async_reap();
-		if (__atomic_load_n(&x->inbox, __ATOMIC_RELAXED))
-			news_take(x);
+		crew_hear(x);
 		async_exec_serve(x);
 		if (ring_unlikely(x->bells_owed != 0))
 			bells_pay(x);
@@ -369,8 +412,12 @@ static void crew_pick(struct async_exec *x)
 			async_signal();
 		}
 		batch_return(x); /* what the news recalled */
-		n = batch_of_stay(x);
-		n += batch_of_share(x);
+		if (x->levels) {
+			n = batch_of_levels(x);
+		} else {
+			n = batch_of_stay(x);
+			n += batch_of_share(x);
+		}
 		if (n)
 			break;
 		async_exec_flush(x);
@@ -380,12 +427,11 @@ static void crew_pick(struct async_exec *x)
 			crew_idle(x);
 		}
 	}
-	x->turns_left = (int32_t)n;
+	x->turns_left = n;
 	x->since_late += n;
 	if (r->sq_shown - r->sq_signalled >= ASYNC_UNSIGNALLED_MAX)
 		async_signal();
-	if (share_count(&x->share)) /* more than we run now */
-		bells_wake(x, ~0ull, false);
+	crew_offer(x); /* more than we run now */
 }
 
 /* What runs between coroutines. */
@@ -432,10 +478,20 @@ _Noreturn void crew_leave(struct async_exec *x)
 
 /* ---- birth ---- */
 
-_Noreturn void crew_work(struct async_exec *x, uint32_t index, const struct ring *ring)
+void crew_work(struct async_exec *x, uint32_t index, const struct ring *ring, struct crew_own *own)
 {
+	const struct async_exec *first = async_crew.execs[0];
+	int err = 0;
+
 	async_thread_set(x);
 	async_exec_init(x, ring);
+	x->main.held = 1; /* it is never in a program's own code */
+	if (own && first->levels)
+		err = async_preempt_more(x, first, &own->levels, &own->notice);
+	if (err) {
+		__atomic_store_n(&async_crew.failed, err, __ATOMIC_RELEASE);
+		return;
+	}
 	x->crew = true;
 	x->looks = false;
 	x->index = index;
@@ -458,47 +514,55 @@ static int crew_join_first(struct async_exec *x)
 		return -ENOMEM;
 	sched->fn = crew_sched;
 	sched->arg = x;
+	sched->held = 2; /* one of them for good: it is never in a program's own code */
 	x->sched = sched;
 	x->index = 0;
 	async_crew.execs[0] = x;
 	return 0;
 }
 
+/* One more, from its beginning until it waits for the others. 0 or -errno. */
+static int crew_add(uint32_t index)
+{
+	int err = crew_start(index);
+
+	while (!err && !__atomic_load_n(&async_crew.execs[index], __ATOMIC_ACQUIRE)) {
+		async_sleep(50000);
+		err = __atomic_load_n(&async_crew.failed, __ATOMIC_ACQUIRE);
+	}
+	return err;
+}
+
 int async_executors(unsigned count)
 {
 	struct async_exec *x = async_here();
+	struct async_co *co;
 	int err = async_stopped();
+	uint32_t n = 1;
 
 	if (!count)
 		count = crew_processors();
 	if (count > ASYNC_EXECUTORS_MAX)
 		count = ASYNC_EXECUTORS_MAX;
-	if (async_crew.count > 1 || x->notices)
+	if (async_crew.count > 1 || (x->notices && !x->levels))
 		return -EBUSY;
 	if (err || count == 1)
 		return err ? err : 1;
 	crew_pin();
 	err = crew_join_first(x);
-	for (uint32_t i = 1; i < count && !err; i++) {
-		err = crew_start(i);
-		if (err && i > 1) { /* those that started are what there is */
-			count = i;
-			err = 0;
-			break;
-		}
-	}
+	for (; n < count && !err; n += !err)
+		err = crew_add(n);
 	crew_unpin();
-	if (err)
+	if (n == 1)
 		return err;
-	for (uint32_t i = 1; i < count; i++)
-		while (!__atomic_load_n(&async_crew.execs[i], __ATOMIC_ACQUIRE))
-			async_sleep(50000);
+	while (x->levels && (co = levels_pop(x)) != NULL)
+		async_run_push(x, co); /* to where others may take them */
 	x->crew = true;
 	x->looks = false;
-	async_crew.count = count;
+	async_crew.count = n; /* those that started are what there is */
 	__atomic_store_n(&async_crew_several, 1, __ATOMIC_RELEASE);
 	async_yield();
-	return (int)count;
+	return (int)n;
 }
 
 unsigned async_executor(void)

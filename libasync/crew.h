@@ -19,6 +19,9 @@
  * path of a switch goes through `sched`, which runs on a stack of its own. Between two coroutines
  * of the same batch the switch is the same as ever.
  *
+ * With preemption (preempt.c) the share, and what else is runnable, is in levels (levels.h), a
+ * batch is one coroutine, and every switch goes through `sched`.
+ *
  * Queues of waiters, and what is built on them, are guarded by one lock (crew_lock), held for a few
  * list operations and never over a call that waits. A program with one executor takes no lock and
  * has no sched.
@@ -27,10 +30,13 @@
 #define LIBASYNC_CREW_H
 
 #include "internal.h"
+#include "levels.h"
+#include "notice.h"
 
 struct async_crew {
 	uint32_t count; /* executors; set before the second one runs */
 	struct async_exec *execs[ASYNC_EXECUTORS_MAX];
+	int32_t failed; /* why the executor that was started last does not take part; any */
 	/* any executor */
 	/* those that are in the kernel, or nearly */
 	uint64_t sleepers __attribute__((aligned(64)));
@@ -99,6 +105,10 @@ static inline void crew_unpin(void)
 uint32_t crew_steal_from(struct async_exec *x, struct async_exec *from);
 /* What async_ready does with several executors: `co` is x's own and suspended. */
 void crew_ready(struct async_exec *x, struct async_co *co);
+/* Hears what others have told x's coroutines: some may be READY then, in its queues or its share. */
+void crew_hear(struct async_exec *x);
+/* If x has coroutines that others may take, one of the others is awake. */
+void crew_offer(struct async_exec *x);
 /* Tells `co`, whoever's it is. */
 void crew_tell(struct async_co *co, uint32_t news);
 /* From the running coroutine, whose state says what it waits for: returns when it is continued. */
@@ -119,7 +129,19 @@ bool async_exec_wants_room(struct async_exec *x);
 int crew_start(uint32_t index);
 /* Processors there are. */
 unsigned crew_processors(void);
-/* A thread's whole life: x is its executor, zero. */
-_Noreturn void crew_work(struct async_exec *x, uint32_t index, const struct ring *ring);
+/* What an executor's thread needs for preemption, if the program has asked for it; zero at first,
+ * and there as long as the thread. */
+struct crew_own {
+	struct notice_self notice;
+	struct async_levels levels;
+};
+/* A thread's whole life: x is its executor, zero. Returns if that cannot take part, with
+ * async_crew.failed. own: NULL where there is no preemption. */
+void crew_work(struct async_exec *x, uint32_t index, const struct ring *ring,
+	       struct crew_own *own);
+/* preempt.c: an executor more in a program whose `first` preempts; on its thread, before anything
+ * else. 0 or -errno. */
+int async_preempt_more(struct async_exec *x, const struct async_exec *first,
+		       struct async_levels *more, struct notice_self *self);
 
 #endif

@@ -152,6 +152,15 @@ void async_signal(void)
 	exec_check(x, ring_enter(r, count, 0, flags, NULL, 0));
 }
 
+/* A poller that sleeps is not woken for what it knows: that may wait for a device. */
+void async_signal_new(void)
+{
+	const struct ring *r = &async_here()->ring;
+
+	if (!ring_is_polled(r) || r->sq_signalled != r->sq_shown)
+		async_signal();
+}
+
 /* ---- cancels ---- */
 
 static void exec_cancel(struct async_exec *x, struct async_io *io, uint64_t user_data)
@@ -369,15 +378,12 @@ static void exec_idle(struct async_exec *x)
 	if (exec_outstanding(x) == 0 && !x->timers && !x->outside)
 		ring_die(r, "async: every coroutine waits for another one\n");
 	if (x->notices) {
-		/* a poller that sleeps is not woken for nothing: this may be a device's own
-		 * sleep */
-		if (!ring_is_polled(r) || r->sq_signalled != r->sq_shown)
-			async_signal();
-		async_doze();
+		async_signal_new();
+		async_doze(true);
 		return;
 	}
 	if (ring_is_polled(r) && async_config.spin_ns) {
-		async_signal();
+		async_signal_new();
 		x->stats.spins++;
 		if (!x->timers && ring_glance(r))
 			return; /* as most answers come: no clock was read for it */
@@ -546,5 +552,6 @@ __attribute__((weak)) int ring_main(struct ring *ring, int argc, char **argv)
 
 _Noreturn void async_exit(int status)
 {
+	async_self()->held++; /* nobody else runs any more */
 	ring_exit(&async_here()->ring, status);
 }

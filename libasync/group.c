@@ -83,8 +83,8 @@ __attribute__((noreturn)) void async_co_begin(void)
 	struct async_co *me = async_self(), *next;
 	struct async_exec *x;
 
-	me->held = 0;
-	if (ring_unlikely(async_here()->late))
+	me->held--; /* sched stays held */
+	if (ring_unlikely(async_here()->late) && !me->held)
 		async_preempt_late();
 	me->result = me->fn(me->arg);
 	me->held = 1;

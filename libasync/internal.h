@@ -14,8 +14,11 @@ void async_start(const struct ring *ring);
 void async_reap(void);
 /* exec.c: makes sure that the kernel works on what was published. */
 void async_signal(void);
-/* notices.c: nobody is runnable: sleeps until a completion, another notice, or the first timer. */
-void async_doze(void);
+/* The same if there may be something that it does not know. */
+void async_signal_new(void);
+/* notices.c: nobody is runnable: sleeps until a completion, another notice, or the first timer.
+ * look: by upcalls it looks for a while before. */
+void async_doze(bool look);
 /* preempt.c: the most urgent runnable coroutine, off its queue; x->levels, and there is one. */
 struct async_co *async_urgent(void);
 /* preempt.c: before and behind a sleep of the executor's, notices on or off as it needs them. */
@@ -26,8 +29,10 @@ bool async_word_arm(void);
 void async_word_disarm(void);
 /* notices.c: the kernel has what was submitted. */
 void async_tell(void);
-/* notices.c: registers; 0, or -errno. */
-int async_notices_start(void);
+/* notices.c: registers the thread that runs, which keeps `self`; 0, or -errno. The first one gives
+ * notice_first, before all others. */
+struct notice_self;
+int async_notices_start(struct notice_self *self);
 /* exec.c: `co` leaves whatever it waits in; the caller has checked that it does wait. */
 void async_ready(struct async_co *co);
 /* exec.c: asks the kernel to end `io` early, now or when an SQE is free. Idempotent. */

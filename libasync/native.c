@@ -150,6 +150,7 @@ int64_t async_syscall(uint16_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64
  * back. */
 struct crew_thread {
 	struct ring_thread thread;
+	struct crew_own own;
 	struct async_exec *exec;
 	uint32_t index;
 };
@@ -158,7 +159,7 @@ static void crew_thread_run(struct ring_thread *thread)
 {
 	struct crew_thread *t = thread->arg;
 
-	crew_work(t->exec, t->index, &thread->ring);
+	crew_work(t->exec, t->index, &thread->ring, &t->own);
 }
 
 int crew_start(uint32_t index)

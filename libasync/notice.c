@@ -1,6 +1,6 @@
 /*
- * notice: see notice.h. Runs on the program's first thread; notice_taken and upcall_taken inside
- * the interrupt.
+ * notice: see notice.h. Runs on the thread that receives; notice_taken and upcall_taken inside the
+ * interrupt.
  */
 #include "notice.h"
 
@@ -9,16 +9,17 @@ uint64_t notice_counts[SLUICE_NOTICE_IDS];
 void (*notice_after)(void);
 bool (*notice_hold)(void);
 bool notice_direct, notice_interrupts;
-_Alignas(64) struct sluice_upcall notice_area;
+struct notice_self notice_first;
+/* riscv64 only */
+ASYNC_PER_THREAD struct notice_self *notice_mine;
 
 static uint64_t unmasked; /* where the kernel keeps the mask */
-static uint64_t kept;	  /* notice_direct: what came for those that are masked */
 
 /* A mailbox has more identities than we do; they cannot be unmasked. */
 static inline void notice_serve(uint32_t id)
 {
 	id %= SLUICE_NOTICE_IDS;
-	notice_counts[id]++;
+	notice_count(id);
 	notice_handlers[id](id);
 }
 
@@ -29,8 +30,8 @@ static void notice_nobody(uint32_t id)
 
 void notice_keep(uint32_t id)
 {
-	notice_counts[id]--;
-	__atomic_fetch_or(&kept, 1ull << id, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&notice_counts[id], 1, __ATOMIC_RELAXED);
+	__atomic_fetch_or(&notice_here()->kept, 1ull << id, __ATOMIC_RELAXED);
 }
 
 void notice_taken(void); /* called by notice_entry */
@@ -54,44 +55,46 @@ void notice_taken(void)
 
 /* ---- upcalls ---- */
 
-/* The alarm rings at the least of all times that were asked for since it was set: setting it is a
- * trap, so a later time only changes `wanted`. */
-static uint64_t alarm_set = UINT64_MAX, alarm_wanted = UINT64_MAX;
-
 static uint64_t upcall_news(void)
 {
-	return __atomic_load_n(&notice_area.pending, __ATOMIC_RELAXED) &
-	       __atomic_load_n(&notice_area.enabled, __ATOMIC_RELAXED);
+	const struct sluice_upcall *area = &notice_here()->area;
+
+	return __atomic_load_n(&area->pending, __ATOMIC_RELAXED) &
+	       __atomic_load_n(&area->enabled, __ATOMIC_RELAXED);
 }
 
-static void alarm_arm(void)
+static void alarm_arm(struct notice_self *self)
 {
 	uint64_t hz = ring_start_info->time_hz, now = async_ticks_read();
-	uint64_t left = alarm_wanted > now ? alarm_wanted - now : 0;
+	uint64_t left = self->alarm_wanted > now ? self->alarm_wanted - now : 0;
 
-	alarm_set = alarm_wanted;
+	self->alarm_set = self->alarm_wanted;
 	async_door(ring_start_info->enter_fn, SLUICE_CALL_ALARM,
 		   left / hz * 1000000000u + left % hz * 1000000000u / hz, 0, 0, 0, 0, 0);
 }
 
 void upcall_timer(uint64_t ticks)
 {
-	alarm_wanted = ticks;
-	if (ticks < alarm_set)
-		alarm_arm();
+	struct notice_self *self = notice_here();
+
+	self->alarm_wanted = ticks;
+	if (ticks < self->alarm_set)
+		alarm_arm(self);
 }
 
 /* It rang: true if that was wanted by now. */
 static bool alarm_taken(void)
 {
-	alarm_set = UINT64_MAX;
-	if (alarm_wanted == UINT64_MAX)
+	struct notice_self *self = notice_here();
+
+	self->alarm_set = UINT64_MAX;
+	if (self->alarm_wanted == UINT64_MAX)
 		return false;
-	if (async_ticks_read() < alarm_wanted) {
-		alarm_arm();
+	if (async_ticks_read() < self->alarm_wanted) {
+		alarm_arm(self);
 		return false;
 	}
-	alarm_wanted = UINT64_MAX;
+	self->alarm_wanted = UINT64_MAX;
 	return true;
 }
 
@@ -107,14 +110,15 @@ static void upcall_serve(uint64_t got)
 void upcall_taken(void); /* called by upcall_entry */
 void upcall_taken(void)
 {
+	struct sluice_upcall *area = &notice_here()->area;
 	uint64_t got;
 
 	if (ring_unlikely(notice_hold != NULL) && notice_hold()) {
-		notice_area.was = SLUICE_UPCALL_OFF;
+		area->was = SLUICE_UPCALL_OFF;
 		return;
 	}
 	while ((got = upcall_news()) != 0) {
-		__atomic_fetch_and(&notice_area.pending, ~got, __ATOMIC_ACQUIRE);
+		__atomic_fetch_and(&area->pending, ~got, __ATOMIC_ACQUIRE);
 		upcall_serve(got);
 	}
 	if (notice_after)
@@ -125,9 +129,11 @@ void upcall_taken(void)
 bool upcall_again(void); /* called by upcall_entry */
 bool upcall_again(void)
 {
-	__atomic_store_n(&notice_area.on, notice_area.was, __ATOMIC_RELAXED);
+	struct sluice_upcall *area = &notice_here()->area;
+
+	__atomic_store_n(&area->on, area->was, __ATOMIC_RELAXED);
 	async_fence_full();
-	if (ring_likely(!upcall_news()) || notice_area.was != SLUICE_UPCALL_ON)
+	if (ring_likely(!upcall_news()) || area->was != SLUICE_UPCALL_ON)
 		return false;
 	upcall_off();
 	return true;
@@ -137,15 +143,17 @@ bool upcall_again(void)
  * the bit and then looks at `on`. */
 void upcall_on(void)
 {
+	struct sluice_upcall *area = &notice_here()->area;
+
 	for (;;) {
-		__atomic_store_n(&notice_area.on, SLUICE_UPCALL_ON, __ATOMIC_RELAXED);
+		__atomic_store_n(&area->on, SLUICE_UPCALL_ON, __ATOMIC_RELAXED);
 		async_fence_full();
 		if (ring_likely(!upcall_news()))
 			return;
 		upcall_off();
-		notice_area.was = SLUICE_UPCALL_ON;
+		area->was = SLUICE_UPCALL_ON;
 		upcall_taken();
-		if (notice_area.was == SLUICE_UPCALL_OFF)
+		if (area->was == SLUICE_UPCALL_OFF)
 			return;
 	}
 }
@@ -155,7 +163,7 @@ int64_t upcall_enter(struct ring *ring, uint32_t to_submit, uint32_t min_complet
 {
 	int64_t n;
 
-	__atomic_store_n(&notice_area.on, SLUICE_UPCALL_WAKE, __ATOMIC_RELAXED);
+	__atomic_store_n(&notice_here()->area.on, SLUICE_UPCALL_WAKE, __ATOMIC_RELAXED);
 	n = ring_enter(ring, to_submit, min_complete, flags, arg, argsz);
 	upcall_off();
 	return n;
@@ -168,7 +176,7 @@ uint32_t upcall_claim(void)
 
 	while ((news = upcall_news()) != 0) {
 		id = 63 - (uint32_t)__builtin_clzll(news & -news);
-		__atomic_fetch_and(&notice_area.pending, ~(1ull << id), __ATOMIC_ACQUIRE);
+		__atomic_fetch_and(&notice_here()->area.pending, ~(1ull << id), __ATOMIC_ACQUIRE);
 		if (id)
 			return id;
 		upcall_serve(1);
@@ -201,27 +209,38 @@ int notice_call(struct ring *ring, uint32_t command, int fd, uint64_t off, const
 static int notice_register(struct ring *ring, notice_fn masked, void (*entry)(void),
 			   const void *area)
 {
-	notice_handlers[0] = notice_nobody;
+	if (!notice_handlers[0])
+		notice_handlers[0] = notice_nobody;
 	for (uint32_t i = 1; i < SLUICE_NOTICE_IDS; i++)
-		notice_handlers[i] = masked;
+		if (!notice_handlers[i]) /* else another thread's, too */
+			notice_handlers[i] = masked;
 	return notice_call(ring, SLUICE_NOTICE_REGISTER, -1, (uint64_t)(uintptr_t)area,
 			   (const void *)(uintptr_t)entry);
 }
 
-int notice_start(struct ring *ring)
+int notice_start_more(struct ring *ring, struct notice_self *self)
 {
 	bool direct = ring_start_info->flags & SLUICE_START_UINTR;
 	int res;
 
-	notice_area.enabled = 1; /* the alarm */
+	self->alarm_set = self->alarm_wanted = UINT64_MAX;
+	self->area.enabled = 1; /* the alarm */
+	notice_here_set(self);
 	res = direct ? notice_register(ring, notice_keep, notice_entry, NULL)
-		     : notice_register(ring, notice_nobody, upcall_entry, &notice_area);
+		     : notice_register(ring, notice_nobody, upcall_entry, &self->area);
+	if (res == SLUICE_NOTICE_DIRECT)
+		direct_begin();
+	return res;
+}
+
+int notice_start(struct ring *ring)
+{
+	int res = notice_start_more(ring, &notice_first);
+
 	if (res < 0)
 		return res;
 	notice_interrupts = res;
 	notice_direct = res == SLUICE_NOTICE_DIRECT;
-	if (notice_direct)
-		direct_begin();
 	return res;
 }
 
@@ -238,7 +257,7 @@ static void direct_handle(uint32_t id, notice_fn fn)
 
 	__atomic_store_n(&notice_handlers[id], fn ? fn : notice_keep, __ATOMIC_RELAXED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (fn && (__atomic_fetch_and(&kept, ~bit, __ATOMIC_RELAXED) & bit))
+	if (fn && (__atomic_fetch_and(&notice_here()->kept, ~bit, __ATOMIC_RELAXED) & bit))
 		direct_pend(bit);
 }
 
@@ -253,11 +272,13 @@ void notice_handle(struct ring *ring, uint32_t id, notice_fn fn)
 	if (!id)
 		return;
 	if (notice_interrupts) {
+		struct sluice_upcall *area = &notice_here()->area;
+
 		if (fn)
-			__atomic_fetch_or(&notice_area.enabled, 1ull << id, __ATOMIC_RELAXED);
+			__atomic_fetch_or(&area->enabled, 1ull << id, __ATOMIC_RELAXED);
 		else
-			__atomic_fetch_and(&notice_area.enabled, ~(1ull << id), __ATOMIC_RELAXED);
-		if (notice_area.on == SLUICE_UPCALL_ON)
+			__atomic_fetch_and(&area->enabled, ~(1ull << id), __ATOMIC_RELAXED);
+		if (area->on == SLUICE_UPCALL_ON)
 			upcall_on(); /* it may be pending */
 		return;
 	}

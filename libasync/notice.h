@@ -13,8 +13,10 @@
  * a hint to look at shared memory, not a message: identities merge while they are pending, and
  * whoever holds a doorbell page can post any of them.
  *
- * One thread per process, the first, receives. These calls use the native ring as ring_syscall
- * does: no other entry in flight. A program with coroutines calls async_notices instead (async.h).
+ * Each thread with a ring of its own can receive. Handlers are the program's, what is pending is each
+ * thread's own; an identity is handled by the thread that says notice_handle, which also gives the
+ * endpoint of it. These calls use their thread's ring as ring_syscall does: no other
+ * entry in flight. A program with coroutines calls async_notices instead (async.h).
  */
 #ifndef LIBASYNC_NOTICE_H
 #define LIBASYNC_NOTICE_H
@@ -24,8 +26,18 @@
 
 /* Identities reach us without the kernel; a handler interrupts us, that way or by upcalls. */
 extern bool notice_direct, notice_interrupts;
-/* Ours and the kernel's, when they come by upcalls. */
-extern struct sluice_upcall notice_area;
+
+/* What a receiving thread has of its own. */
+struct notice_self {
+	/* its and the kernel's, when notices come by upcalls */
+	struct sluice_upcall area __attribute__((aligned(64)));
+	/* The alarm rings at the least of all times that were asked for since it was set: setting
+	 * it is a trap, so a later time only changes `alarm_wanted`. */
+	uint64_t alarm_set, alarm_wanted;
+	uint64_t kept; /* notice_direct: what came for those that are masked */
+};
+/* Of the first thread. Of the one that runs: notice_here, asked anew each time as async_here is. */
+extern struct notice_self notice_first;
 
 #ifdef __riscv
 #include "arch/riscv64/notice_arch.h"
@@ -35,7 +47,8 @@ extern struct sluice_upcall notice_area;
 
 typedef void (*notice_fn)(uint32_t id);
 
-/* Handlers and how often each ran; [0] is the timer. Handlers are never NULL once registered. */
+/* Handlers and how often each ran, in all threads; [0] is the timer. Handlers are never NULL once
+ * registered. */
 extern notice_fn notice_handlers[SLUICE_NOTICE_IDS];
 extern uint64_t notice_counts[SLUICE_NOTICE_IDS];
 /* Called by the interrupt's handler after all others, still inside it; NULL: nothing. */
@@ -47,7 +60,9 @@ extern bool (*notice_hold)(void);
 /* Becomes a receiver, notices off, all identities masked. SLUICE_NOTICE_DIRECT or _UPCALLS, or
  * -errno. */
 int notice_start(struct ring *ring);
-/* The same for one that only waits. 0 or -errno. */
+/* The same for one more thread, the one that runs: `self` is zero, and stays as long as it runs. */
+int notice_start_more(struct ring *ring, struct notice_self *self);
+/* As notice_start, for one that only waits. 0 or -errno. */
 int notice_start_waiting(struct ring *ring);
 
 /* From here on handlers interrupt, and no more. */
@@ -92,7 +107,7 @@ int64_t upcall_enter(struct ring *ring, uint32_t to_submit, uint32_t min_complet
 
 static inline void upcall_off(void)
 {
-	__atomic_store_n(&notice_area.on, SLUICE_UPCALL_OFF, __ATOMIC_RELAXED);
+	__atomic_store_n(&notice_here()->area.on, SLUICE_UPCALL_OFF, __ATOMIC_RELAXED);
 	__asm__ volatile("" ::: "memory");
 }
 
@@ -112,6 +127,12 @@ static inline void notice_off(void)
 		upcall_off();
 }
 
+/* An identity was served. */
+static inline void notice_count(uint32_t id)
+{
+	__atomic_fetch_add(&notice_counts[id], 1, __ATOMIC_RELAXED);
+}
+
 /* Handler of those that are masked while notice_direct: remembers what came, uncounted. */
 void notice_keep(uint32_t id);
 
@@ -122,7 +143,7 @@ static inline uint32_t notice_claim(void)
 	if (ring_unlikely(!notice_direct))
 		return upcall_claim();
 	while ((id = direct_claim()) != 0 && ring_unlikely(notice_handlers[id] == notice_keep)) {
-		notice_counts[id]++;
+		notice_count(id);
 		notice_keep(id);
 	}
 	return id;
@@ -134,13 +155,6 @@ static inline void notice_timer(uint64_t ticks)
 		direct_timer(ticks);
 	else
 		upcall_timer(ticks);
-}
-
-/* The native ring's notify word (SLUICE_NOTICE_RING). */
-static inline uint32_t *notice_word(void)
-{
-	return (uint32_t *)(uintptr_t)(ring_start_info->cq_ring +
-				       ring_start_info->params.cq_off.flags + sizeof(uint32_t));
 }
 
 static inline void notice_send(struct ring *ring, const struct notice_sender *sender)

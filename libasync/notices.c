@@ -29,14 +29,14 @@ bool async_word_arm(void)
 {
 	const struct ring *r = &async_here()->ring;
 
-	__atomic_store_n(notice_word(), SLUICE_NOTIFY_ARMED, __ATOMIC_RELAXED);
+	__atomic_store_n(r->notify, SLUICE_NOTIFY_ARMED, __ATOMIC_RELAXED);
 	async_fence_full();
 	return __atomic_load_n(r->cq_tail, __ATOMIC_RELAXED) != r->cq_next;
 }
 
 void async_word_disarm(void)
 {
-	__atomic_store_n(notice_word(), 0, __ATOMIC_RELAXED);
+	__atomic_store_n(async_here()->ring.notify, 0, __ATOMIC_RELAXED);
 }
 
 /* Serves what is pending. True: there was something. */
@@ -46,7 +46,7 @@ static bool notices_serve(void)
 	bool any = id;
 
 	for (; id; id = notice_claim()) {
-		notice_counts[id % SLUICE_NOTICE_IDS]++;
+		notice_count(id % SLUICE_NOTICE_IDS);
 		notice_handlers[id % SLUICE_NOTICE_IDS](id);
 	}
 	return any;
@@ -63,7 +63,7 @@ static void doze_direct(struct async_exec *x)
 
 /* By upcalls the sleep is in the kernel, which a completion ends, or a notice; before it we look
  * for as long as executors do. */
-static void doze_kernel(struct async_exec *x)
+static bool doze_look(struct async_exec *x)
 {
 	struct ring *r = &x->ring;
 	uint64_t end = async_ticks_read() + async_ns_to_ticks(async_config.spin_ns);
@@ -74,7 +74,14 @@ static void doze_kernel(struct async_exec *x)
 		if (!ring_is_polled(r))
 			break;
 	}
-	if (awake)
+	return awake;
+}
+
+static void doze_kernel(struct async_exec *x, bool look)
+{
+	struct ring *r = &x->ring;
+
+	if (look && doze_look(x))
 		return;
 	x->stats.parks++;
 	upcall_enter(r, ring_unsubmitted(r), 1, IORING_ENTER_GETEVENTS | ring_wake_flags(r), NULL,
@@ -83,7 +90,7 @@ static void doze_kernel(struct async_exec *x)
 	notices_serve();
 }
 
-void async_doze(void)
+void async_doze(bool look)
 {
 	struct async_exec *x = async_here();
 
@@ -94,7 +101,7 @@ void async_doze(void)
 	if (notice_direct)
 		doze_direct(x);
 	else
-		doze_kernel(x);
+		doze_kernel(x, look);
 	if (x->levels)
 		async_preempt_rest(false);
 	else
@@ -164,35 +171,37 @@ int64_t async_compute(int64_t (*fn)(void *arg), void *arg)
 
 void async_notice_handle(uint32_t id, void (*fn)(uint32_t id))
 {
-	static uint64_t served;
 	struct async_exec *x = async_here();
 
-	x->outside -= served >> id & 1;
-	served = fn ? served | 1ull << id : served & ~(1ull << id);
-	x->outside += served >> id & 1;
+	x->outside -= x->served >> id & 1;
+	x->served = fn ? x->served | 1ull << id : x->served & ~(1ull << id);
+	x->outside += x->served >> id & 1;
 	notice_handle(&x->ring, id, fn);
 }
 
-int async_notices_start(void)
+int async_notices_start(struct notice_self *self)
 {
 	struct async_exec *x = async_here();
 	struct ring *r = &x->ring;
 	struct sluice_doorbell bell = { 0 };
+	bool first = self == &notice_first;
 	int res;
 
 	if (r->sq_next != r->cq_next || x->crew)
 		return -EBUSY; /* these calls are made without coroutines */
-	res = notice_start(r);
+	res = first ? notice_start(r) : notice_start_more(r, self);
 	if (res < 0)
 		return res;
 	notice_handle(r, RING_ID, ring_noticed);
 	res = notice_call(r, SLUICE_NOTICE_RING, r->fd, RING_ID, NULL);
-	if (!res && notice_direct)
+	if (!res && notice_direct && first)
 		res = notice_call(r, SLUICE_NOTICE_WAKER, -1, 0, &bell);
 	if (res)
 		return res;
-	x->waker = (volatile uint32_t *)(uintptr_t)bell.page;
-	x->waker_id = bell.id;
+	if (first) { /* the others have it of this one */
+		x->waker = (volatile uint32_t *)(uintptr_t)bell.page;
+		x->waker_id = bell.id;
+	}
 	x->notices = true;
 	x->looks = false;
 	return 0;
@@ -205,6 +214,6 @@ int async_notices(void)
 
 	if (!(ring_start_info->flags & asked) || !ring_is_polled(&async_here()->ring))
 		return 0;
-	err = async_notices_start();
+	err = async_notices_start(&notice_first);
 	return err ? err : 1;
 }

@@ -1,9 +1,8 @@
 /*
  * preempt: coroutines by priority, and preemption of those that compute, for programs that ask
- * (async_preempt). Runs on the first thread.
+ * (async_preempt). Runs on every executor, for itself: its own ticks, its ring's notices, its levels.
  *
- * Run queue: eight levels, first come first served within each; async_pick takes all from here. A
- * level that was passed over ASYNC_AGE_MAX times is served once.
+ * Who runs next comes from the executor's levels (levels.h), always by the slow half of a switch.
  *
  *   notices on --tick, completion--> async_held? --yes--> late: off, on again when it lets go
  *                                         |no
@@ -13,108 +12,40 @@
  * Who has run for a whole look without a switch computes. Completions interrupt nobody else: the
  * ring's word is armed only then, and the others find them at their next switch, for free.
  *
+ * Who was interrupted stays on its executor until it goes on there: it may be anywhere in the
+ * program's code, with an address in a register that belongs to this executor (async_here,
+ * thread-local variables).
+ *
  * The library never runs with notices on and `held` 0: whoever calls it holds itself (async.h), and
- * so does the interrupt's handler while it acts for the one that it interrupted.
+ * so does the interrupt's handler while it acts for the one that it interrupted. So nobody is
+ * preempted while it has a lock of the crew's.
  */
 #include "crew.h"
-#include "internal.h"
+#include "levels.h"
 #include "notice.h"
 
-#define LEVELS SLUICE_PRIORITIES
 #define LOOK_NS_MIN 100000u
 #define LOOK_NS_MAX 1000000u
-
-struct async_levels {
-	struct async_co *head[LEVELS], **tail[LEVELS];
-	uint32_t passed[LEVELS]; /* how often another one went first */
-	uint32_t there; /* bit per level that has somebody */
-	uint64_t picks;
-	/* ticks */
-	uint64_t quantum, look;
-	/* of the last tick */
-	uint64_t seen; /* picks */
-	uint64_t began; /* when the one that computes now got its quantum */
-	bool ticked;
-};
-
-static struct async_levels levels;
-
-/* ---- the queue ---- */
-
-static void level_push(struct async_co *co)
-{
-	co->next = NULL;
-	*levels.tail[co->priority] = co;
-	levels.tail[co->priority] = &co->next;
-	levels.there |= 1u << co->priority;
-	async_here()->queued++;
-}
-
-/* All who came since, in order of arrival. */
-static void levels_sort(struct async_exec *x)
-{
-	while (x->run_head) {
-		struct async_co *co = x->run_head;
-
-		x->run_head = co->next;
-		level_push(co);
-	}
-	x->run_tail = &x->run_head;
-}
-
-/* The most urgent level that has somebody; there is one. */
-static inline unsigned level_first(void)
-{
-	unsigned i = 0;
-
-	for (uint32_t there = levels.there; !(there & 1); there >>= 1)
-		i++;
-	return i;
-}
-
-/* The level whose turn it is: the most urgent, unless one below waited too often for it. */
-static unsigned level_choose(void)
-{
-	unsigned first = level_first(), chosen = first;
-
-	if (ring_likely(levels.there == 1u << first)) /* nobody is passed over */
-		return first;
-	for (unsigned i = first + 1; i < LEVELS; i++)
-		if ((levels.there >> i & 1) && ++levels.passed[i] > ASYNC_AGE_MAX &&
-		    chosen == first)
-			chosen = i;
-	levels.passed[chosen] = 0;
-	return chosen;
-}
 
 struct async_co *async_urgent(void)
 {
 	struct async_exec *x = async_here();
-	struct async_co *co;
-	unsigned level;
 
 	levels_sort(x);
-	level = level_choose();
-	co = levels.head[level];
-	levels.head[level] = co->next;
-	if (!co->next) {
-		levels.tail[level] = &levels.head[level];
-		levels.there &= ~(1u << level);
-		levels.passed[level] = 0;
-	}
-	x->queued--;
 	x->turns_left = 1; /* every switch comes here */
-	levels.picks++;
 	async_word_disarm();
-	return co;
+	return levels_pop(x);
 }
 
 /* ---- interrupts ---- */
 
 static void preempt_tick(uint32_t id)
 {
+	struct async_exec *x = async_here();
+
 	(void)id;
-	levels.ticked = true;
+	x->levels->ticked = true;
+	x->stats.ticks++;
 }
 
 static bool preempt_hold(void)
@@ -125,19 +56,19 @@ static bool preempt_hold(void)
 
 static void tick_next(struct async_exec *x, uint64_t now)
 {
-	uint64_t at = now + levels.look;
+	uint64_t at = now + x->levels->look;
 
 	notice_timer(x->timers && x->timers->ticks < at ? x->timers->ticks : at);
 }
 
 /* Has the running one gone on without a switch since the last look? */
-static bool preempt_computes(uint64_t now)
+static bool preempt_computes(struct async_levels *l, uint64_t now)
 {
-	if (levels.seen == levels.picks)
+	if (l->seen == l->picks)
 		return true;
-	if (levels.ticked) {
-		levels.seen = levels.picks;
-		levels.began = now - levels.look; /* about: it began after the tick before */
+	if (l->ticked) {
+		l->seen = l->picks;
+		l->began = now - l->look; /* about: it began after the tick before */
 	}
 	return false;
 }
@@ -145,12 +76,13 @@ static bool preempt_computes(uint64_t now)
 /* Is there somebody whom the running one must make way for? */
 static bool preempt_wanted(struct async_exec *x, bool computes, bool woken, uint64_t now)
 {
-	bool over = computes && now - levels.began >= levels.quantum;
+	bool over = computes && now - x->levels->began >= x->levels->quantum;
 	unsigned first, mine = x->self->priority;
+	uint32_t there = levels_there(x);
 
-	if (!levels.there)
+	if (!there)
 		return false;
-	first = level_first();
+	first = (unsigned)__builtin_ctz(there);
 	return first < mine || (first == mine && computes && woken) || over;
 }
 
@@ -161,41 +93,50 @@ static void preempt_switch(struct async_exec *x)
 
 	x->stats.preempts++;
 	notice_frame_save(&frame);
-	level_push(x->self);
+	crew_pin();
+	level_push(x, x->self);
 	x->turns_left = 1;
 	x->late = true; /* notices are off: who continues where it was held turns them on */
 	async_suspend();
 	notice_off(); /* who suspended may have had them on: no interrupt on top of our own frame */
 	notice_frame_load(&frame);
+	crew_unpin();
 	/* it computed before, and goes on */
-	levels.began = async_ticks_read();
-	levels.seen = levels.picks;
+	x->levels->began = async_ticks_read();
+	x->levels->seen = x->levels->picks;
 }
 
 /* Inside the interrupt, on the stack of the coroutine that it interrupted, which is not held. */
 static void preempt_noticed(void)
 {
 	struct async_exec *x = async_here();
+	struct async_levels *l = x->levels;
 	bool computes;
 
 	x->self->held++;
 	do {
 		uint64_t now = async_ticks_read();
-		uint32_t before;
+		uint64_t before;
 
 		x->stats.turns++;
 		levels_sort(x);
-		before = x->queued;
+		before = l->arrivals;
+		l->noticing = true;
 		async_reap();
 		if (x->timers)
 			async_timer_turn();
+		if (x->crew)
+			crew_hear(x);
 		levels_sort(x);
+		l->noticing = false;
 		tick_next(x, now); /* for whoever runs next */
-		computes = preempt_computes(now);
-		levels.ticked = false;
-		if (preempt_wanted(x, computes, x->queued != before, now)) {
+		computes = preempt_computes(l, now);
+		l->ticked = false;
+		if (preempt_wanted(x, computes, l->arrivals != before, now)) {
 			preempt_switch(x);
 			computes = true;
+		} else if (x->crew) {
+			crew_offer(x);
 		}
 		async_tell();
 	} while (computes && async_word_arm());
@@ -215,7 +156,7 @@ void async_preempt_rest(bool rests)
 		return;
 	}
 	async_here()->late = false;
-	levels.ticked = false;
+	async_here()->levels->ticked = false;
 	tick_next(async_here(), async_ticks_read());
 	notice_on();
 }
@@ -226,8 +167,22 @@ void async_preempt_rest(bool rests)
 extern const char __start_async_unheld[] __attribute__((weak, visibility("hidden")));
 extern const char __stop_async_unheld[] __attribute__((weak, visibility("hidden")));
 
+static void preempt_begin(struct async_exec *x, struct async_levels *l, uint64_t quantum,
+			  uint64_t look)
+{
+	levels_init(l);
+	l->quantum = quantum;
+	l->look = look;
+	l->began = async_ticks_read();
+	x->levels = l;
+	x->turns_left = 1;
+	tick_next(x, async_ticks_read());
+	notice_on();
+}
+
 int async_preempt(uint64_t quantum_us)
 {
+	static struct async_levels levels;
 	struct async_exec *x = async_here();
 	uint64_t quantum = quantum_us * 1000, look = quantum / 4;
 	int err = 0;
@@ -240,21 +195,26 @@ int async_preempt(uint64_t quantum_us)
 	if (x->levels || async_crew.count > 1)
 		return -EBUSY;
 	if (!x->notices)
-		err = async_notices_start();
+		err = async_notices_start(&notice_first);
 	if (err)
 		return err;
 	look = look < LOOK_NS_MIN ? LOOK_NS_MIN : look > LOOK_NS_MAX ? LOOK_NS_MAX : look;
-	levels.quantum = async_ns_to_ticks(quantum);
-	levels.look = async_ns_to_ticks(look);
-	for (unsigned i = 0; i < LEVELS; i++)
-		levels.tail[i] = &levels.head[i];
-	levels.began = async_ticks_read();
-	x->levels = &levels;
-	x->turns_left = 1;
 	notice_hold = preempt_hold;
 	notice_after = preempt_noticed;
 	notice_handlers[0] = preempt_tick;
-	tick_next(x, async_ticks_read());
-	notice_on();
+	preempt_begin(x, &levels, async_ns_to_ticks(quantum), async_ns_to_ticks(look));
+	return 0;
+}
+
+int async_preempt_more(struct async_exec *x, const struct async_exec *first,
+		       struct async_levels *more, struct notice_self *self)
+{
+	int err = async_notices_start(self);
+
+	if (err)
+		return err;
+	x->waker = first->waker;
+	x->waker_id = first->waker_id;
+	preempt_begin(x, more, first->levels->quantum, first->levels->look);
 	return 0;
 }

@@ -31,6 +31,7 @@ void ring_init(struct ring *ring, int fd, const struct io_uring_params *params, 
 		.setup = params->flags,
 		.fd = fd,
 		.door = door,
+		.notify = ring_word_at(cq_ring, cq->flags + sizeof(uint32_t)),
 	};
 	if (!(params->flags & IORING_SETUP_NO_SQARRAY))
 		ring->sq_array = ring_word_at(sq_ring, sq->array);

@@ -52,6 +52,7 @@ struct ring {
 	int32_t fd;
 	uint64_t door; /* hosted machine: address of the doorbell; elsewhere 0 */
 	uint32_t *watch; /* SLUICE_SQ_WATCHED: the word that the poller watches */
+	uint32_t *notify; /* the word that says how its thread is told (uapi/notice.h) */
 
 	/* this thread only; free-running counts like the shared ones */
 	uint32_t sq_next;      /* SQEs taken */

@@ -28,7 +28,7 @@ static void rounds_run(struct ring *ring, uint64_t rounds, uint64_t loops, uint3
 	ASYNC_MARK(GUEST_MARK_BEGIN);
 	for (uint64_t i = 0; i < rounds; i++) {
 		ring_fill(ring_sqe(ring), IORING_OP_NOP, -1, 0, 0, 0, 0, i);
-		__atomic_store_n(notice_word(), word, __ATOMIC_SEQ_CST);
+		__atomic_store_n(ring->notify, word, __ATOMIC_SEQ_CST);
 		if (ring_submit(ring))
 			ring_die(ring, "b_notice: the doorbell failed\n");
 		notice_on();

@@ -6,9 +6,11 @@
  *    +- WAIT: nothing there --> parked on the receiver's waiters --told--> ACT
  *    +- RING: it has moved --> parked until it is home --> ACT
  *
- * A receiver belongs to the home core of its process; so do its endpoints (they are files). CONNECT
- * changes the address space of the caller and runs on that one's home core, the others where the
- * receiver lives. A receiver's memory is type-stable, and kept while an endpoint names it.
+ * The receiver that an entry is about is the thread it comes from (ring_caller); on rings that are
+ * nobody's, the first. It belongs to the home core of its process; so do its endpoints (they are
+ * files). CONNECT changes the address space of the caller and runs on that one's home core, the
+ * others where the receiver lives. A receiver's memory is type-stable, and kept while an endpoint
+ * names it.
  */
 #include "ring/internal.h"
 
@@ -156,7 +158,9 @@ static void notice_attach(struct mail *m)
 
 static struct user_thread *notice_thread(struct op *op)
 {
-	return op_process(op)->first;
+	struct user_thread *t = ring_caller(op->ring);
+
+	return t ? t : op_process(op)->first;
 }
 
 static struct receiver *notice_receiver(struct op *op)
@@ -237,6 +241,7 @@ void notice_thread_gone(struct user_thread *t)
 		return;
 	t->receiver = NULL;
 	rc->thread = NULL;
+	waitlist_wake_all(&rc->waiters); /* entries of a ring that outlives it */
 	pin_release(&rc->area);
 	notice_receiver_free(rc);
 }

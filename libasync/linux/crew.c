@@ -30,7 +30,8 @@ static void *crew_thread_run(void *arg)
 
 	/* bound to the thread that makes it */
 	async_linux_ring(&ring);
-	crew_work(&async_exec_own, (uint32_t)(uintptr_t)arg, &ring);
+	crew_work(&async_exec_own, (uint32_t)(uintptr_t)arg, &ring, NULL);
+	return NULL;
 }
 
 int crew_start(uint32_t index)

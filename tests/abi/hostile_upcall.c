@@ -40,14 +40,14 @@ static void lie(uint32_t id)
 	(void)id;
 	if (ring_start_info->enter_fn)
 		wrong();
-	notice_area.pc = 0xffffffff80200000;
+	notice_first.area.pc = 0xffffffff80200000;
 }
 
 static void deep(uint32_t id)
 {
 	volatile char frame[4096] = { (char)id };
 
-	__atomic_fetch_or(&notice_area.pending, 1ull << ID, __ATOMIC_SEQ_CST);
+	__atomic_fetch_or(&notice_first.area.pending, 1ull << ID, __ATOMIC_SEQ_CST);
 	notice_on(); /* serves what is pending, inside itself */
 	last = frame[0];
 }

@@ -62,11 +62,11 @@ static void ask_unregistered(void)
 	       call(SLUICE_NOTICE_REGISTER, -1, 0, (void *)(uintptr_t)0xffffffff80200000), -EFAULT);
 	say_is("an unknown command", call(99, -1, 0, NULL), -EINVAL);
 	say_is("upcalls without a handler",
-	       call(SLUICE_NOTICE_REGISTER, -1, (uint64_t)(uintptr_t)&notice_area, NULL), -EINVAL);
+	       call(SLUICE_NOTICE_REGISTER, -1, (uint64_t)(uintptr_t)&notice_first.area, NULL), -EINVAL);
 	if (ring_start_info->flags & SLUICE_START_UINTR)
 		return;
 	say_is("an area that is not aligned",
-	       call(SLUICE_NOTICE_REGISTER, -1, (uint64_t)(uintptr_t)&notice_area + 8,
+	       call(SLUICE_NOTICE_REGISTER, -1, (uint64_t)(uintptr_t)&notice_first.area + 8,
 		    (void *)(uintptr_t)upcall_entry),
 	       -EINVAL);
 	say_is("an area in code",
@@ -151,7 +151,7 @@ static void ask_posts(int fd, const struct notice_sender *s)
 
 static void ask_ring(void)
 {
-	uint32_t *word = notice_word();
+	uint32_t *word = ring->notify;
 
 	notice_handle(ring, RING_ID, note);
 	say_is("notices for the ring", call(SLUICE_NOTICE_RING, ring->fd, RING_ID, NULL), 0);

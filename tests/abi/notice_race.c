@@ -103,7 +103,7 @@ int ring_main(struct ring *ring, int argc, char **argv)
 	       notice_call(ring, SLUICE_NOTICE_RING, ring->fd, ID, NULL), 0);
 	for (uint64_t i = 1; i <= rounds && !lost; i++) {
 		ring_fill(ring_sqe(ring), IORING_OP_NOP, -1, 0, 0, 0, 0, i);
-		__atomic_store_n(notice_word(), SLUICE_NOTIFY_ARMED, __ATOMIC_SEQ_CST);
+		__atomic_store_n(ring->notify, SLUICE_NOTIFY_ARMED, __ATOMIC_SEQ_CST);
 		if (ring_submit(ring))
 			ring_die(ring, "notice_race: the doorbell failed\n");
 		await(ring, i, random_below(4));

@@ -12,7 +12,23 @@
 #include "uapi/notice.h"
 
 extern bool notice_direct;
-extern struct sluice_upcall notice_area;
+
+/* Where the thread that runs has its struct notice_self. */
+extern ASYNC_PER_THREAD struct notice_self *notice_mine;
+static inline __attribute__((always_inline)) struct notice_self *notice_here(void)
+{
+	struct notice_self *self;
+
+	__asm__ volatile("	lui	%0, %%tprel_hi(notice_mine)\n"
+			 "	add	%0, %0, tp, %%tprel_add(notice_mine)\n"
+			 "	ld	%0, %%tprel_lo(notice_mine)(%0)\n"
+			 : "=r"(self));
+	return self;
+}
+static inline void notice_here_set(struct notice_self *self)
+{
+	notice_mine = self;
+}
 
 #define NOTICE_CSR_STIMECMP "0x14d"
 #define NOTICE_CSR_SISELECT "0x150"
@@ -138,8 +154,8 @@ static inline void notice_frame_save(struct notice_frame *f)
 		__asm__ volatile("csrr %0, sepc\n\tcsrr %1, sstatus"
 				 : "=r"(f->epc), "=r"(f->status));
 	} else {
-		f->epc = notice_area.pc;
-		f->status = notice_area.was;
+		f->epc = notice_here()->area.pc;
+		f->status = notice_here()->area.was;
 	}
 	NOTICE_FP(notice_fp_save(f->fp));
 }
@@ -150,8 +166,8 @@ static inline void notice_frame_load(const struct notice_frame *f)
 		__asm__ volatile("csrw sepc, %0\n\tcsrw sstatus, %1" ::"r"(f->epc), "r"(f->status)
 				 : "memory");
 	} else {
-		notice_area.pc = f->epc;
-		notice_area.was = (uint32_t)f->status;
+		notice_here()->area.pc = f->epc;
+		notice_here()->area.was = (uint32_t)f->status;
 	}
 }
 

@@ -4,6 +4,7 @@
  * upcall_taken, and goes on by itself: once upcall_again has turned notices on, another upcall may
  * come; what this one needs is on the stack by then.
  */
+#define GS_NOTICE 8 /* notice_here */
 #define AREA_PC 24
 #define REGS 9
 #define RED_ZONE 128
@@ -24,7 +25,8 @@ upcall_entry:
 	pushq	%r9
 	pushq	%r10
 	pushq	%r11
-	movq	notice_area + AREA_PC(%rip), %rax
+	movq	%gs:GS_NOTICE, %rax
+	movq	AREA_PC(%rax), %rax
 	movq	%rax, 8 * (REGS + 1)(%rsp)
 	cld
 	pushq	%rbp

@@ -10,7 +10,27 @@
 
 #include "uapi/notice.h"
 
-extern struct sluice_upcall notice_area;
+/* Where the thread that runs has its struct notice_self: the second word of what gs points at; the
+ * first is async_here's. Hosted machine only. */
+#define NOTICE_GS_WORD 8
+static inline __attribute__((always_inline)) struct notice_self *notice_here(void)
+{
+	struct notice_self *self;
+
+	__asm__ volatile("movq	%%gs:%c1, %0" : "=r"(self) : "i"(NOTICE_GS_WORD));
+	return self;
+}
+/* A program without coroutines has nothing there yet. */
+static inline void notice_here_set(struct notice_self *self)
+{
+	static void *words[2];
+	uint64_t gs;
+
+	__asm__ volatile("rdgsbase	%0" : "=r"(gs));
+	if (!gs)
+		__asm__ volatile("wrgsbase	%0" ::"r"(words) : "memory");
+	__asm__ volatile("movq	%0, %%gs:%c1" ::"r"(self), "i"(NOTICE_GS_WORD) : "memory");
+}
 
 static inline void direct_on(void) {}
 static inline void direct_off(void) {}
@@ -49,11 +69,11 @@ struct notice_frame {
 };
 static inline void notice_frame_save(struct notice_frame *f)
 {
-	f->was = notice_area.was;
+	f->was = notice_here()->area.was;
 }
 static inline void notice_frame_load(const struct notice_frame *f)
 {
-	notice_area.was = f->was;
+	notice_here()->area.was = f->was;
 }
 
 #define notice_entry ((void (*)(void))0)
