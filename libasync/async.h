@@ -334,11 +334,11 @@ int async_prepare(unsigned count, uint32_t depth);
  * while it sleeps, inside a deadline, while a stream of its is open, and while it is pinned.
  *
  * async_executors: once, from main; the number there are now, 1 if nothing changed, or -errno
- * (-EBUSY: there are several already, or async_notices is on without async_preempt; -ENOMEM, -EAGAIN;
- * on Linux before 6.7 -EOPNOTSUPP). At most ASYNC_EXECUTORS_MAX. async_executor: the number of that which runs the
- * caller, from 0. async_pin: the caller, and what it spawns from then on, stays where it is, or may
- * go again. Buffers (async_bufs) belong to the executor that made them: whoever uses them is pinned
- * there. Neither of these waits but async_executors.
+ * (-EBUSY: there are several already, or async_notices is on without async_preempt; -ENOMEM,
+ * -EAGAIN; on Linux before 6.7 -EOPNOTSUPP). At most ASYNC_EXECUTORS_MAX. async_executor: the
+ * number of that which runs the caller, from 0. async_pin: the caller, and what it spawns from then
+ * on, stays where it is, or may go again. Buffers (async_bufs) belong to the executor that made
+ * them: whoever uses them is pinned there. Neither of these waits but async_executors.
  *
  * A thread-local variable of the program is the executor's, not the coroutine's, begins as zeros on
  * all but the first, and its address must not be kept over a call that waits.

@@ -105,7 +105,8 @@ static inline void crew_unpin(void)
 uint32_t crew_steal_from(struct async_exec *x, struct async_exec *from);
 /* What async_ready does with several executors: `co` is x's own and suspended. */
 void crew_ready(struct async_exec *x, struct async_co *co);
-/* Hears what others have told x's coroutines: some may be READY then, in its queues or its share. */
+/* Hears what others have told x's coroutines: some may be READY then, in its queues or its
+ * share. */
 void crew_hear(struct async_exec *x);
 /* If x has coroutines that others may take, one of the others is awake. */
 void crew_offer(struct async_exec *x);

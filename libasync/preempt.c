@@ -1,6 +1,7 @@
 /*
  * preempt: coroutines by priority, and preemption of those that compute, for programs that ask
- * (async_preempt). Runs on every executor, for itself: its own ticks, its ring's notices, its levels.
+ * (async_preempt). Runs on every executor, for itself: its own ticks, its ring's notices, its
+ * levels.
  *
  * Who runs next comes from the executor's levels (levels.h), always by the slow half of a switch.
  *

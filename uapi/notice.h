@@ -55,10 +55,10 @@ struct sluice_upcall {
 #define SLUICE_CALL_ALARM 0x5102
 
 /*
- * The thread becomes a receiver whose ring this is (of a ring that is nobody's, the program's first;
- * so for all commands that say "this receiver"). addr: its handler, in executable memory (-EFAULT),
- * or 0 to have none; off: its struct sluice_upcall (-EFAULT; -EINVAL: not aligned, or no handler),
- * or 0. Result:
+ * The thread becomes a receiver whose ring this is (of a ring that is nobody's, the program's
+ * first; so for all commands that say "this receiver"). addr: its handler, in executable memory
+ * (-EFAULT), or 0 to have none; off: its struct sluice_upcall (-EFAULT; -EINVAL: not aligned, or no
+ * handler), or 0. Result:
  *   SLUICE_NOTICE_DIRECT   identities reach the handler without the kernel (the program runs in
  *                          VS-mode: stvec is set; the program enables identities in its mailbox by
  *                          siselect and sireg, AIA 1.0, chapter 3); `off` is not used

@@ -1,8 +1,8 @@
 /*
  * What if all executors compute, and the program asked for preemption? On each of them a coroutine
- * that waits for completions runs as soon as they come, not at the next tick; two that compute share
- * their executor; and while coroutines are preempted others are stolen, woken and told to stop
- * across executors: every count is exact, registers of both kinds survive.
+ * that waits for completions runs as soon as they come, not at the next tick; two that compute
+ * share their executor; and while coroutines are preempted others are stolen, woken and told to
+ * stop across executors: every count is exact, registers of both kinds survive.
  *
  * also: SLUICE_UINTR=1
  * ends: exit status 0
@@ -56,7 +56,8 @@ static int64_t compute(void *arg)
 		if (c != 1.5 * (double)n + 2.25 || sum != n * (n + 1) / 2 ||
 		    async_executor() != here)
 			return -EIO;
-		if (__atomic_load_n(r->cq_tail, __ATOMIC_RELAXED) != *(volatile uint32_t *)&r->cq_next)
+		if (__atomic_load_n(r->cq_tail, __ATOMIC_RELAXED) !=
+		    *(volatile uint32_t *)&r->cq_next)
 			seen[here]++;
 		*share = n;
 	}

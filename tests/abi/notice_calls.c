@@ -62,7 +62,8 @@ static void ask_unregistered(void)
 	       call(SLUICE_NOTICE_REGISTER, -1, 0, (void *)(uintptr_t)0xffffffff80200000), -EFAULT);
 	say_is("an unknown command", call(99, -1, 0, NULL), -EINVAL);
 	say_is("upcalls without a handler",
-	       call(SLUICE_NOTICE_REGISTER, -1, (uint64_t)(uintptr_t)&notice_first.area, NULL), -EINVAL);
+	       call(SLUICE_NOTICE_REGISTER, -1, (uint64_t)(uintptr_t)&notice_first.area, NULL),
+	       -EINVAL);
 	if (ring_start_info->flags & SLUICE_START_UINTR)
 		return;
 	say_is("an area that is not aligned",
