@@ -68,7 +68,10 @@ static int64_t compute(void *arg)
 
 #define ROUNDS 40u
 #define NAP_NS 100000
-#define TURNS 50u /* of compute's loop: some 1,000 instructions */
+/* Of compute's loop: some 1,000 instructions; an upcall takes the host's, or the firmware's, time to
+ * interrupt us. A look takes many times more. */
+#define TURNS 50u
+#define TURNS_UPCALL 1000u
 
 static uint64_t shares[EXECUTORS][2], preempts[EXECUTORS];
 static uint32_t ready, done;
@@ -78,12 +81,13 @@ static uint32_t ready, done;
 static uint32_t prompt_rounds(unsigned here)
 {
 	struct __kernel_timespec nap = { .tv_nsec = NAP_NS };
+	bool direct = ring_start_info->flags & SLUICE_START_UINTR;
 	uint32_t prompt = 0;
 
 	for (uint32_t i = 0; i < ROUNDS; i++) {
 		seen[here] = 0;
 		CHECK_EQ(async_syscall(SYS_nanosleep, (uint64_t)(uintptr_t)&nap, 0, 0, 0, 0, 0), 0);
-		prompt += seen[here] <= TURNS;
+		prompt += seen[here] <= (direct ? TURNS : TURNS_UPCALL);
 	}
 	return prompt;
 }
@@ -127,6 +131,42 @@ static void test_prompt(void)
 	for (unsigned i = 0; i < EXECUTORS; i++)
 		CHECK(preempts[i] >= ROUNDS / 2);
 	__atomic_store_n(&stop, false, __ATOMIC_RELAXED);
+}
+
+/* ---- who is interrupted stays, though others have nothing to do; who is held is not interrupted */
+
+#define STAYERS 8u
+
+static volatile uint64_t one[EXECUTORS], two[EXECUTORS], torn;
+
+static int64_t stays(void *arg)
+{
+	unsigned here = async_executor();
+	uint64_t until = async_now_ns() + (1 + (uintptr_t)arg) * QUANTUM_US * 1000;
+
+	while (async_now_ns() < until) {
+		if (async_executor() != here)
+			return -EIO;
+		async_no_preempt_begin();
+		torn += one[here] != two[here];
+		one[here]++;
+		for (volatile unsigned i = 0; i < 200; i++)
+			;
+		two[here]++;
+		async_no_preempt_end();
+	}
+	return 0;
+}
+
+static void test_stay(void)
+{
+	struct async_group group;
+
+	async_group_init(&group);
+	for (uintptr_t i = 0; i < STAYERS; i++)
+		CHECK_EQ(async_group_spawn(&group, stays, (void *)i), 0);
+	CHECK_EQ(async_group_wait(&group), 0);
+	CHECK_EQ(torn, 0);
 }
 
 /* ---- stealing, waking and stopping among coroutines that are preempted */
@@ -237,6 +277,7 @@ int main(int argc, char **argv)
 	CHECK_EQ(async_preempt(QUANTUM_US), -EBUSY);
 	CHECK_EQ(async_executors(EXECUTORS), -EBUSY);
 	test_prompt();
+	test_stay();
 	test_crowd();
 	for (unsigned i = 0; i < 5; i++)
 		CHECK_EQ(async_sleep(ASYNC_MS), 0);
