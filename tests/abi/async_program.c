@@ -84,6 +84,32 @@ static void test_signal(void)
 	CHECK(status == -SIGNAL_ILL || status == -5); /* what a trap instruction is */
 }
 
+/* One of two is waited for, and the other one has ended before it. */
+static void test_one_of_two(void)
+{
+	const char *const die[] = { self, "die", "x", NULL }, *const echo[] = { self, "echo", "hello", NULL };
+	int there[2], back[2], first, second, status = -1;
+	char text[16];
+
+	CHECK_EQ(async_pipe(there, 0), 0);
+	CHECK_EQ(async_pipe(back, 0), 0);
+	first = async_program_start(self, die, NULL, NULL, 0);
+	second = async_program_start(self, echo, NULL,
+				     (int32_t[]){ there[0], -1, back[1] }, 3);
+	CHECK(first > 0 && second > 0 && first != second);
+	CHECK_EQ(async_sleep(20 * ASYNC_MS), 0);
+	CHECK_EQ(async_write(there[1], "hello", 5), 5);
+	CHECK_EQ(async_read(back[0], text, sizeof(text)), 5);
+	CHECK_EQ(async_program_wait(second, &status), 0);
+	CHECK_EQ(status, STATUS);
+	CHECK_EQ(async_program_wait(first, &status), 0);
+	CHECK(status < 0);
+	for (int i = 0; i < 2; i++) {
+		CHECK_EQ(async_close(there[i]), 0);
+		CHECK_EQ(async_close(back[i]), 0);
+	}
+}
+
 static void test_refused(void)
 {
 	const char *const words[] = { "/nowhere", NULL };
@@ -113,6 +139,7 @@ int main(int argc, char **argv)
 	self = argv[0];
 	test_words_and_descriptors();
 	test_signal();
+	test_one_of_two();
 	test_refused();
 	test_memory_file();
 	return async_printf("ok\n") == 3 ? 0 : 1;
