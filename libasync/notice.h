@@ -13,9 +13,9 @@
  * a hint to look at shared memory, not a message: identities merge while they are pending, and
  * whoever holds a doorbell page can post any of them.
  *
- * Each thread with a ring of its own can receive. Handlers are the program's, what is pending is each
- * thread's own; an identity is handled by the thread that says notice_handle, which also gives the
- * endpoint of it. These calls use their thread's ring as ring_syscall does: no other
+ * Each thread with a ring of its own can receive. Handlers are the program's, what is pending is
+ * each thread's own; an identity is handled by the thread that says notice_handle, which also gives
+ * the endpoint of it. These calls use their thread's ring as ring_syscall does: no other
  * entry in flight. A program with coroutines calls async_notices instead (async.h).
  */
 #ifndef LIBASYNC_NOTICE_H

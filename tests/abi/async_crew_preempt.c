@@ -1,9 +1,9 @@
 /*
  * What if all executors compute, and the program asked for preemption? On each of them a coroutine
  * that waits for completions runs as soon as they come, not at the next tick; two that compute
- * share their executor; who is preempted goes on where it was, though others have nothing to do; and
- * meanwhile coroutines are stolen, woken and told to stop across executors: every count is exact,
- * registers of both kinds survive.
+ * share their executor; who is preempted goes on where it was, though others have nothing to do;
+ * and meanwhile coroutines are stolen, woken and told to stop across executors: every count is
+ * exact, registers of both kinds survive.
  *
  * also: SLUICE_UINTR=1
  * ends: exit status 0
@@ -69,8 +69,8 @@ static int64_t compute(void *arg)
 
 #define ROUNDS 40u
 #define NAP_NS 100000
-/* Of compute's loop: some 1,000 instructions; an upcall takes the host's, or the firmware's, time to
- * interrupt us. A look takes many times more. */
+/* Of compute's loop: some 1,000 instructions; an upcall takes the host's, or the firmware's, time
+ * to interrupt us. A look takes many times more. */
 #define TURNS 50u
 #define TURNS_UPCALL 1000u
 
@@ -134,7 +134,8 @@ static void test_prompt(void)
 	__atomic_store_n(&stop, false, __ATOMIC_RELAXED);
 }
 
-/* ---- who is interrupted stays, though others have nothing to do; who is held is not interrupted */
+/* ---- who is interrupted stays, though others have nothing to do; who is held is not
+ * interrupted */
 
 #define STAYERS 4u
 

@@ -87,7 +87,8 @@ static void test_signal(void)
 /* One of two is waited for, and the other one has ended before it. */
 static void test_one_of_two(void)
 {
-	const char *const die[] = { self, "die", "x", NULL }, *const echo[] = { self, "echo", "hello", NULL };
+	const char *const die[] = { self, "die", "x", NULL }, *const echo[] = { self, "echo",
+										"hello", NULL };
 	int there[2], back[2], first, second, status = -1;
 	char text[16];
 

@@ -63,7 +63,11 @@ void async_reap(void) { NOT_HERE("reap"); }
 void async_signal(void) { NOT_HERE("signal"); }
 void async_signal_new(void) { NOT_HERE("signal"); }
 void async_doze(bool look) { (void)look; NOT_HERE("doze"); }
-void async_exec_init(struct async_exec *x, const struct ring *r) { (void)x, (void)r; NOT_HERE("init"); }
+void async_exec_init(struct async_exec *x, const struct ring *r)
+{
+	(void)x, (void)r;
+	NOT_HERE("init");
+}
 void async_exec_serve(struct async_exec *x) { (void)x; NOT_HERE("serve"); }
 void async_exec_flush(struct async_exec *x) { (void)x; NOT_HERE("flush"); }
 void async_exec_park(struct async_exec *x) { (void)x; NOT_HERE("park"); }
