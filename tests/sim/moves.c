@@ -4,7 +4,8 @@
  * guards, drains, multishots; every completion is judged as it comes.
  *
  * The campaign asks more of less: here only what an order can be known of. And is a program always
- * served that waits by looking only, and rings the doorbell when it is told to?
+ * served that waits by looking only, and rings the doorbell when it is told to? What if a timeout
+ * is awake, and has not run, when its ring leaves?
  */
 #include <string.h>
 
@@ -333,9 +334,81 @@ static void doorbells(void)
 	sim_check(!sim_failed_programs());
 }
 
+/* ---- a timeout that is awake ------------------------------------------------------------------- */
+
+#define NAP_NS 1000000u
+
+static int32_t nap_result;
+static uint64_t nap_steps; /* on the core that its ring leaves */
+
+static void napper(struct sim_prog *p)
+{
+	struct __kernel_timespec ts = { .tv_nsec = NAP_NS };
+	uaddr_t at = prog_map(p, PAGE_SIZE);
+	struct io_uring_sqe sqe = { .opcode = IORING_OP_TIMEOUT, .fd = -1, .addr = at, .len = 1 };
+	struct io_uring_cqe cqe;
+
+	prog_write(p, at, &ts, sizeof(ts));
+	sim_check(prog_sqe(p, &sqe));
+	prog_submit(p);
+	prog_wait_cqe(p, &cqe);
+	nap_result = cqe.res;
+}
+
+static struct op *nap_find(void)
+{
+	struct ring *r;
+
+	if (list_is_empty(&sides[0].proc->rings))
+		return NULL;
+	r = list_item(sides[0].proc->rings.next, struct ring, sibling);
+	for (unsigned i = 0; i < RING_HASH; i++)
+		list_for_each(pos, &r->inflight[i])
+			return list_item(pos, struct op, inflight);
+	return NULL;
+}
+
+static bool nap_begun(void *arg)
+{
+	(void)arg;
+	return nap_find() && nap_find()->life == OP_PARKED;
+}
+
+/* Its ring leaves in the same core's next turn, before what is runnable there is run. */
+static void nap_disturb(void *arg)
+{
+	struct op *op = nap_find();
+
+	(void)arg;
+	nap_steps = cores[0]->count->steps;
+	op_wake(op);
+	sim_check(op->life == OP_RUNNABLE && !ring_move(op->ring, 2));
+}
+
+static bool nap_moved(void *arg)
+{
+	(void)arg;
+	return nap_find()->ring->core == 2;
+}
+
+static void woken_timeout(void)
+{
+	sides[0].proc = sim_spawn(napper, NULL, 1, 0);
+	sim_until(nap_begun, NULL);
+	sim_on_core(0, nap_disturb, NULL);
+	sim_until(nap_moved, NULL);
+	sim_check(cores[0]->count->steps == nap_steps); /* it runs where its ring is */
+	sim_finish();
+	sim_check(nap_result == -ETIME && !sim_failed_programs());
+}
+
 int main(void)
 {
 	static const struct sim_test tests[] = {
+		{ .name = "moves of a woken timeout",
+		  .run = woken_timeout,
+		  .cores = 5,
+		  .cmdline = "map=0:kernel+net+io,1:user,2:kernel,3:user,4:kernel" },
 		{ .name = "moves",
 		  .run = moves,
 		  .cores = 5,

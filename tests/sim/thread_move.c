@@ -1,7 +1,8 @@
 /*
  * What if somebody asks for a move that makes no sense, or for two at once? What if a thread is
- * told to die, or woken, after it has left one core and before it has come to the other? And what
- * if a wake that was meant for something earlier finds it waiting for an answer?
+ * told to die, or woken, or forbidden its new core, after it has left one core and before it has
+ * come to the other? And what if a wake that was meant for something earlier finds it waiting for
+ * an answer?
  */
 #include <string.h>
 
@@ -113,6 +114,27 @@ static void killed_on_the_way(void)
 	sim_check(!over);
 }
 
+static void allow_first(void *arg)
+{
+	uint64_t mask[CORE_WORDS] = { 1u << 1 };
+
+	(void)arg;
+	thread_allow(thread, mask);
+}
+
+/* It may be where it was, and not where it goes to. */
+static void forbidden_on_the_way(void)
+{
+	begin();
+	sim_check(ask(1, 2) == 0 && thread->state == THREAD_MOVING);
+	sim_on_core(HOME, allow_first, NULL);
+	sim_check(thread_core(thread) == 2);
+	sim_until(is_quiet, NULL);
+	sim_check(thread_core(thread) == 1 && is_parked(NULL));
+	sim_finish();
+	sim_check(over && !sim_failed_programs());
+}
+
 static void woken_too_early(void)
 {
 	begin();
@@ -131,12 +153,16 @@ int main(void)
 {
 	static const char map[] = "map=0:kernel+io+net,1:user,2:user,3:user";
 	static const struct sim_test tests[] = {
-		{ .name = "refused", .run = refused, .cores = 4, .cmdline = map },
-		{ .name = "killed on the way",
+		{ .name = "thread_move refused", .run = refused, .cores = 4, .cmdline = map },
+		{ .name = "thread_move killed on the way",
 		  .run = killed_on_the_way,
 		  .cores = 4,
 		  .cmdline = map },
-		{ .name = "woken too early", .run = woken_too_early, .cores = 4, .cmdline = map },
+		{ .name = "thread_move forbidden on the way",
+		  .run = forbidden_on_the_way,
+		  .cores = 4,
+		  .cmdline = map },
+		{ .name = "thread_move woken too early", .run = woken_too_early, .cores = 4, .cmdline = map },
 	};
 
 	return sim_main(tests, array_count(tests));
