@@ -156,13 +156,33 @@ static void cell_show(const struct column *col, const struct report *now,
 	put("%*s", col->width, text);
 }
 
+/* The row behind `row` in the order of the numbers called `name`, the first one behind 0; 0: none.
+ * Rings lie in the report as they lie on their cores, and would jump when one moves. */
+static unsigned row_after(const struct report *r, unsigned row, const char *name)
+{
+	uint64_t last = number_of(r, row, name), least = UINT64_MAX;
+	unsigned next = 0;
+
+	for (unsigned i = 1; i < r->rows; i++) {
+		uint64_t n = number_of(r, i, name);
+		bool behind = !row || n > last || (n == last && i > row);
+
+		if (behind && n < least) {
+			least = n;
+			next = i;
+		}
+	}
+	return next;
+}
+
 static void table_show(const struct column *cols, unsigned count, const struct report *now,
 		       const struct report *before, uint64_t ns)
 {
 	for (unsigned i = 0; i < count; i++)
 		put("%*s", cols[i].width, cols[i].title);
 	put("%s", line_end);
-	for (unsigned row = 1; row < now->rows; row++) {
+	for (unsigned row = row_after(now, 0, cols->source); row;
+	     row = row_after(now, row, cols->source)) {
 		for (unsigned i = 0; i < count; i++)
 			cell_show(&cols[i], now, before, row, ns);
 		put("%s", line_end);
