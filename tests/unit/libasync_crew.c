@@ -5,6 +5,7 @@
  * is asked by tests/abi/async_crew.c and tests/model.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -97,7 +98,7 @@ int async_preempt_more(struct async_exec *x, const struct async_exec *first,
 static struct async_exec execs[EXECUTORS];
 static struct async_levels levels[EXECUTORS];
 static struct token tokens[TOKENS];
-static uint32_t steps; /* all threads */
+static uint32_t steps, thieves; /* all threads */
 
 /* Nobody sleeps: who makes work finds nobody to wake. */
 static void exec_begin(uint32_t i, bool by_priority)
@@ -133,7 +134,7 @@ static void crew_begin(bool by_priority)
 		tokens[i].co.priority = (uint8_t)(i % SLUICE_PRIORITIES);
 		async_ready(&tokens[i].co);
 	}
-	steps = 0;
+	steps = thieves = 0;
 }
 
 static uint32_t batch(struct async_exec *x)
@@ -188,10 +189,17 @@ static void *work(void *arg)
 	uint32_t seed = x->index + 1;
 
 	async_thread_set(x);
-	while (__atomic_load_n(&steps, __ATOMIC_RELAXED) < STEPS) {
+	/* all but the first begin with nothing: each has stolen, however the host runs them */
+	while (__atomic_load_n(&steps, __ATOMIC_RELAXED) < STEPS ||
+	       __atomic_load_n(&thieves, __ATOMIC_RELAXED) < EXECUTORS - 1) {
 		crew_hear(x);
 		if (!batch(x)) {
-			steal_anywhere(x);
+			bool first = !x->stats.steals;
+
+			if (steal_anywhere(x) && first && x->index)
+				__atomic_fetch_add(&thieves, 1, __ATOMIC_RELAXED);
+			else
+				sched_yield();
 			continue;
 		}
 		while (x->run_head) {
@@ -214,7 +222,6 @@ static void *work(void *arg)
 static void race(bool by_priority)
 {
 	pthread_t threads[EXECUTORS];
-	uint64_t stolen = 0;
 
 	crew_begin(by_priority);
 	for (uint32_t i = 0; i < EXECUTORS; i++)
@@ -222,9 +229,6 @@ static void race(bool by_priority)
 	for (uint32_t i = 0; i < EXECUTORS; i++)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
 	crew_end();
-	for (uint32_t i = 0; i < EXECUTORS; i++)
-		stolen += execs[i].stats.stolen;
-	assert_true(stolen > 0);
 }
 
 static void each_is_somewhere_once(void **state)
