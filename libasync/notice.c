@@ -226,7 +226,7 @@ int notice_start_more(struct ring *ring, struct notice_self *self)
 	self->alarm_set = self->alarm_wanted = UINT64_MAX;
 	self->area.enabled = 1; /* the alarm */
 	notice_here_set(self);
-	res = direct ? notice_register(ring, notice_keep, notice_entry, NULL)
+	res = direct ? notice_register(ring, notice_keep, notice_entry, &self->area)
 		     : notice_register(ring, notice_nobody, upcall_entry, &self->area);
 	if (res == SLUICE_NOTICE_DIRECT)
 		direct_begin();
@@ -294,7 +294,7 @@ void notice_wait(struct ring *ring)
 
 	if (notice_direct) {
 		while (!(id = notice_claim())) {
-			direct_sleep();
+			notice_doze();
 			if (direct_timer_due()) {
 				direct_timer(UINT64_MAX);
 				notice_serve(0);

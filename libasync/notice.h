@@ -29,7 +29,7 @@ extern bool notice_direct, notice_interrupts;
 
 /* What a receiving thread has of its own. */
 struct notice_self {
-	/* its and the kernel's, when notices come by upcalls */
+	/* its and the kernel's: notices that come by upcalls, how long it has dozed */
 	struct sluice_upcall area __attribute__((aligned(64)));
 	/* The alarm rings at the least of all times that were asked for since it was set: setting
 	 * it is a trap, so a later time only changes `alarm_wanted`. */
@@ -104,6 +104,17 @@ void upcall_timer(uint64_t ticks);
  * off, and whoever returns from it takes what came. */
 int64_t upcall_enter(struct ring *ring, uint32_t to_submit, uint32_t min_complete, uint32_t flags,
 		     const void *arg, size_t argsz);
+
+/* Sleeps until something is pending, and says that it does. Only while notice_direct. */
+static inline void notice_doze(void)
+{
+	int64_t *word = &notice_here()->area.dozed, dozed = *word;
+	uint64_t begin = async_ticks_read();
+
+	__atomic_store_n(word, dozed - (int64_t)begin, __ATOMIC_RELAXED);
+	direct_sleep();
+	__atomic_store_n(word, dozed + (int64_t)(async_ticks_read() - begin), __ATOMIC_RELAXED);
+}
 
 static inline void upcall_off(void)
 {

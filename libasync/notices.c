@@ -57,7 +57,7 @@ static void doze_direct(struct async_exec *x)
 	if (!async_word_arm())
 		while (!notices_serve() && !direct_timer_due() &&
 		       __atomic_load_n(x->ring.cq_tail, __ATOMIC_RELAXED) == x->ring.cq_next)
-			direct_sleep();
+			notice_doze();
 	async_word_disarm();
 }
 

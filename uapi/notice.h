@@ -40,12 +40,21 @@ struct sluice_upcall {
 	uint32_t on;	  /* both: SLUICE_UPCALL_* */
 	uint32_t was;	  /* kernel; the program may change it before it returns */
 	uint64_t pc;	  /* kernel; likewise */
-	uint64_t reserved[4];
+	int64_t dozed;	  /* program, if direct: below */
+	uint64_t reserved[3];
 };
 #define SLUICE_UPCALL_OFF 0u
 #define SLUICE_UPCALL_ON 1u
 #define SLUICE_UPCALL_WAKE                                                                         \
 	2u /* no upcall, but a wait in enter ends with -EINTR, as it does for ON */
+
+/*
+ * A direct program waits in its own mode (wfi), where the kernel does not see it. It says so in
+ * `dozed`, so that those who watch, or balance, its core know what it does: ticks of its clock that
+ * it has waited in all; while it waits that, less the clock when it began, which is negative. What
+ * it says changes how busy its core looks for as long as it runs there, and nothing else. Who says
+ * nothing looks busy.
+ */
 
 /*
  * The alarm, a call of its own as the doorbell is: ecall (hosted: enter_fn) with this number, first
@@ -58,13 +67,13 @@ struct sluice_upcall {
  * The thread becomes a receiver whose ring this is (of a ring that is nobody's, the program's
  * first; so for all commands that say "this receiver"). addr: its handler, in executable memory
  * (-EFAULT), or 0 to have none; off: its struct sluice_upcall (-EFAULT; -EINVAL: not aligned, or no
- * handler), or 0. Result:
+ * handler), or 0; of the registration that made the receiver: again only the handler changes.
+ * Result:
  *   SLUICE_NOTICE_DIRECT   identities reach the handler without the kernel (the program runs in
  *                          VS-mode: stvec is set; the program enables identities in its mailbox by
- *                          siselect and sireg, AIA 1.0, chapter 3); `off` is not used
+ *                          siselect and sireg, AIA 1.0, chapter 3); of `off` only `dozed` is used
  *   SLUICE_NOTICE_UPCALLS  by upcalls
  *   0                      they are waited for (WAIT) and enabled by ENABLE
- * Again: only the handler changes.
  */
 #define SLUICE_NOTICE_REGISTER 1u
 #define SLUICE_NOTICE_DIRECT 1

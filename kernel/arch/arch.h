@@ -264,6 +264,8 @@ bool arch_user_listens(const struct arch_user *user);
 void arch_user_share(bool on);
 /* When the thread's own timer rings, NSEC_NEVER: not. Just after arch_user_run of it. */
 nsec_t arch_user_alarm(const struct arch_user *user);
+/* What a program's word on its own waiting (uapi/notice.h, dozed) says by now. Any core. */
+nsec_t arch_user_dozed(int64_t word);
 /* Its notices arrive at `handler` from now on. */
 void arch_user_vector(struct arch_user *user, uaddr_t handler);
 /* Where ARCH_STORES_TRAP: `code` is what stands at the pc of `user`, which faulted there. If that

@@ -2,7 +2,8 @@
  * counters: what happened how often, one block per core, written by the owning core only (plain
  * increments), summed when read. Readable by a ring operation (read of /dev/counters) and printed
  * at exit. spin_ns is time in turns that found nothing, sleep_ns time asleep, both counted when the
- * next turn begins or the sleep ends; the rest is busy, and nothing is counted for that.
+ * next turn begins or the sleep ends; doze_ns what programs say to have waited in their own mode.
+ * The rest is busy, and nothing is counted for that.
  */
 #ifndef BASE_COUNTERS_H
 #define BASE_COUNTERS_H
@@ -10,7 +11,7 @@
 #include "base/types.h"
 
 #define COUNTER_LIST(X)                                                                            \
-	X(turns_busy) X(turns_idle) X(spin_ns) X(sleeps) X(sleep_ns) X(waits) X(doorbells)         \
+	X(turns_busy) X(turns_idle) X(spin_ns) X(sleeps) X(sleep_ns) X(doze_ns) X(waits) X(doorbells)         \
 	X(mails)                                                                                   \
 	X(sqes) X(cqes) X(cq_overflows) X(steps) X(parks) X(ops_taken_from_pool) X(pool_empty)     \
 	X(enters) X(user_traps) X(page_faults) X(user_irqs) X(ticks)                               \

@@ -33,6 +33,9 @@ struct balance_desk {
 	_Atomic uint32_t out;
 	unsigned count;
 	struct balance_move moves[ORDER_MOVES];
+	/* whoever decides: what threads had dozed there (doze.c) when it was looked at last */
+	nsec_t dozed, dozed_at;
+	uint16_t dozed_busy;
 };
 
 /* set once at boot */
@@ -175,7 +178,8 @@ static unsigned board_read(struct board *b, struct balance_unit *to, unsigned ma
 static void signals_write(struct core *c, nsec_t window, bool urgent)
 {
 	struct core_signals *s = &c->signals;
-	uint64_t idle = c->count->spin_ns + c->count->sleep_ns, sqes = c->count->sqes;
+	uint64_t idle = c->count->spin_ns + c->count->sleep_ns + c->count->doze_ns;
+	uint64_t sqes = c->count->sqes;
 	uint64_t degrades = c->count->degrades;
 	nsec_t idled = urgent ? 0 : min_of(idle - c->idle_seen, window);
 
@@ -197,14 +201,25 @@ static void signals_write(struct core *c, nsec_t window, bool urgent)
 
 /* ---- a pass ---------------------------------------------------------------------------------- */
 
-/* A core that has not looked at itself for two windows sleeps, or has been at one thing since:
- * a program, or a step that does not end. */
-static void view_stale(struct balance_core *to, const struct core_signals *s)
+/* A core that has not looked at itself for two windows sleeps, or has been at one thing since: a
+ * step that does not end, or a program, which may wait in its own mode. */
+static void view_stale(struct balance_core *to, struct core *c, nsec_t now)
 {
-	if (word_of(s->asleep_since))
+	struct balance_desk *d = c->desk;
+	nsec_t window, dozed;
+
+	if (word_of(c->signals.asleep_since)) {
 		to->window_word = 0;
-	else
-		to->window.busy = 1000;
+		return;
+	}
+	window = now - min_of(now, d->dozed_at);
+	if (window >= LOOK_MIN_NS) {
+		dozed = core_dozed(c, now);
+		d->dozed_busy = (uint16_t)(1000 - min_of(dozed - d->dozed, window) * 1000 / window);
+		d->dozed = dozed;
+		d->dozed_at = now;
+	}
+	to->window.busy = d->dozed_busy;
 }
 
 static void view_make(nsec_t now)
@@ -224,7 +239,7 @@ static void view_make(nsec_t now)
 		to->who_word = word_of(s->who_word);
 		to->window_word = word_of(s->window_word);
 		if (unlikely(word_of(s->stamp) < stale))
-			view_stale(to, s);
+			view_stale(to, *at, now);
 		behind_since = word_of(s->behind_since);
 		ready_since = word_of(s->ready_since);
 		to->behind_ns = to->delay_ns = 0;

@@ -37,7 +37,8 @@ struct core *core_with_role(uint32_t role)
 /* What the trace says of a core between two turns. */
 static void core_sample(struct core *c)
 {
-	nsec_t busy = c->now - c->started - c->count->spin_ns - c->count->sleep_ns;
+	nsec_t busy = c->now - c->started - c->count->spin_ns - c->count->sleep_ns -
+		      c->count->doze_ns;
 	uint64_t frames = frames_free_count();
 
 	trace_event(TRACE_COUNT, COUNT_BUSY, busy - c->sample_busy, c->now);

@@ -87,6 +87,21 @@ struct core_signals {
 	nsec_t behind_since;
 };
 
+/*
+ * A thread that waits in its own mode says so in a word of its program's (uapi/notice.h, dozed),
+ * and only there is it known. It is believed for the time the thread was on its core, no more. Its
+ * memory is type-stable: whoever looks from another core may meet it just when the thread has left,
+ * and the page behind `word` is a stranger's by then, which makes one figure wrong.
+ */
+struct core_doze {
+	const int64_t *word; /* core_doze_silent: it says nothing */
+	uint64_t turn;	     /* of its core, in which the thread ran last */
+	/* its core only, while the thread is not in user mode: the word when it was counted,
+	 * negative: it waited then; and what it had said by then */
+	int64_t seen;
+	nsec_t said;
+};
+
 struct core {
 	/* owner core only: the hot line */
 	struct op *hand;	    /* the op that the next SQE is checked into; see ring/ */
@@ -144,6 +159,7 @@ struct core {
 	struct spin spin; /* how long it then looks before it sleeps */
 	uint32_t watch_seen; /* what *watch held before the last turn that found nothing */
 	nsec_t started; /* read by whoever watches (fs/report.c) */
+	struct core_doze *doze; /* of the last thread here that has one; likewise */
 
 	/* raised by the owner, set back by whoever reads /dev/cores: the most mails delivered, the
 	 * most ops run in one turn */
@@ -215,6 +231,17 @@ void core_sleep(struct core *c);
  * is work already, in any part `but` that one. core_return, in any case, when it looks again. */
 must_use bool core_announce(struct core *c, unsigned but);
 void core_return(struct core *c);
+
+extern const int64_t core_doze_silent;
+/* The word has changed: what the thread has waited since it was last counted, at most this turn,
+ * was no work of the core's (doze_ns). True: it waits still. Own core. */
+bool core_doze_count(struct core *c, struct core_doze *d);
+/* What it waits until now was not on this core. Own core. */
+void core_doze_skip(struct core_doze *d);
+/* What threads have waited in their own mode on `c` by `now`; does the one that runs there wait?
+ * Any core. */
+nsec_t core_dozed(const struct core *c, nsec_t now);
+bool core_dozes(const struct core *c);
 
 /* The core's roles as a map names them, joined by +. `text` of CORE_ROLES_TEXT. */
 #define CORE_ROLES_TEXT 32

@@ -43,6 +43,8 @@ static const char *core_state(const struct core *c, nsec_t asleep_since)
 		return "off"; /* its hart did not start */
 	if (asleep_since)
 		return "asleep";
+	if (core_dozes(c))
+		return "dozes";
 	return atomic_load_explicit(&c->away, memory_order_relaxed) ? "user" : "kernel";
 }
 
@@ -57,6 +59,7 @@ static void report_core(struct text *t, struct core *c, nsec_t now)
 
 	if (asleep_since)
 		sleep += now - min_of(now, asleep_since);
+	sleep += core_dozed(c, now);
 	core_roles_text(c, roles);
 	text_line(t,
 		  "%u %s %s %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu "

@@ -184,13 +184,13 @@ static int notice_register_check(struct op *op, const struct notice_op *no)
 	return 0;
 }
 
-/* Upcalls begin with the registration that makes the receiver. */
+/* What the program shares begins with the registration that makes the receiver. */
 static int notice_area(struct op *op, struct receiver *rc, uaddr_t at)
 {
 	int64_t n;
 
 	rc->area.len = 0;
-	if (!at || rc->inbox.direct)
+	if (!at)
 		return 0;
 	n = pin_user(op_aspace(op), at, sizeof(struct sluice_upcall), ACCESS_WRITE, &rc->area);
 	return n < 0 ? (int)n : 0;

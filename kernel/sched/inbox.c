@@ -20,7 +20,9 @@
 struct inbox_slots {
 	/* owner core only */
 	uint32_t count;
-	bool share; /* what arch_user_share was last told */
+	/* what arch_user_share was last told: that others want this core, at once; that none does,
+	 * when one that waits traps for it */
+	bool share;
 	struct inbox *in[SLOTS_MAX]; /* by slot number, 0 unused */
 	struct inbox waker;
 };
@@ -157,7 +159,7 @@ static uint32_t slot_make_room(struct inbox_slots *s)
 	for (slot = 1; slot <= s->count; slot++) {
 		/* a look without the lock: a source that comes now finds it leaving, and waits */
 		if (list_is_empty(&s->in[slot]->sources) &&
-		    (!old || s->in[slot]->used < old->used))
+		    (!old || s->in[slot]->doze.turn < old->doze.turn))
 			old = s->in[slot];
 	}
 	kassert(old); /* inbox_source_attach leaves one slot without sources */
@@ -167,36 +169,57 @@ static uint32_t slot_make_room(struct inbox_slots *s)
 	return slot;
 }
 
-void inbox_run(struct core *c, struct inbox *ib, bool share)
+/* It runs: nothing of its own watches for it, and what it waits from now on is on its core. */
+static void inbox_undo(struct inbox *ib)
+{
+	ib->undo = false;
+	if (atomic_load_explicit(&ib->waits, memory_order_relaxed)) {
+		atomic_store_explicit(&ib->waits, false, memory_order_relaxed);
+		timer_disarm(&ib->alarm);
+	}
+	if (ib->watched) {
+		ib->watched = false;
+		arch_inbox_watch(ib->slot, false);
+	}
+	core_doze_skip(&ib->doze);
+}
+
+static void inbox_share(struct inbox_slots *s, bool share)
+{
+	s->share = share;
+	arch_user_share(share);
+}
+
+/* Apart, so that a turn in which nothing is as here saves no registers. */
+static __attribute__((noinline)) void inbox_run_rare(struct core *c, struct inbox *ib, bool share)
 {
 	struct inbox_slots *s = c->inboxes;
-	uint32_t slot = ib->slot; /* this core alone changes it */
+	uint32_t slot;
 
-	ib->used = c->turn;
+	if (share)
+		inbox_share(s, true);
+	if (ib->undo)
+		inbox_undo(ib);
+	if (ib->slot)
+		return;
+	slot = slot_make_room(s);
+	slot_enter(c, ib, slot);
+	arch_user_inbox(&ib->thread->user, slot);
+	c->count->inbox_moves++;
+}
+
+void inbox_run(struct core *c, struct inbox *ib, bool share)
+{
+	ib->doze.turn = c->turn;
 	if (!ib->direct) {
 		if (ib->upcall.area)
 			upcall_run(ib);
 		return;
 	}
-	if (unlikely(s->share != share)) {
-		s->share = share;
-		arch_user_share(share);
-	}
-	if (unlikely(atomic_load_explicit(&ib->waits, memory_order_relaxed))) {
-		atomic_store_explicit(&ib->waits, false, memory_order_relaxed);
-		timer_disarm(&ib->alarm);
-	}
-	if (likely(slot)) {
-		if (ib->watched) {
-			ib->watched = false;
-			arch_inbox_watch(slot, false);
-		}
-		return;
-	}
-	slot = slot_make_room(s);
-	slot_enter(c, ib, slot);
-	arch_user_inbox(&ib->thread->user, slot);
-	c->count->inbox_moves++;
+	c->doze = &ib->doze;
+	/* its slot: this core alone changes it */
+	if (unlikely(ib->undo || !ib->slot || (share && !c->inboxes->share)))
+		inbox_run_rare(c, ib, share);
 }
 
 void inbox_rest(struct inbox *ib)
@@ -214,13 +237,23 @@ void inbox_rest(struct inbox *ib)
 	       !atomic_load_explicit(&ib->waits, memory_order_relaxed);
 	atomic_store_explicit(&ib->deaf, deaf, memory_order_relaxed);
 	if (!deaf) {
-		ib->watched = true;
+		ib->watched = ib->undo = true;
 		arch_inbox_watch(ib->slot, true);
 	}
 }
 
+/* Nobody looks at its word as that of what runs here. */
+static void doze_leave(struct inbox *ib)
+{
+	struct core *c = this_core();
+
+	if (c->doze == &ib->doze)
+		c->doze = NULL;
+}
+
 void inbox_leave(struct inbox *ib, bool parked)
 {
+	doze_leave(ib);
 	ib->alarmed = timer_disarm(&ib->alarm);
 	if (ib->upcall.area) {
 		inbox_lock(ib);
@@ -238,7 +271,7 @@ void inbox_arrive(struct core *c, struct inbox *ib, bool parked)
 	bool bound = !list_is_empty(&ib->sources);
 	uint32_t slot;
 
-	ib->used = c->turn;
+	ib->doze.turn = c->turn;
 	if (ib->alarmed)
 		timer_arm(&ib->alarm, ib->alarm.deadline);
 	if (ib->upcall.area) {
@@ -256,6 +289,7 @@ void inbox_arrive(struct core *c, struct inbox *ib, bool parked)
 	slot_enter(c, ib, slot);
 	arch_user_inbox(&ib->thread->user, slot);
 	ib->watched = parked && !atomic_load_explicit(&ib->deaf, memory_order_relaxed);
+	ib->undo |= ib->watched;
 	if (ib->watched)
 		arch_inbox_watch(slot, true);
 }
@@ -288,11 +322,17 @@ void inbox_alarm_set(struct inbox *ib, nsec_t when)
 
 void inbox_wait(struct inbox *ib)
 {
+	struct core *c = this_core();
 	nsec_t alarm = arch_user_alarm(&ib->thread->user);
 
+	if (!placement_ready_count(c)) {
+		inbox_share(c->inboxes, false); /* it looks again, and sleeps where it is */
+		return;
+	}
 	if (!thread_park(ib->thread))
 		return; /* it looks again, and waits again */
 	atomic_store_explicit(&ib->waits, true, memory_order_relaxed);
+	ib->undo = true;
 	if (alarm != NSEC_NEVER)
 		timer_arm(&ib->alarm, alarm);
 }
@@ -328,6 +368,7 @@ void inbox_init(struct inbox *ib, struct thread *t, uint32_t home, void (*told)(
 	ib->direct = t->as->kind == ARCH_KIND_UINTR;
 	ib->state.on = !ib->direct; /* a direct one is turned on by its program */
 	ib->told = told;
+	ib->doze.word = &core_doze_silent;
 	ib->open = true;
 }
 
@@ -335,7 +376,11 @@ void inbox_attach(struct inbox *ib, struct sluice_upcall *area)
 {
 	inbox_lock(ib);
 	ib->core = this_core()->index;
-	if (area && !ib->upcall.area) {
+	if (area && ib->direct) {
+		ib->doze.word = &area->dozed;
+		core_doze_skip(&ib->doze);
+		ib->undo = true;
+	} else if (area && !ib->upcall.area) {
 		__atomic_fetch_or(&area->pending, ib->state.pending, __ATOMIC_RELAXED);
 		ib->state.pending = 0;
 		ib->upcall.area = area;
@@ -356,6 +401,8 @@ void inbox_close(struct inbox *ib)
 	while ((pos = list_pop_front(&ib->wires)))
 		__atomic_store_n(&list_item(pos, struct wire, link)->inbox, NULL, __ATOMIC_RELEASE);
 	ib->thread->inbox = NULL;
+	doze_leave(ib);
+	ib->doze.word = &core_doze_silent;
 	ib->upcall.area = NULL;
 	ib->open = false;
 	inbox_unlock(ib);

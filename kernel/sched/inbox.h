@@ -50,8 +50,9 @@ struct inbox {
 
 	/* thread's core only */
 	bool watched;
-	bool alarmed;  /* while it moves: `alarm` is to be armed where it arrives */
-	uint64_t used; /* turn in which its thread ran last */
+	bool undo;    /* one of `watched`, `waits`, or doze.seen < 0: not while its thread runs */
+	bool alarmed; /* while it moves: `alarm` is to be armed where it arrives */
+	struct core_doze doze;
 
 	/* set once */
 	struct thread *thread;
@@ -77,8 +78,9 @@ struct wire {
 /* Gives `t` the inbox `ib` (zero, or an inbox before and nothing since). Home core; the thread's
  * core learns of it by inbox_attach there. */
 void inbox_init(struct inbox *ib, struct thread *t, uint32_t home, void (*told)(struct inbox *ib));
-/* On the thread's core, whenever the thread is not in user mode. area: where its upcalls are, if it
- * has any: whoever attaches it keeps that memory until the inbox is closed. */
+/* On the thread's core, whenever the thread is not in user mode. area: what the program shares, or
+ * NULL: its upcalls, or its word of how long it has waited; whoever attaches it keeps that memory
+ * until the inbox is closed. */
 void inbox_attach(struct inbox *ib, struct sluice_upcall *area);
 /* Upcalls: identity 0 is posted at `when`; NSEC_NEVER: not. Thread's core. */
 void inbox_alarm_set(struct inbox *ib, nsec_t when);
@@ -112,8 +114,14 @@ bool inbox_post(struct inbox *ib, unsigned id);
 uint64_t inbox_take(struct inbox *ib, uint64_t mask);
 void inbox_enable(struct inbox *ib, uint64_t mask);
 
-/* The thread is about to run (others want the core, too: share), or has parked. Thread's core. */
+/* The thread is about to run (others want the core, too: share), has left user mode, or has parked.
+ * Thread's core. */
 void inbox_run(struct core *c, struct inbox *ib, bool share);
+static inline void inbox_stop(struct core *c, struct inbox *ib)
+{
+	if (unlikely(*ib->doze.word != ib->doze.seen))
+		ib->undo |= core_doze_count(c, &ib->doze);
+}
 /* From its trap: it waits for something of its own, and leaves the core to others until then. */
 void inbox_wait(struct inbox *ib);
 void inbox_rest(struct inbox *ib);

@@ -466,9 +466,12 @@ static unsigned placement_run(struct core *c)
 		on = t->trap(t, kind, &exit);
 		on = on && !executor_has_work(c);
 	}
-	/* one that is READY sees what came when it runs */
-	if (unlikely(t->inbox) && t->state != THREAD_RUNNING)
-		inbox_rest(t->inbox);
+	if (unlikely(t->inbox)) {
+		inbox_stop(c, t->inbox);
+		/* one that is READY sees what came when it runs */
+		if (t->state != THREAD_RUNNING)
+			inbox_rest(t->inbox);
+	}
 	if (t->kill && t->state != THREAD_DEAD) {
 		thread_obey(c, t);
 	} else if (t->state == THREAD_RUNNING) {

@@ -396,13 +396,88 @@ static void offered(void **state)
 	balance_mover_set(BALANCE_THREAD, NULL);
 }
 
+/* What the policy was shown of core 2, which runs programs. */
+static unsigned shown_busy;
+
+static unsigned look_pass(struct policy_state *s, const struct balance_view *in,
+			  struct balance_move *out, unsigned max)
+{
+	(void)s, (void)out, (void)max;
+	shown_busy = in->cores[2].window.busy;
+	return 0;
+}
+
+static const struct policy looks = { "looks", 1001, NULL, look_pass };
+
+/* Core 0 decides, 50 us later each time, while core 2 is in one program. */
+static void passes(unsigned n, int64_t *word, int64_t then)
+{
+	while (n--) {
+		now_ns += BALANCE_EVERY_NS;
+		if (!n)
+			*word = then;
+		unit_be_core(0);
+		cores[0]->count->spin_ns += BALANCE_EVERY_NS;
+		core_turn(cores[0]);
+	}
+}
+
+/* A thread that waits in its own mode for long, and says so: is its core idle, to the policy and in
+ * the counters, for just as long; and what if it lies? */
+static void dozes(void **state)
+{
+	int64_t word = 0;
+	struct core_doze doze = { .word = &word };
+	struct core *c = cores[2];
+
+	(void)state;
+	balance_policy_set(&looks);
+	unit_be_core(2);
+	core_turn(c);
+	doze.turn = c->turn;
+	c->doze = &doze;
+	atomic_store(&c->away, 1); /* from here on in user mode */
+	passes(10, &word, 0);
+	assert_int_equal(shown_busy, 1000);
+	assert_false(core_dozes(c));
+	word -= (int64_t)now_ns; /* it begins to wait */
+	assert_true(core_dozes(c));
+	passes(10, &word, word + (int64_t)now_ns + 10 * BALANCE_EVERY_NS);
+	assert_int_equal(shown_busy, 0);
+	passes(2, &word, word);
+	assert_int_equal(shown_busy, 1000);
+	assert_int_equal(core_dozed(c, now_ns), 10 * BALANCE_EVERY_NS);
+	/* it traps: the same, counted, and once */
+	assert_false(core_doze_count(c, &doze));
+	c->doze = NULL;
+	assert_int_equal(c->count->doze_ns, 10 * BALANCE_EVERY_NS);
+	assert_int_equal(core_dozed(c, now_ns), 10 * BALANCE_EVERY_NS);
+	/* it was interrupted while it waited; meanwhile others ran */
+	word -= (int64_t)now_ns;
+	passes(5, &word, word);
+	core_doze_skip(&doze);
+	assert_true(core_doze_count(c, &doze));
+	assert_int_equal(c->count->doze_ns, 10 * BALANCE_EVERY_NS);
+	/* a lie is believed for the time it was there */
+	core_turn(c);
+	passes(3, &word, INT64_MAX);
+	(void)core_doze_count(c, &doze);
+	word = 0; /* and back */
+	(void)core_doze_count(c, &doze);
+	assert_in_range(c->count->doze_ns, 10 * BALANCE_EVERY_NS, now_ns);
+	assert_in_range(c->count->doze_ns, 0, 17 * BALANCE_EVERY_NS);
+	atomic_store(&c->away, 0);
+	c->count->doze_ns = 0;
+	balance_policy_set(&policy_default);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, before, unit_frames_after)
 	const struct CMUnitTest tests[] = {
 		TEST(evens_out), TEST(leaves_alone), TEST(torn_view),	  TEST(no_ping_pong),
 		TEST(at_once),	 TEST(refuses),	     TEST(too_many),	  TEST(mover_refuses),
-		TEST(never_yields), TEST(offered),
+		TEST(never_yields), TEST(offered),  TEST(dozes),
 	};
 
 	now_ns = 1000000;

@@ -164,6 +164,12 @@ nsec_t arch_user_alarm(const struct arch_user *user)
 	no_inbox();
 }
 
+/* Of the tests: the clock in nanoseconds. */
+nsec_t arch_user_dozed(int64_t word)
+{
+	return (nsec_t)word + (word < 0 ? arch_time_ns() : 0);
+}
+
 void arch_user_vector(struct arch_user *user, uaddr_t handler)
 {
 	(void)user, (void)handler;

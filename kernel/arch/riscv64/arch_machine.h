@@ -112,7 +112,7 @@ static inline void arch_core_set(struct core *c)
 
 /* Set once at boot: nanoseconds of one tick of `time`; 0 when that is no whole number. */
 extern uint64_t arch_tick_ns;
-nsec_t arch_time_ns_slow(void);
+nsec_t arch_ticks_ns_slow(uint64_t ticks);
 
 static inline uint64_t arch_ticks(void)
 {
@@ -122,11 +122,16 @@ static inline uint64_t arch_ticks(void)
 	return t;
 }
 
-static inline nsec_t arch_time_ns(void)
+static inline nsec_t arch_ticks_ns(uint64_t ticks)
 {
 	uint64_t k = arch_tick_ns;
 
-	return likely(k) ? arch_ticks() * k : arch_time_ns_slow();
+	return likely(k) ? ticks * k : arch_ticks_ns_slow(ticks);
+}
+
+static inline nsec_t arch_time_ns(void)
+{
+	return arch_ticks_ns(arch_ticks());
 }
 
 static inline void arch_relax(void)

@@ -160,10 +160,12 @@ nsec_t arch_user_alarm(const struct arch_user *user)
 	if (user->guest_hart != this_hart() || !(csr_read(CSR_VSIE) & INT_TIMER))
 		return NSEC_NEVER;
 	at = csr_read(CSR_VSTIMECMP);
-	if (at == UINT64_MAX)
-		return NSEC_NEVER;
-	return arch_tick_ns ? at * arch_tick_ns
-			    : (nsec_t)((unsigned __int128)at * 1000000000u / ticks_hz);
+	return at == UINT64_MAX ? NSEC_NEVER : arch_ticks_ns(at);
+}
+
+nsec_t arch_user_dozed(int64_t word)
+{
+	return arch_ticks_ns((uint64_t)word + (word < 0 ? arch_ticks() : 0));
 }
 
 void arch_user_vector(struct arch_user *user, uaddr_t handler)

@@ -12,9 +12,9 @@ bool has_sstc;
 bool arch_has_zawrs;
 bool has_hypervisor;
 
-nsec_t arch_time_ns_slow(void)
+nsec_t arch_ticks_ns_slow(uint64_t ticks)
 {
-	return (nsec_t)((unsigned __int128)arch_ticks() * 1000000000u / ticks_hz);
+	return (nsec_t)((unsigned __int128)ticks * 1000000000u / ticks_hz);
 }
 
 /* Rounded up: a deadline never fires early. */
