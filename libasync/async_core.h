@@ -264,7 +264,7 @@ extern ASYNC_PER_THREAD struct async_exec async_exec_own;
 /* Ring the doorbell at the latest when so many entries may be unknown to the poller. */
 #define ASYNC_UNSIGNALLED_MAX 16
 /* Show the kernel new entries every so many switches, and when nobody else is runnable: one store
- * for all of them, and the kernel finds them together. */
+ * for all of them, and the kernel finds them together (docs/decisions/0009). */
 #define ASYNC_SHOW_TURNS 8u
 
 static inline struct async_co *async_self(void)
