@@ -6,5 +6,5 @@
  * boot: shuffle_us=300
  */
 #define SELF "/bin/t_race_moves"
-#define ALL "plain", "600", "masked", "600", "away", "600", "exits", "3000"
+#define ALL "plain", "300", "masked", "300", "away", "320", "exits", "1000"
 #include "race_posts.c"

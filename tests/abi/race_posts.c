@@ -19,7 +19,7 @@
 
 #ifndef ALL
 #define SELF "/bin/t_race_posts"
-#define ALL "plain", "800", "masked", "800", "away", "800", "exits", "4000"
+#define ALL "plain", "500", "masked", "500", "away", "480", "exits", "3000"
 #endif
 #define AWAY 16u
 #define WITNESSES 2u
@@ -401,7 +401,7 @@ static void caller(const char *how, uint64_t posts)
 	uint32_t core = 0, node;
 
 	if (same(how, "exits")) {
-		exits(posts, posts / 1000);
+		exits(posts, posts < 3000 ? 3 : posts / 1000); /* each manner */
 	} else if (same(how, "away")) {
 		must(!call(SYS_getcpu, race_at(&core), race_at(&node), 0, 0, 0), "no core");
 		race(how, posts, AWAY, core == 1 ? 2 : 1);

@@ -19,7 +19,7 @@ SHARE = 3600 / 1000000  # seconds a post may take, however busy the host is
 SETUP = 120
 
 # name: (program and its words, boot arguments). Alone, a program has its hart for as long as it likes.
-STAY, MOVE = {"policy": "static"}, {"policy": "static", "shuffle_us": "300"}
+STAY, MOVE = {"policy": "static"}, {"policy": "static", "shuffle_us": "1000"}
 KINDS = {
     "kernel": ("t_notice_race", STAY),
     "plain": ("t_race_posts plain", STAY),
