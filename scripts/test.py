@@ -48,6 +48,9 @@ ABI_PROGRAMS = {"uintr": ("async_net", "async_switch", "hostile_faults", "hostil
                 "noh": UPCALL_PROGRAMS, "plic": (*UPCALL_PROGRAMS, "preempt_long")}
 ABI_EXTRA = {"noh": ("-machine", "aia-guests=0", "-cpu", "rv64,h=false"),
              "plic": ("-machine", "aia=none", "-cpu", "rv64,h=false")}
+# Boot scripts that run once more with every program in VS-mode: what programs do when several of
+# them share a hart and sleep. All of them so: UINTR=all make boot.
+UINTR_BOOT = ("coretop", "maps")
 SAYS = re.compile(r"^(ok|FAIL|not ok)\b\s*(?:(\d+)\s*-?\s+)?(.*)$")
 
 only = os.environ.get("ONLY", "")
@@ -162,13 +165,16 @@ def run_host(counts, kind, programs):
 
 
 def run_boot(counts, head="test_"):
-    for script in sorted(glob.glob(f"tests/boot/{head}*.py")):
-        name = f"{counts.kind}/" + os.path.basename(script)[len(head):-len(".py")]
-        if picked([name]):
-            environment_path = os.pathsep.join(["scripts", os.path.join("tests", "boot"),
+    runs = [(f"{counts.kind}/" + os.path.basename(script)[len(head):-len(".py")], script, [])
+            for script in sorted(glob.glob(f"tests/boot/{head}*.py"))]
+    if head == "test_" and not os.environ.get("UINTR"):
+        runs += [(f"{counts.kind}/uintr/{name}", f"tests/boot/test_{name}.py", ["env", "UINTR=all"])
+                 for name in UINTR_BOOT]
+    os.environ["PYTHONPATH"] = os.pathsep.join(["scripts", os.path.join("tests", "boot"),
                                                 os.environ.get("PYTHONPATH", "")])
-            os.environ["PYTHONPATH"] = environment_path
-            run_program(counts, name, [sys.executable, "-u", script], LIMIT.get(counts.kind, SOAK_LIMIT))
+    for name, script, words in runs:
+        if picked([name]):
+            run_program(counts, name, [*words, sys.executable, "-u", script], LIMIT.get(counts.kind, SOAK_LIMIT))
 
 
 # ---- abi: programs of the guest -----------------------------------------------------------------
