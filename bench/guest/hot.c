@@ -17,9 +17,9 @@
  *
  *	bench: ring=ID core=N hot_ns=TIME age_ns=AGE served=N,N,N...
  *
- * ring: its number in the trace; core: where the program began; hot_ns: when it became full, on the machine's clock; age_ns: how
- * old the median entry was when it was served; served: how many were, in each millisecond since
- * hot_ns, the first 40.
+ * ring: its number in the trace; core: where the program began; hot_ns: when it became full, on the
+ * machine's clock; age_ns: how old the median entry was when it was served; served: how many were,
+ * in each millisecond since hot_ns, the first 40.
  *
  * When an entry is served the kernel says itself: the last one of a batch asks for the time, and is
  * answered when those before it are. The questions that the program has besides go through the ring

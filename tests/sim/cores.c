@@ -129,7 +129,8 @@ static bool expect(bool good, const char *what, const struct balance_run *r)
 		printf("FAIL cores: %s: %s under %s on %s: %llu done, %u rings, %u threads, %u "
 		       "roles moved, %llu operations given\n",
 		       what, r->load, r->policy, r->map, (unsigned long long)r->done,
-		       r->slice[r->slices - 1].moves[BALANCE_RING], r->slice[r->slices - 1].moves[BALANCE_THREAD],
+		       r->slice[r->slices - 1].moves[BALANCE_RING],
+		       r->slice[r->slices - 1].moves[BALANCE_THREAD],
 		       r->slice[r->slices - 1].moves[BALANCE_ROLE], (unsigned long long)r->given);
 	return good;
 }
@@ -143,14 +144,17 @@ static bool crowd(uint64_t seed)
 
 	if (simulate_balance(&still, seed) || simulate_balance(&moved, seed))
 		return false;
-	return expect(still.slice[still.slices - 1].moves[BALANCE_THREAD] == 0, "static moves", &still) &&
-	       expect(moved.slice[moved.slices - 1].moves[BALANCE_THREAD] == 2, "not spread", &moved) &&
-	       expect(moved.slice[7].moves[BALANCE_THREAD] == 2, "not spread within 2 ms", &moved) &&
+	return expect(still.slice[still.slices - 1].moves[BALANCE_THREAD] == 0, "static moves",
+		      &still) &&
+	       expect(moved.slice[moved.slices - 1].moves[BALANCE_THREAD] == 2, "not spread",
+		      &moved) &&
+	       expect(moved.slice[7].moves[BALANCE_THREAD] == 2, "not spread within 2 ms",
+		      &moved) &&
 	       expect(moved.done > 2 * still.done, "no better for it", &moved);
 }
 
-/* Two of them, while every core that serves sleeps: is that noticed within a few microseconds, and not
- * when a slice is over? */
+/* Two of them, while every core that serves sleeps: is that noticed within a few microseconds, and
+ * not when a slice is over? */
 static bool crowd_alone(uint64_t seed)
 {
 	static const char on[] = "0:kernel,1:user,2:user,3:user";
@@ -254,7 +258,8 @@ static bool at_once(uint64_t seed)
 	       expect(r.first_behind_ns >= BALANCE_AGE_NS &&
 			      r.first_behind_ns <= BALANCE_AGE_NS + 5000,
 		      "no decision within 5 us", &r) &&
-	       expect(r.slice[7].moves[BALANCE_RING] == 3 && r.slice[15].moves[BALANCE_RING] == 3, "not three moves", &r);
+	       expect(r.slice[7].moves[BALANCE_RING] == 3 && r.slice[15].moves[BALANCE_RING] == 3,
+		      "not three moves", &r);
 }
 
 /* A load that lies well as it is. */
@@ -290,8 +295,9 @@ static bool phases(uint64_t seed)
 
 static bool balance_test(uint64_t seed)
 {
-	return crowd(seed) && crowd_alone(seed) && hot(seed) && entered(seed) && heavy("heavy", seed) &&
-	       heavy("reads", seed) && light(seed) && at_once(seed) && steady(seed) && phases(seed);
+	return crowd(seed) && crowd_alone(seed) && hot(seed) && entered(seed) &&
+	       heavy("heavy", seed) && heavy("reads", seed) && light(seed) && at_once(seed) &&
+	       steady(seed) && phases(seed);
 }
 
 /* ---- the test -------------------------------------------------------------------------------- */
@@ -401,7 +407,8 @@ static void slice_print(const struct balance_run *r, unsigned n)
 
 	printf("slice: at_us=%llu done=%llu requests=%llu age_ns=%u rings=%u threads=%u roles=%u",
 	       (unsigned long long)(n * r->slice_ns / 1000), (unsigned long long)s->done,
-	       (unsigned long long)s->requests, s->age_ns, s->moves[BALANCE_RING], s->moves[BALANCE_THREAD], s->moves[BALANCE_ROLE]);
+	       (unsigned long long)s->requests, s->age_ns, s->moves[BALANCE_RING],
+	       s->moves[BALANCE_THREAD], s->moves[BALANCE_ROLE]);
 	for (unsigned i = 0; i < BALANCE_CORES; i++)
 		printf(" %s%u", i ? "" : "ops=", s->ops[i]);
 	for (unsigned i = 0; i < BALANCE_CORES; i++)

@@ -225,7 +225,8 @@ static void prog_main(struct sim_prog *p)
 				heavy(&v, &h);
 		} else if (!strcmp(run->load, "enter")) {
 			enter_ask(&v, ENTER_DEPTH);
-		} else if (!strcmp(run->load, "hot") || (!strcmp(run->load, "skew") && number % 4 == 0)) {
+		} else if (!strcmp(run->load, "hot") ||
+			   (!strcmp(run->load, "skew") && number % 4 == 0)) {
 			if (over())
 				view_await(&v, SPIN_NS, answer);
 			else
