@@ -175,7 +175,7 @@ static int receiver(const char *how, uint64_t posts)
 
 		do
 			way = race_await(ring, &notice_counts[own], i,
-					 race_random(2) * race_random(2000));
+					 race_random(2) * race_random(2000), &lane->told);
 		while (notice_counts[own] < i);
 		lane->met[way]++;
 		if (lane->leave)
@@ -236,7 +236,7 @@ static void caller_await(uint32_t i, uint64_t answers)
 {
 	while (notice_counts[i + 1] < others[i].base + answers)
 		race_await(ring, &notice_counts[i + 1], others[i].base + answers,
-			   race_random(2) * 500);
+			   race_random(2) * 500, NULL);
 }
 
 /* A receiver in lane `i`, which has answered once. */
@@ -307,7 +307,7 @@ static void race(const char *how, uint64_t posts, uint32_t n, uint32_t core)
 			left--;
 		}
 		if (left)
-			race_await(ring, &heard, before + 1, race_random(2) * 500);
+			race_await(ring, &heard, before + 1, race_random(2) * 500, NULL);
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		struct race_lane *l = &book->lanes[i];

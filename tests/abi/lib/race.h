@@ -88,16 +88,20 @@ static inline void race_timer(void)
 }
 
 /* Waits until *count, which a handler raises, is `n`: computing for `spin` looks with notices on,
- * then asleep. How it was found. The timer may end the wait early: look again. */
+ * then asleep; but it stays awake for what `posts` (or NULL) says was posted, which has to interrupt
+ * it. How it was found. The timer may end the wait early: look again. */
 static inline enum race_way race_await(struct ring *ring, const uint64_t *count, uint64_t n,
-				       uint32_t spin)
+				       uint32_t spin, const struct race_posts *posts)
 {
 	const volatile uint64_t *now = count;
 
 	race_timer();
 	if (spin) {
 		notice_on();
-		for (uint32_t i = 0; i < spin && *now < n; i++)
+		for (uint32_t i = 0;
+		     *now < n &&
+		     (i < spin || (posts && __atomic_load_n(&posts->count, __ATOMIC_ACQUIRE) >= n));
+		     i++)
 			async_relax();
 		notice_off();
 	}
