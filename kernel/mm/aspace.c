@@ -25,6 +25,10 @@
 
 #define SPACE_ORDER 5u /* the aspace and its region array share one block */
 #define SPACE_HEAD 1024u
+/* What a sweep does at a time: so many pages, or, where there are none, so much of the table. */
+#define PIECE_PAGES 256u
+#define PIECE_SPAN (1ull << 30)
+#define PIECE_REGIONS 64u
 
 _Static_assert(sizeof(struct aspace) <= SPACE_HEAD, "the region array follows the aspace");
 _Static_assert(SPACE_HEAD + ASPACE_REGIONS_MAX * sizeof(struct region) <= PAGE_SIZE << SPACE_ORDER,
@@ -155,6 +159,25 @@ static void sweep_protect(struct aspace *as, uaddr_t va, uaddr_t end, uint32_t p
 	sweep_flush(as, &s);
 }
 
+uaddr_t aspace_piece(struct aspace *as, uaddr_t at, uaddr_t end)
+{
+	uaddr_t limit = min_of(end, align_up(at + 1, PIECE_SPAN));
+
+	if (!slot_next(as, &at, limit))
+		return limit;
+	return min_of(limit, at + PIECE_PAGES * PAGE_SIZE);
+}
+
+bool aspace_shed(struct aspace *as, uaddr_t *at)
+{
+	uaddr_t va = max_of(*at, as->low);
+
+	*at = aspace_piece(as, va, as->top);
+	sweep_clear(as, va, *at);
+	as->shed = *at == as->top;
+	return !as->shed;
+}
+
 /* Lets go of the objects that no region shows any more. Behind the sweep of what showed them. */
 static void maps_drop(struct aspace *as)
 {
@@ -181,7 +204,8 @@ void aspace_put(struct aspace *as)
 {
 	if (atomic_fetch_sub_explicit(&as->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	sweep_clear(as, as->low, as->top);
+	if (!as->shed)
+		sweep_clear(as, as->low, as->top);
 	as->region_count = 0;
 	maps_drop(as);
 	arch_aspace_fini(as, &as->arch);
@@ -204,7 +228,7 @@ void aspace_put(struct aspace *as)
 
 /* ---- mapping --------------------------------------------------------------------------------- */
 
-static bool range_ok(const struct aspace *as, uaddr_t at, uint64_t len)
+bool aspace_range_ok(const struct aspace *as, uaddr_t at, uint64_t len)
 {
 	return len && !((at | len) & (PAGE_SIZE - 1)) && at >= as->low && at < as->top &&
 	       len <= as->top - at;
@@ -218,7 +242,7 @@ static int map_place(struct aspace *as, uaddr_t *at, uint64_t len, uint32_t flag
 	if (flags & (ASPACE_FIXED | ASPACE_FIXED_NEW)) {
 		if (*at & (PAGE_SIZE - 1))
 			return -EINVAL;
-		if (!range_ok(as, *at, len))
+		if (!aspace_range_ok(as, *at, len))
 			return -ENOMEM;
 		i = region_index(as, *at);
 		if ((flags & ASPACE_FIXED_NEW) && i < as->region_count &&
@@ -229,7 +253,7 @@ static int map_place(struct aspace *as, uaddr_t *at, uint64_t len, uint32_t flag
 	if (*at) { /* a hint */
 		uaddr_t want = align_down(*at, PAGE_SIZE);
 
-		if (range_ok(as, want, len) && regions_gap(as, want, want + len, len) == want) {
+		if (aspace_range_ok(as, want, len) && regions_gap(as, want, want + len, len) == want) {
 			*at = want;
 			return 0;
 		}
@@ -240,12 +264,20 @@ static int map_place(struct aspace *as, uaddr_t *at, uint64_t len, uint32_t flag
 	return *at ? 0 : -ENOMEM;
 }
 
+static bool regions_overlap(const struct aspace *as, uaddr_t base, uaddr_t end)
+{
+	uint32_t i = region_index(as, base);
+
+	return i < as->region_count && as->regions[i].base < end;
+}
+
 /* `map`: for REGION_OBJECT, its slot, whose delta is still the object's offset. */
 static int map_region_tagged(struct aspace *as, uaddr_t *at, uint64_t len, uint32_t prot,
 			     uint32_t flags, enum region_kind kind, uint16_t tag,
 			     struct aspace_map *map)
 {
 	struct region r;
+	bool over;
 	int err;
 
 	if (!len || (prot & ~(ACCESS_READ | ACCESS_WRITE | ACCESS_EXEC)))
@@ -260,11 +292,14 @@ static int map_region_tagged(struct aspace *as, uaddr_t *at, uint64_t len, uint3
 			     .flags = tag };
 	if (map)
 		__atomic_store_n(&map->delta, map->delta - *at, __ATOMIC_RELAXED);
+	over = regions_overlap(as, r.base, r.end);
 	err = regions_replace(as, r.base, r.end, &r);
 	if (err)
 		return err;
-	sweep_clear(as, r.base, r.end);
-	maps_drop(as);
+	if (over) { /* else what is left there is a faulter's, who will see that it came too late */
+		sweep_clear(as, r.base, r.end);
+		maps_drop(as);
+	}
 	if (!(flags & (ASPACE_FIXED | ASPACE_FIXED_NEW)) && r.base >= as->map_hint)
 		as->map_hint = r.base;
 	return 0;
@@ -372,7 +407,7 @@ int aspace_unmap(struct aspace *as, uaddr_t at, uint64_t len)
 	if (len > as->top - as->low)
 		return -EINVAL;
 	len = align_up(len, PAGE_SIZE);
-	if (!range_ok(as, at, len))
+	if (!aspace_range_ok(as, at, len))
 		return -EINVAL;
 	err = regions_replace(as, at, at + len, NULL);
 	if (err)
@@ -400,15 +435,15 @@ bool aspace_covers(struct aspace *as, uaddr_t at, uint64_t len)
 	return true;
 }
 
-int aspace_protect(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot)
+int aspace_protect_check(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot)
 {
-	uaddr_t va = at, end;
+	uaddr_t end;
 
 	if ((at & (PAGE_SIZE - 1)) || (prot & ~(ACCESS_READ | ACCESS_WRITE | ACCESS_EXEC)))
 		return -EINVAL;
 	if (!len)
 		return 0;
-	if (len > as->top - as->low || !range_ok(as, at, align_up(len, PAGE_SIZE)) ||
+	if (len > as->top - as->low || !aspace_range_ok(as, at, align_up(len, PAGE_SIZE)) ||
 	    !aspace_covers(as, at, len))
 		return -ENOMEM;
 	end = at + align_up(len, PAGE_SIZE);
@@ -416,30 +451,61 @@ int aspace_protect(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot)
 	     i++)
 		if (as->regions[i].kind == REGION_NONE || as->regions[i].kind == REGION_DEVICE)
 			return -EACCES;
-	if (as->region_count + 2 > ASPACE_REGIONS_MAX)
-		return -ENOMEM;
-	while (va < end) {
-		struct region r = as->regions[region_index(as, va)];
+	return as->region_count + 2 > ASPACE_REGIONS_MAX ? -ENOMEM : 0;
+}
+
+int aspace_protect_regions(struct aspace *as, uaddr_t *at, uaddr_t end, uint32_t prot)
+{
+	for (unsigned n = 0; *at < end && n < PIECE_REGIONS; n++) {
+		uint32_t i = region_index(as, *at);
+		struct region r;
 		int err;
 
-		r.base = va;
+		if (i == as->region_count || as->regions[i].base > *at ||
+		    as->regions[i].kind == REGION_NONE || as->regions[i].kind == REGION_DEVICE)
+			return -ENOMEM; /* something else was done there since it was checked */
+		r = as->regions[i];
+		r.base = *at;
 		r.end = min_of(r.end, end);
 		r.prot = prot;
-		va = r.end;
 		err = regions_replace(as, r.base, r.end, &r);
-		kassert(!err);
+		if (err)
+			return err;
+		*at = r.end;
 	}
-	sweep_protect(as, at, end, prot);
 	return 0;
 }
 
-int aspace_discard(struct aspace *as, uaddr_t at, uint64_t len)
+void aspace_protect_sweep(struct aspace *as, uaddr_t at, uaddr_t end)
+{
+	for (uint32_t i = region_index(as, at); i < as->region_count && as->regions[i].base < end;
+	     i++) {
+		const struct region *r = &as->regions[i];
+
+		if (r->kind != REGION_NONE && r->kind != REGION_DEVICE)
+			sweep_protect(as, max_of(r->base, at), min_of(r->end, end), r->prot);
+	}
+}
+
+int aspace_protect(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot)
+{
+	uaddr_t from = at, end = at + align_up(len, PAGE_SIZE);
+	int err = aspace_protect_check(as, at, len, prot);
+
+	while (!err && from < end)
+		err = aspace_protect_regions(as, &from, end, prot);
+	if (!err)
+		aspace_protect_sweep(as, at, end);
+	return err;
+}
+
+int aspace_discard_check(struct aspace *as, uaddr_t at, uint64_t len)
 {
 	if (at & (PAGE_SIZE - 1))
 		return -EINVAL;
 	if (!len)
 		return 0;
-	if (len > as->top - as->low || !range_ok(as, at, align_up(len, PAGE_SIZE)) ||
+	if (len > as->top - as->low || !aspace_range_ok(as, at, align_up(len, PAGE_SIZE)) ||
 	    !aspace_covers(as, at, len))
 		return -ENOMEM;
 	len = align_up(len, PAGE_SIZE);
@@ -447,6 +513,14 @@ int aspace_discard(struct aspace *as, uaddr_t at, uint64_t len)
 	     i < as->region_count && as->regions[i].base < at + len; i++)
 		if (as->regions[i].kind != REGION_ANON && as->regions[i].kind != REGION_OBJECT)
 			return -EINVAL;
-	sweep_clear(as, at, at + len);
 	return 0;
+}
+
+int aspace_discard(struct aspace *as, uaddr_t at, uint64_t len)
+{
+	int err = aspace_discard_check(as, at, len);
+
+	if (!err && len)
+		sweep_clear(as, at, at + align_up(len, PAGE_SIZE));
+	return err;
 }

@@ -78,6 +78,7 @@ struct aspace {
 	uint32_t region_space;
 	uaddr_t map_hint; /* where the next placement search starts */
 	uint32_t map_count; /* slots of `maps` in use */
+	bool shed; /* aspace_shed has taken all pages */
 	struct aspace_map maps[ASPACE_MAPS_MAX];
 
 	/* set once at creation */
@@ -143,6 +144,27 @@ must_use int aspace_protect(struct aspace *as, uaddr_t at, uint64_t len, uint32_
  * as it is there. -ENOMEM (hole), -EINVAL
  * (not anonymous). */
 must_use int aspace_discard(struct aspace *as, uaddr_t at, uint64_t len);
+/* What aspace_discard would refuse it for, or 0. */
+must_use int aspace_discard_check(struct aspace *as, uaddr_t at, uint64_t len);
+/* Is it a range of whole pages that a program may have? */
+bool aspace_range_ok(const struct aspace *as, uaddr_t at, uint64_t len);
+/*
+ * Where a step that goes from `at` towards `end` (above it) should stop, so that neither pages nor
+ * the table keep it longer than some ten microseconds: unmap, map_anon over something, and discard
+ * may be called piece by piece, each of them whole by itself. Home core only.
+ */
+uaddr_t aspace_piece(struct aspace *as, uaddr_t at, uaddr_t end);
+/*
+ * aspace_protect in pieces: the check, of all; then the regions, some per call, from *at on, which
+ * moves; then, for pieces of the range, the leaves, which get the rights that their regions have by
+ * then. -ENOMEM of the second: unmapped since. Home core only.
+ */
+must_use int aspace_protect_check(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot);
+must_use int aspace_protect_regions(struct aspace *as, uaddr_t *at, uaddr_t end, uint32_t prot);
+void aspace_protect_sweep(struct aspace *as, uaddr_t at, uaddr_t end);
+/* Takes the pages of a space that nobody runs or uses any more, some per call, from *at (0 at first)
+ * on; false: that was all, and aspace_put has little left to do. */
+bool aspace_shed(struct aspace *as, uaddr_t *at);
 /* Is every page of [at, at+len) inside some region? Any core. */
 bool aspace_covers(struct aspace *as, uaddr_t at, uint64_t len);
 /* Kernel-side copy into fresh memory of a program that does not run yet, whatever its rights (a

@@ -2,8 +2,8 @@
  * death: how a process ends. A state machine on its home core, driven by messages alone, so that it
  * needs neither memory nor a stack when there may be none left:
  *
- *   ALIVE --die_mail--> STOPPING --threads dead, orders back, rings empty--> BARRIER --all back--> gone
- *                        |   ^
+ *   ALIVE --die_mail--> STOPPING --threads dead, orders back, rings empty--> BARRIER --all back-->
+ *                        |   ^                SHEDDING (some pages, and a mail to itself) --> gone
  *                        +---+ a thread died, an order came back, an operation finished (process_poke)
  *
  * Nothing of the process is freed before its last operation has left the devices.
@@ -16,7 +16,7 @@
 #include "proc/internal.h"
 #include "sched/inbox.h"
 
-enum death_stage { DEATH_NONE, DEATH_STOPPING, DEATH_BARRIER };
+enum death_stage { DEATH_NONE, DEATH_STOPPING, DEATH_BARRIER, DEATH_SHEDDING };
 
 static void death_print(const struct process *p, int32_t status)
 {
@@ -33,12 +33,6 @@ static void death_finish(struct process *p)
 	void (*exited)(struct process *p, void *arg) = p->exited;
 	int32_t status = p->exit_status;
 
-	threads_free(p);
-	signals_free(p);
-	fds_close_all(p);
-	process_hooks.rings_free(p);
-	fds_free(p);
-	wires_drop(p->as);
 	aspace_put(p->as);
 	trace_event(TRACE_PROC, 1, p->pid, (uint32_t)status);
 	if (p->parent_home == PROCESS_ANY_CORE)
@@ -54,6 +48,31 @@ static void death_finish(struct process *p)
 	}
 	child_tell(p);
 	boot_exited(0); /* what became of it is its parent's business */
+}
+
+/* Its pages, piece by piece: there may be a machine full of them. */
+static void death_sheds(struct mail *m)
+{
+	struct process *p = container_of(m, struct process, die_mail);
+
+	if (aspace_shed(p->as, &p->shed_at))
+		mailbox_post(p->home, m);
+	else
+		death_finish(p);
+}
+
+static void death_sheds_first(struct process *p)
+{
+	threads_free(p);
+	signals_free(p);
+	fds_close_all(p);
+	process_hooks.rings_free(p);
+	fds_free(p);
+	wires_drop(p->as);
+	p->stage = DEATH_SHEDDING;
+	p->shed_at = 0;
+	p->die_mail.deliver = death_sheds;
+	death_sheds(&p->die_mail);
 }
 
 void death_advance(struct process *p)
@@ -72,9 +91,11 @@ void death_advance(struct process *p)
 		break;
 	case DEATH_BARRIER:
 		break;
+	case DEATH_SHEDDING:
+		return;
 	}
 	if (!p->mails_out)
-		death_finish(p);
+		death_sheds_first(p);
 }
 
 static void death_begins(struct mail *m)

@@ -55,7 +55,9 @@ struct process {
 	bool poked;	      /* poke_mail is under way */
 	uint32_t threads_running; /* threads that are not dead yet */
 	uint32_t mails_out;   /* messages to threads' cores that have not come back */
-	struct mail die_mail; /* any core asks for death by posting this, once: dying */
+	/* any core asks for death by posting this, once: dying; then the home core's, to itself */
+	struct mail die_mail;
+	uaddr_t shed_at; /* how far its pages are gone; home core */
 	struct mail poke_mail;
 	void (*exited)(struct process *p, void *arg); /* told at the very end, on the home core */
 	void *exited_arg;

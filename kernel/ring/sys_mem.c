@@ -3,8 +3,11 @@
  *
  *   mmap: ACT --MAP_POPULATE--> WAIT (one slice of pages per step) --> done; the others are done in ACT
  *
- * Home core: regions are changed there only. None of them parks; a long populate gives way between
- * pages.
+ *   munmap, mprotect, madvise: ACT --more than a piece--> NEXT, LEAVES (piece by piece) --> done
+ *
+ * Home core: regions are changed there only. None of them parks. A long populate gives way between
+ * pages, a long munmap, mprotect or madvise between pieces (aspace_piece), each of which is whole
+ * by itself: entries that were submitted without an order between them may see one half-way.
  */
 #include "fs/memfile.h"
 #include "ring/internal.h"
@@ -161,22 +164,109 @@ const struct sys_row sys_mmap = {
 
 /* ---- munmap, mprotect, madvise */
 
+enum { RANGE_ACT, RANGE_NEXT, RANGE_LEAVES };
+
+/* From state `next` on [at, end) is worked off by piece(); the first piece comes at once, and what
+ * is left is a long step with a window behind each. */
+static enum step range_go_on(struct op *op, uint8_t next,
+			     int (*piece)(struct op *op, struct sys_op *sys, uaddr_t stop))
+{
+	struct sys_op *sys = sys_op_of(op);
+
+	while (sys->at < sys->end) {
+		uaddr_t stop = aspace_piece(op_aspace(op), sys->at, sys->end);
+		int err = piece(op, sys, stop);
+
+		if (err)
+			return op_finish(op, err);
+		sys->at = stop;
+		if (sys->at == sys->end)
+			break;
+		if (!preempt_may())
+			return op_goto_long(op, next);
+		preempt_here();
+	}
+	return op_finish(op, 0);
+}
+
+static int munmap_piece(struct op *op, struct sys_op *sys, uaddr_t stop)
+{
+	return aspace_unmap(op_aspace(op), sys->at, stop - sys->at);
+}
+
 static enum step munmap_step(struct op *op, const struct sys_args *args)
 {
-	return op_finish(op, aspace_unmap(op_aspace(op), args->a[0], args->a[1]));
+	struct sys_op *sys = sys_op_of(op);
+	struct aspace *as = op_aspace(op);
+
+	if (op->state == RANGE_ACT) {
+		if (args->a[1] > as->top - as->low ||
+		    !aspace_range_ok(as, args->a[0], align_up(args->a[1], PAGE_SIZE)))
+			return op_finish(op, -EINVAL);
+		sys->at = args->a[0];
+		sys->end = sys->at + align_up(args->a[1], PAGE_SIZE);
+	}
+	return range_go_on(op, RANGE_NEXT, munmap_piece);
 }
 
 const struct sys_row sys_munmap = { .name = "munmap", .step = munmap_step };
 
+static int mprotect_leaves(struct op *op, struct sys_op *sys, uaddr_t stop)
+{
+	aspace_protect_sweep(op_aspace(op), sys->at, stop);
+	return 0;
+}
+
+/* Regions first, then the leaves get the rights of their regions. */
 static enum step mprotect_step(struct op *op, const struct sys_args *args)
 {
-	if (args->a[2] & ~(uint64_t)(PROT_READ | PROT_WRITE | PROT_EXEC))
-		return op_finish(op, -EINVAL);
-	return op_finish(op, aspace_protect(op_aspace(op), args->a[0], args->a[1],
-					    (uint32_t)args->a[2]));
+	struct sys_op *sys = sys_op_of(op);
+	struct aspace *as = op_aspace(op);
+	int err;
+
+	if (op->state == RANGE_LEAVES)
+		return range_go_on(op, RANGE_LEAVES, mprotect_leaves);
+	if (op->state == RANGE_ACT) {
+		if (args->a[2] & ~(uint64_t)(PROT_READ | PROT_WRITE | PROT_EXEC))
+			return op_finish(op, -EINVAL);
+		err = aspace_protect_check(as, args->a[0], args->a[1], (uint32_t)args->a[2]);
+		if (err || !args->a[1])
+			return op_finish(op, err);
+		sys->at = args->a[0];
+		sys->end = sys->at + align_up(args->a[1], PAGE_SIZE);
+	}
+	err = aspace_protect_regions(as, &sys->at, sys->end, (uint32_t)args->a[2]);
+	if (err)
+		return op_finish(op, err);
+	if (sys->at < sys->end)
+		return op_goto_long(op, RANGE_NEXT);
+	sys->at = args->a[0];
+	return range_go_on(op, RANGE_LEAVES, mprotect_leaves);
 }
 
 const struct sys_row sys_mprotect = { .name = "mprotect", .step = mprotect_step };
+
+static int discard_piece(struct op *op, struct sys_op *sys, uaddr_t stop)
+{
+	return aspace_discard(op_aspace(op), sys->at, stop - sys->at);
+}
+
+static enum step madvise_discard(struct op *op, const struct sys_args *args)
+{
+	struct sys_op *sys = sys_op_of(op);
+	uaddr_t at = args->a[0];
+	uint64_t len = args->a[1];
+	int err;
+
+	if (op->state == RANGE_ACT) {
+		err = aspace_discard_check(op_aspace(op), at, len);
+		if (err || !len)
+			return op_finish(op, err);
+		sys->at = at;
+		sys->end = at + align_up(len, PAGE_SIZE);
+	}
+	return range_go_on(op, RANGE_NEXT, discard_piece);
+}
 
 static enum step madvise_step(struct op *op, const struct sys_args *args)
 {
@@ -193,7 +283,7 @@ static enum step madvise_step(struct op *op, const struct sys_args *args)
 		return op_finish(op, !len || aspace_covers(op_aspace(op), at, len) ? 0 : -ENOMEM);
 	case MADV_DONTNEED:
 	case MADV_FREE:
-		return op_finish(op, aspace_discard(op_aspace(op), at, len));
+		return madvise_discard(op, args);
 	default:
 		return op_finish(op, -EINVAL);
 	}

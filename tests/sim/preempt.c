@@ -7,6 +7,7 @@
 
 #include "lib/prog.h"
 #include "uapi/errno.h"
+#include "uapi/mman.h"
 #include "uapi/syscall.h"
 
 #define LEN_MAX (400u << 10)
@@ -201,6 +202,92 @@ static void killed(void)
 	sim_finish();
 }
 
+/* ---- ranges of memory ------------------------------------------------------------------------ */
+
+#define PAGES 900u /* some pieces (mm/aspace.c) */
+#define RANGE ((uint64_t)PAGES * PAGE_SIZE)
+
+enum { RANGE_CALL = 8 };
+
+static void push_call(struct sim_prog *p, uint16_t nr, const uint64_t a[6])
+{
+	struct sluice_syscall_sqe sqe = { .opcode = IORING_OP_SYSCALL, .nr = nr,
+					  .user_data = RANGE_CALL, .a0 = a[0], .a1 = a[1],
+					  .a2 = a[2], .a3 = a[3], .a4 = a[4], .a5 = a[5] };
+
+	sim_check(prog_sqe(p, (struct io_uring_sqe *)&sqe));
+}
+
+/* The call among NOPs; its result. */
+static int32_t range_call(struct sim_prog *p, uint16_t nr, uint64_t a0, uint64_t a2, uint64_t a3)
+{
+	const uint64_t a[6] = { a0, RANGE, a2, a3, UINT64_MAX, 0 };
+	unsigned nops = (unsigned)sim_below(5);
+	int32_t res = -1;
+
+	push_call(p, nr, a);
+	for (unsigned i = 0; i < nops; i++)
+		sim_check(prog_sqe(p, &(struct io_uring_sqe){ .user_data = NOP }));
+	prog_submit(p);
+	for (unsigned i = 0; i <= nops; i++) {
+		struct io_uring_cqe cqe;
+
+		prog_wait_cqe(p, &cqe);
+		if (cqe.user_data == RANGE_CALL)
+			res = cqe.res;
+	}
+	return res;
+}
+
+static void words(struct sim_prog *p, uaddr_t at, bool write, bool zero)
+{
+	for (uint32_t i = 0; i < PAGES; i += 1 + (uint32_t)sim_below(20)) {
+		uint32_t word = i + 1;
+
+		if (write)
+			prog_write(p, at + (uint64_t)i * PAGE_SIZE, &word, sizeof(word));
+		prog_read(p, at + (uint64_t)i * PAGE_SIZE, &word, sizeof(word));
+		sim_check(zero ? !word : word == i + 1 || (!write && !word));
+	}
+}
+
+/* Rights, pages and the range itself taken away in many pieces, with others in between: is
+ * everything as it was asked for when the answer comes, and nothing before? */
+static void ranges(struct sim_prog *p)
+{
+	uaddr_t at = prog_map(p, RANGE);
+
+	for (unsigned round = 0; round < 2; round++) {
+		words(p, at, true, false);
+		sim_check(!range_call(p, SYS_mprotect, at, PROT_READ, 0));
+		for (uint32_t i = 0; i < PAGES; i += 100) /* nobody may write it any more */
+			sim_check(prog_enter(p, SYS_clock_gettime, 0,
+					     at + (uint64_t)i * PAGE_SIZE, 0, 0, 0, 0) == -EFAULT);
+		words(p, at, false, false);
+		sim_check(!range_call(p, SYS_mprotect, at, PROT_READ | PROT_WRITE, 0));
+		words(p, at, true, false);
+		sim_check(!range_call(p, SYS_madvise, at, MADV_DONTNEED, 0));
+		words(p, at, false, true);
+		words(p, at, true, false);
+		sim_check(range_call(p, SYS_mmap, at, PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED) == (int32_t)at);
+		words(p, at, false, true);
+		words(p, at, true, false);
+	}
+	sim_check(!range_call(p, SYS_munmap, at, 0, 0));
+	for (uint32_t i = 0; i < PAGES; i += 50)
+		sim_check(prog_enter(p, SYS_clock_gettime, 0, at + (uint64_t)i * PAGE_SIZE, 0, 0, 0,
+				     0) == -EFAULT);
+}
+
+static void in_pieces(void)
+{
+	sim_spawn(ranges, NULL, 1, 0);
+	sim_spawn(copies, &room[0], 2, 0);
+	sim_finish();
+	sim_check(!sim_failed_programs());
+}
+
 /* ---- given away ------------------------------------------------------------------------------ */
 
 static void give(void *arg)
@@ -251,6 +338,7 @@ int main(void)
 		{ .name = "preempted steps", .run = several, .cores = 3 },
 		{ .name = "preempted on a mixed core", .run = mixed, .cores = 1 },
 		{ .name = "preempted and killed", .run = killed, .cores = 3 },
+		{ .name = "ranges in pieces", .run = in_pieces, .cores = 3 },
 		{ .name = "preempted and given away", .run = given, .cores = 4, .cmdline = TWO },
 		{ .name = "given away and killed", .run = given_and_killed, .cores = 4,
 		  .cmdline = TWO },
