@@ -26,7 +26,7 @@
 #define GAP 300u	 /* or so far apart are two cores, and it brings them nearer, by LEAST */
 #define LEAST 20u
 #define FITS 700u	 /* permille: as full may the cores be that are left to serve */
-#define AGE_NS 10000u	 /* an entry that waits so long waits too long; a thread, where a core idles */
+#define AGE_NS 10000u /* an entry that waits so long waits too long; a thread, where a core idles */
 #define DELAY_NS 100000u /* and a thread where none does */
 #define SETTLE_NS 120000u
 #define COOL_NS 1000000u

@@ -253,7 +253,8 @@ static int map_place(struct aspace *as, uaddr_t *at, uint64_t len, uint32_t flag
 	if (*at) { /* a hint */
 		uaddr_t want = align_down(*at, PAGE_SIZE);
 
-		if (aspace_range_ok(as, want, len) && regions_gap(as, want, want + len, len) == want) {
+		if (aspace_range_ok(as, want, len) &&
+		    regions_gap(as, want, want + len, len) == want) {
 			*at = want;
 			return 0;
 		}

@@ -194,7 +194,8 @@ void *mobj_hold(struct mobj *o, uint64_t index)
 	return page;
 }
 
-/* Who looked when the size was stored has found what it looks for; that takes a few instructions. */
+/* Who looked when the size was stored has found what it looks for; that takes a few
+ * instructions. */
 static void looks_await(struct mobj *o)
 {
 	for (unsigned i = 0; i < CORES_MAX; i++)

@@ -2,10 +2,10 @@
  * give: runnable operations go from a crowded core to one that has less to do. What a core could
  * give away is one unit for the balancer, all of it together: a move gives half.
  *
- * Only what is worth the way leaves: an op whose rest computes for GIVE_WORTH_NS, ten times and more what
- * two mails and cold lines cost. Everything light, a NOP or a small read, never sees any of this.
- * Order is kept as it is without: what a chain runs next begins when this one's completion is back
- * on the ring's core, and operations without a chain have none. Runs in its core's turn.
+ * Only what is worth the way leaves: an op whose rest computes for GIVE_WORTH_NS, ten times and
+ * more what two mails and cold lines cost. Everything light, a NOP or a small read, never sees any
+ * of this. Order is kept as it is without: what a chain runs next begins when this one's completion
+ * is back on the ring's core, and operations without a chain have none. Runs in its core's turn.
  */
 #include "sched/op.h"
 
@@ -31,7 +31,8 @@ static uint32_t op_worth(const struct op *op)
 }
 
 /* Calls take(op, worth, arg) for those that may leave, the last to run first, until it is false. */
-static void op_each(struct core *c, bool (*take)(struct op *op, uint32_t worth, void *arg), void *arg)
+static void op_each(struct core *c, bool (*take)(struct op *op, uint32_t worth, void *arg),
+		    void *arg)
 {
 	unsigned looks = 0;
 

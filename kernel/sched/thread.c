@@ -368,8 +368,8 @@ static bool core_leave(struct core *c)
 	return false;
 }
 
-/* The user-mode deadline: the end of the slice if others wait, or sooner if some core could take one, and on a core that also serves its
- * next timer. */
+/* The user-mode deadline: the end of the slice if others wait, or sooner if some core could take
+ * one, and on a core that also serves its next timer. */
 static void placement_deadline(struct core *c, struct placement *p, struct thread *t)
 {
 	nsec_t deadline = p->ready_count ? min_of(t->slice_end, p->look_at) : NSEC_NEVER;
