@@ -250,7 +250,8 @@ static void meet(uint32_t i, const char *how, uint64_t posts, uint32_t core)
 	must(others[i].pid > 0, "no receiver");
 	caller_await(i, 1);
 	other = notice_call(ring, SLUICE_NOTICE_TAKE, (int)endpoints[i], 0, NULL);
-	must(other >= 0 && !notice_connect(ring, other, &others[i].to), "the caller cannot connect");
+	must(other >= 0, "nobody offered");
+	must(!notice_connect(ring, other, &others[i].to), "the caller cannot connect");
 }
 
 static struct wait_info info;

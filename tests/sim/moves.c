@@ -334,7 +334,7 @@ static void doorbells(void)
 	sim_check(!sim_failed_programs());
 }
 
-/* ---- a timeout that is awake ------------------------------------------------------------------- */
+/* ---- a timeout that is awake ----------------------------------------------------------------- */
 
 #define NAP_NS 1000000u
 

@@ -162,7 +162,10 @@ int main(void)
 		  .run = forbidden_on_the_way,
 		  .cores = 4,
 		  .cmdline = map },
-		{ .name = "thread_move woken too early", .run = woken_too_early, .cores = 4, .cmdline = map },
+		{ .name = "thread_move woken too early",
+		  .run = woken_too_early,
+		  .cores = 4,
+		  .cmdline = map },
 	};
 
 	return sim_main(tests, array_count(tests));

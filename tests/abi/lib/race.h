@@ -88,8 +88,8 @@ static inline void race_timer(void)
 }
 
 /* Waits until *count, which a handler raises, is `n`: computing for `spin` looks with notices on,
- * then asleep; but it stays awake for what `posts` (or NULL) says was posted, which has to interrupt
- * it. How it was found. The timer may end the wait early: look again. */
+ * then asleep; but it stays awake for what `posts` (or NULL) says was posted, which has to
+ * interrupt it. How it was found. The timer may end the wait early: look again. */
 static inline enum race_way race_await(struct ring *ring, const uint64_t *count, uint64_t n,
 				       uint32_t spin, const struct race_posts *posts)
 {
