@@ -11,15 +11,13 @@
 #include "base/types.h"
 
 #define COUNTER_LIST(X)                                                                            \
-	X(turns_busy) X(turns_idle) X(spin_ns) X(sleeps) X(sleep_ns) X(doze_ns) X(waits) X(doorbells)         \
-	X(mails)                                                                                   \
-	X(sqes) X(cqes) X(cq_overflows) X(steps) X(parks) X(ops_taken_from_pool) X(pool_empty)     \
-	X(enters) X(user_traps) X(page_faults) X(user_irqs) X(ticks)                               \
-	X(blk_requests) X(blk_errors) X(blk_kicks) X(nic_rx) X(nic_tx) X(nic_drops) X(nic_kicks)   \
-	X(degrades) X(fibers_short)                                                                \
-	X(cancels) X(timeouts) X(fibers) X(shootdowns)                                        \
-	X(notices) X(inbox_moves) X(wire_faults) X(upcalls) X(thread_moves)                        \
-	X(balance_passes) X(balance_moves) X(balance_refused) X(ring_moves) X(ops_given)     \
+	X(turns_busy) X(turns_idle) X(spin_ns) X(sleeps) X(sleep_ns) X(doze_ns) X(waits)           \
+	X(doorbells) X(mails) X(sqes) X(cqes) X(cq_overflows) X(steps) X(parks)                    \
+	X(ops_taken_from_pool) X(pool_empty) X(enters) X(user_traps) X(page_faults)                \
+	X(user_irqs) X(ticks) X(blk_requests) X(blk_errors) X(blk_kicks) X(nic_rx) X(nic_tx)       \
+	X(nic_drops) X(nic_kicks) X(degrades) X(fibers_short) X(cancels) X(timeouts) X(fibers)     \
+	X(shootdowns) X(notices) X(inbox_moves) X(wire_faults) X(upcalls) X(thread_moves)          \
+	X(balance_passes) X(balance_moves) X(balance_refused) X(ring_moves) X(ops_given)           \
 	X(unserved)
 
 struct counters {

@@ -162,8 +162,8 @@ uaddr_t aspace_piece(struct aspace *as, uaddr_t at, uaddr_t end);
 must_use int aspace_protect_check(struct aspace *as, uaddr_t at, uint64_t len, uint32_t prot);
 must_use int aspace_protect_regions(struct aspace *as, uaddr_t *at, uaddr_t end, uint32_t prot);
 void aspace_protect_sweep(struct aspace *as, uaddr_t at, uaddr_t end);
-/* Takes the pages of a space that nobody runs or uses any more, some per call, from *at (0 at first)
- * on; false: that was all, and aspace_put has little left to do. */
+/* Takes the pages of a space that nobody runs or uses any more, some per call, from *at (0 at
+ * first) on; false: that was all, and aspace_put has little left to do. */
 bool aspace_shed(struct aspace *as, uaddr_t *at);
 /* Is every page of [at, at+len) inside some region? Any core. */
 bool aspace_covers(struct aspace *as, uaddr_t at, uint64_t len);

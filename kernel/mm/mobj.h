@@ -68,8 +68,8 @@ static inline void *mobj_find(struct mobj *o, uint64_t index)
 /* The same for who is not on its owner core and has not mapped it: NULL also behind the object's
  * end; the page is held until frame_put. Any core. */
 must_use void *mobj_hold(struct mobj *o, uint64_t index);
-/* The same as mobj_find, bringing it, below the object's end. 0, -ENOSPC (objects hold their share of the
- * memory), -ENOMEM. */
+/* The same as mobj_find, bringing it, below the object's end. 0, -ENOSPC (objects hold their share
+ * of the memory), -ENOMEM. */
 must_use int mobj_make(struct mobj *o, uint64_t index, void **page);
 
 /* Owner core. 0; -EFBIG; -EBUSY: it would shrink and is mapped. */

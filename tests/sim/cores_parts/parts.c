@@ -1,6 +1,6 @@
 /*
- * parts: see parts.h. A slot is a read, or a connection: its two entries have user_data 2 * slot and
- * 2 * slot + 1.
+ * parts: see parts.h. A slot is a read, or a connection: its two entries have user_data 2 * slot
+ * and 2 * slot + 1.
  */
 #include "cores_parts/parts.h"
 
@@ -40,10 +40,14 @@ static int must(int res)
 	return res;
 }
 
-static int do_op(struct sim_prog *p, uint8_t opcode, int fd, uaddr_t addr, uint64_t off, uint32_t len,
-		 uint32_t flags)
+static int do_op(struct sim_prog *p, uint8_t opcode, int fd, uaddr_t addr, uint64_t off,
+		 uint32_t len, uint32_t flags)
 {
-	struct io_uring_sqe sqe = { .opcode = opcode, .fd = fd, .addr = addr, .off = off, .len = len,
+	struct io_uring_sqe sqe = { .opcode = opcode,
+				    .fd = fd,
+				    .addr = addr,
+				    .off = off,
+				    .len = len,
 				    .open_flags = flags };
 
 	return must(prog_do(p, &sqe, NULL));
