@@ -159,7 +159,7 @@ def build(folder, flags, number, path, source, test):
              f"-c {base}.c -o {base}.o",
              f"{flags.split()[0]} {' '.join(f for f in flags.split() if f.startswith('-fsan'))} "
              f"-pthread -Wl,--wrap=trace_event,--wrap=op_cancel,--wrap=mailbox_post,"
-             f"--wrap=pin_user,--wrap=pin_copy_in,--wrap=pin_copy_out,--wrap=random_expand {' '.join(objects(folder, test))} "
+             f"--wrap=pin_user,--wrap=pin_copy_in,--wrap=pin_copy_out,--wrap=random_expand,--wrap=tcp_write {' '.join(objects(folder, test))} "
              f"{base}.o {folder}/libkernel.a -lcmocka "
              f"$(pkg-config --libs slirp glib-2.0) -o {base}"]
     for step in steps:
