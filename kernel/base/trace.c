@@ -54,15 +54,15 @@ void trace_init_core(unsigned index, struct trace_ring *ring, uint64_t slots)
 
 void trace_event(enum trace_kind kind, uint32_t a, uint64_t b, uint64_t c)
 {
+	/* both calls first: less has to outlive them */
+	nsec_t now = base_time_ns();
 	unsigned me = base_core_index();
 	struct trace_ring *ring = __atomic_load_n(&trace_rings[me], __ATOMIC_RELAXED);
-	struct trace_rec *rec;
 
 	if (!ring)
 		return;
-	rec = &ring->rec[ring->next & ring->mask];
-	*rec = (struct trace_rec){
-		.ns = base_time_ns(),
+	ring->rec[ring->next & ring->mask] = (struct trace_rec){
+		.ns = now,
 		.a = a,
 		.kind = (uint16_t)kind,
 		.core = (uint16_t)me,

@@ -14,7 +14,7 @@
 #include "uapi/errno.h"
 
 #define LOOK_MIN_NS 4000u /* a shorter window says nothing */
-#define VIEW_UNITS 256u	  /* in one view; what is beyond is not moved in this pass */
+#define VIEW_UNITS 256u	  /* in one view; cores whose units are beyond give none in this pass */
 #define ORDER_MOVES 4u
 #define UNIT_WORDS (sizeof(struct balance_unit) / sizeof(uint64_t))
 
@@ -157,17 +157,16 @@ static void board_write(struct core *c)
 	atomic_store_explicit(&b->seq, seq + 2, memory_order_release);
 }
 
-/* Into `to`, at most `max`; 0 also when the owner is just writing. */
-static unsigned board_read(struct board *b, struct balance_unit *to, unsigned max)
+/* Into `to`, all or, if they would go beyond `end`, none; 0 also when the owner is just writing. */
+static unsigned board_read(struct board *b, struct balance_unit *to, const struct balance_unit *end)
 {
 	uint32_t seq = atomic_load_explicit(&b->seq, memory_order_acquire);
 	unsigned n = atomic_load_explicit(&b->count, memory_order_relaxed);
 	_Atomic uint64_t *from = b->words;
 
-	if (!n || (seq & 1))
+	if (!n || (seq & 1) || to + n > end)
 		return 0;
-	n = min_of(n, max);
-	for (uint64_t *word = (uint64_t *)to, *end = word + n * UNIT_WORDS; word < end; word++)
+	for (uint64_t *word = (uint64_t *)to; word < (uint64_t *)(to + n); word++)
 		*word = atomic_load_explicit(from++, memory_order_relaxed);
 	atomic_thread_fence(memory_order_acquire);
 	return atomic_load_explicit(&b->seq, memory_order_relaxed) == seq ? n : 0;
@@ -248,8 +247,7 @@ static void view_make(nsec_t now)
 			to->behind_ns = balance_age(behind_since, now);
 			to->delay_ns = balance_age(ready_since, now);
 			to->units = units;
-			to->unit_count =
-				board_read(&(*at)->desk->board, units, (unsigned)(end - units));
+			to->unit_count = board_read(&(*at)->desk->board, units, end);
 			units += to->unit_count;
 		}
 		to++;
@@ -378,7 +376,8 @@ static void balance_pass(struct core *c)
 			refused++;
 		move_trace(&moves[i], from, to, good ? 0 : TRACE_REFUSED);
 	}
-	c->count->balance_refused += refused;
+	if (unlikely(refused))
+		c->count->balance_refused += refused;
 	for (const struct balance_move *m = moves; good_ones; good_ones >>= 1, m++)
 		if (good_ones & 1)
 			order_post(m->from);
