@@ -130,7 +130,7 @@ enum arch_exit_kind {
 
 struct arch_exit {
 	uaddr_t addr;	 /* faulting address */
-	uint32_t access; /* ACCESS_* of the fault */
+	uint32_t access; /* ACCESS_* of the fault; 0 for BAD */
 	uint32_t cause;	 /* machine's own number, for messages */
 	uaddr_t pc;
 };

@@ -200,8 +200,8 @@ static bool is_cool(struct calm *m, const struct balance_unit *u, nsec_t now)
 	return !is_same(was, u) || now >= was->until;
 }
 
-static inline void note_move(struct calm *m, const struct balance_unit *u, const struct balance_move *out,
-		      nsec_t now)
+static inline void note_move(struct calm *m, const struct balance_unit *u,
+			     const struct balance_move *out, nsec_t now)
 {
 	struct moved *was = moved_at(m, u);
 	uint32_t strikes = 0;

@@ -219,7 +219,8 @@ handler_code static void on_trap(int sig, siginfo_t *info, void *context)
 	}
 	cpu->exit = (struct arch_exit){
 		.addr = page_fault ? (uaddr_t)regs[REG_CR2] : (uaddr_t)info->si_addr,
-		.access = err & 16 ? ACCESS_EXEC : err & 2 ? ACCESS_WRITE : ACCESS_READ,
+		.access = !page_fault ? 0 : err & 16 ? ACCESS_EXEC : err & 2 ? ACCESS_WRITE :
+									       ACCESS_READ,
 		.cause = sig == SIGSYS ? 255 : (uint32_t)regs[REG_TRAPNO],
 		.pc = (uaddr_t)regs[REG_RIP],
 	};
