@@ -117,6 +117,16 @@ def page_goes():
             vm.wait_for(r"leaks: frames 0 ops 0", SECONDS)
 
 
+def dies_claiming(ask=""):
+    """Whoever claims, and ends before it is told of it, leaves the port to the next one."""
+    with tempfile.TemporaryDirectory() as folder:
+        machine, _ = guest(f"{ask}/bin/t_uart_claim deaths", folder)
+        with machine as vm:
+            vm.wait_for(r"the port was free behind each", SECONDS)
+            vm.wait_for(r"t_uart_claim: exit status 0", SECONDS)
+            vm.wait_for(r"leaks: frames 0 ops 0", SECONDS)
+
+
 def console_is_refused():
     """With the console on the port it is nobody else's, and the program says why."""
     chosen = conf.choose(2, None)
@@ -145,6 +155,8 @@ TESTS = {
     "bursts through the kernel's driver, PLIC": bursts("kernel", NO_AIA),
     "claims": claims,
     "the page goes with the claim": page_goes,
+    "dies while it claims": dies_claiming,
+    "dies while it claims, user interrupts": lambda: dies_claiming("SLUICE_UINTR=1 "),
     "the console is not given away": console_is_refused,
 }
 

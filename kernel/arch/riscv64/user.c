@@ -155,6 +155,7 @@ int hart_user_trapped(struct arch_user *user, uint64_t cause, struct arch_exit *
 	if (cause == CAUSE_ILLEGAL && addr == INSTRUCTION_SRET) {
 		exit->cause = CAUSE_ILLEGAL;
 		exit->pc = user->x[0];
+		exit->access = 0; /* an illegal instruction, if there is nothing to return from */
 		return ARCH_EXIT_RETURN;
 	}
 	if (cause == CAUSE_ILLEGAL && !(status & SSTATUS_FS)) {
