@@ -41,7 +41,7 @@ ABI_MACHINES = ("hosted",) if ABI_BUILD else ("riscv64", "uintr", "noh", "plic",
 # Other machines than riscv64's, all programs unless said: "uintr" is riscv64 with every program in
 # VS-mode (UINTR=all does so on riscv64); "noh" has no hypervisor extension, so that user interrupts
 # become upcalls, and "plic" no AIA either.
-UPCALL_PROGRAMS = ("async_crew_preempt", "async_notice", "async_preempt", "integer_preempt", "hostile_upcall", "notice_calls", "notice_many", "notice_race", "uintr_note")
+UPCALL_PROGRAMS = ("async_crew_preempt", "async_notice", "async_preempt", "integer_preempt", "hostile_upcall", "notice_calls", "notice_flood", "notice_many", "notice_race", "uintr_note")
 ABI_PROGRAMS = {"uintr": ("async_net", "async_switch", "hostile_faults", "hostile_memory", "memory_calls",
                           "mixed_chaos", "mixed_preempt", "move_memory", "move_registers", "preempt_long",
                           "ring_wakeup", "thread_calls"),
