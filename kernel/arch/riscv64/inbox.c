@@ -89,6 +89,18 @@ void arch_inbox_load(unsigned slot, const struct arch_inbox *from)
 	file_end(a);
 }
 
+/* After each change of hgeie. QEMU 7.2 computes SGEIP from the file's line and from hgeie before it
+ * takes the lock under which it stores that: a post that raises the line in between is overwritten
+ * with "nothing", and the hart would sleep on it. What is there now stays until we claim it, so
+ * writing it once more says so for good. */
+static void watch_settle(void)
+{
+	uint64_t ready = csr_read(CSR_HGEIP) & csr_read(CSR_HGEIE);
+
+	if (unlikely(ready))
+		csr_set(CSR_HGEIE, ready);
+}
+
 void arch_inbox_save(unsigned slot, struct arch_inbox *to)
 {
 	struct file_access a = file_begin(slot);
@@ -99,6 +111,7 @@ void arch_inbox_save(unsigned slot, struct arch_inbox *to)
 	file_clear();
 	file_end(a);
 	csr_clear(CSR_HGEIE, 1ul << slot);
+	watch_settle();
 }
 
 void arch_inbox_drop(unsigned slot)
@@ -116,14 +129,17 @@ void arch_inbox_watch(unsigned slot, bool on)
 		csr_set(CSR_HGEIE, 1ul << slot);
 	else
 		csr_clear(CSR_HGEIE, 1ul << slot);
+	watch_settle();
 }
 
 uint64_t arch_inbox_ready(void)
 {
 	uint64_t ready = csr_read(CSR_HGEIP) & csr_read(CSR_HGEIE);
 
-	if (ready)
+	if (ready) {
 		csr_clear(CSR_HGEIE, ready);
+		watch_settle();
+	}
 	return ready;
 }
 
