@@ -126,12 +126,14 @@ static void compute_noticed(void)
 {
 	struct async_exec *x = async_here();
 	struct notice_frame frame;
+	uint32_t heard;
 
 	do {
 		x->stats.turns++;
 		async_reap();
 		if (x->timers)
 			async_timer_turn();
+		heard = x->ring.cq_next;
 		if (x->run_head) {
 			async_word_disarm();
 			x->stats.preempts++;
@@ -143,7 +145,8 @@ static void compute_noticed(void)
 			async_tell();
 		}
 		notice_timer(first_timer());
-	} while (async_word_arm());
+		/* what came while others ran has made somebody runnable behind us */
+	} while (x->ring.cq_next != heard || async_word_arm());
 }
 
 int64_t async_compute(int64_t (*fn)(void *arg), void *arg)

@@ -10,6 +10,8 @@
 #include "libasync/async.h"
 #include "tests/abi/lib/async_check.h"
 
+#define ALONE 1000
+
 static volatile bool stop;
 static uint64_t ticks, beats;
 static bool told;
@@ -63,6 +65,17 @@ static int64_t beater(void *arg)
 	return sum == 0.5 * (double)beats ? 0 : -1;
 }
 
+/* No timer helps it: each of its operations ends while somebody computes. */
+static int64_t alone(void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < ALONE; i++)
+		if (async_op(IORING_OP_NOP, -1, 0, NULL, 0, 0))
+			return -1;
+	stop = true;
+	return 0;
+}
+
 static void idle(void)
 {
 	uint64_t parks = async_stats()->parks, dozes = async_stats()->dozes;
@@ -97,6 +110,10 @@ int main(int argc, char **argv)
 		CHECK(beats >= 50);
 		CHECK(async_stats()->preempts > 20);
 	}
+	CHECK_EQ(async_group_wait(&group), 0);
+	stop = false;
+	CHECK_EQ(async_group_spawn(&group, alone, NULL), 0);
+	CHECK_EQ(async_compute(compute, NULL), 0);
 	CHECK_EQ(async_group_wait(&group), 0);
 	idle();
 	return 0;
