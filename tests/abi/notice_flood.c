@@ -18,6 +18,7 @@
 #define OWN_ID 9u
 #define ROUNDS 60u
 #define TIMES 50u /* times the beats of a quiet round; the host, too, delays a hart now and then */
+#define TRIES 20u
 #define BOOK_FD 3u
 #define ENDPOINT_FD 4u
 
@@ -262,6 +263,15 @@ static struct seen rounds(enum phase phase)
 	return s;
 }
 
+/* Once of several times, at least: the host may hold the neighbour up now and then, but who is
+ * starved is so each time. */
+static bool goes_on(enum phase phase, uint64_t beats, uint64_t quiet)
+{
+	for (uint32_t i = 0; i < TRIES && beats > quiet * TIMES; i++)
+		beats = rounds(phase).beats;
+	return beats <= quiet * TIMES;
+}
+
 static void neighbour(const char *kind, int book_fd)
 {
 	struct seen quiet, s;
@@ -287,17 +297,17 @@ static void neighbour(const char *kind, int book_fd)
 	say_true("and no more than was posted", s.heard <= s.posts + 2);
 	say_true("and the kernel's counters show it, where it is asked",
 		 book->direct || counted() - before >= s.heard);
-	say_true("its neighbour goes on beside it", s.beats <= quiet.beats * TIMES);
+	say_true("its neighbour goes on beside it", goes_on(FLOOD, s.beats, quiet.beats));
 	s = rounds(MASKED);
 	say_true("masked, nothing is heard", s.posts > 0 && !s.heard);
-	say_true("and the neighbour goes on", s.beats <= quiet.beats * TIMES);
+	say_true("and the neighbour goes on", goes_on(MASKED, s.beats, quiet.beats));
 	s = rounds(DEAF);
 	say_true("nobody claims, and the sender goes on", s.posts > 0 && !s.heard);
-	say_true("and the neighbour", s.beats <= quiet.beats * TIMES);
+	say_true("and the neighbour", goes_on(DEAF, s.beats, quiet.beats));
 	s = rounds(REVOKED);
 	say_true("revoked, the flood reaches nobody", s.posts > 0 && !s.heard);
 	say_true("who posts by the ring is told", !s.refused || s.refused + 2 >= s.posts);
-	say_true("and the neighbour goes on still", s.beats <= quiet.beats * TIMES);
+	say_true("and the neighbour goes on still", goes_on(REVOKED, s.beats, quiet.beats));
 	__atomic_store_n(&book->phase, OVER, __ATOMIC_RELEASE);
 	say_true("both end well", ended_well(child));
 }
