@@ -75,20 +75,21 @@ def judge(uintr, config, idle, busy, echoes):
         for index, row in cores.items():
             expect(set(row["role"].split("+")) == roles[index], f"core {index} is {row['role']}")
         expect({"echod", "nbdd", "coretop"} <= set(programs), f"the programs are {programs}")
-    serves = min(i for i, r in roles.items() if r & conf.SERVES)
+    serves = [i for i, r in roles.items() if r & conf.SERVES]  # a ring may move from one to another
     runs = [i for i, r in roles.items() if r & conf.RUNS]
     quiet = idle[0][0]
     # a program that waits in its own mode is no work either
     expect(all(share(row) < 50 for row in quiet.values()), f"busy without a load: {quiet}")
-    most = max((cores for cores, _ in busy), key=lambda cores: int(cores[serves]["sqes/s"]))
-    expect(share(most[serves]) > share(quiet[serves]), f"a load changes nothing: {most[serves]}")
+    most = max((cores for cores, _ in busy), key=lambda cores: sum(int(cores[i]["sqes/s"]) for i in serves))
+    expect(sum(share(most[i]) for i in serves) > sum(share(quiet[i]) for i in serves),
+           f"a load changes nothing: {most}")
     worked = [most[i] for i in runs]
     if uintr:  # the server need not trap
         expect(any(row["state"] == "dozes" for cores, _ in idle + busy for row in cores.values()), "nobody dozes")
     else:
         expect(any(int(row["traps/s"]) > 0 for row in worked), f"user cores without traps: {worked}")
     # what a table counts is what was asked for: an echo is a receive and a send
-    counted = sum(int(cores[serves]["sqes/s"]) for cores, _ in busy) * INTERVAL
+    counted = sum(int(cores[i]["sqes/s"]) for cores, _ in busy for i in serves) * INTERVAL
     expect(0 < counted < 2 * echoes * 2 + 1000, f"{counted:.0f} entries for {echoes} echoes")
 
 
