@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Can the campaign fail, and the soak of moves? Each mutant is the kernel with one mistake in it, of the kind that is made:
 a wake lost, a completion doubled, a cancellation missed. The campaign must find every one of them
-within SEEDS seeds; a mutant that lives is a failure of the campaign.
+within SEEDS seeds, or the test that is named with it; a mutant that lives is a failure of that test.
 
 A mutant is one source file with one text replaced, compiled as the build compiles it and linked in
 front of the kernel's library. The text must be in the file exactly once, so that who changes it
@@ -16,8 +16,12 @@ import sys
 
 SEEDS = 100
 OUT = os.path.join("build", "tests", "mutants")
+LIMIT = 600  # seconds; what hangs is found, too
+SIM_LINK = ("-Wl,--wrap=trace_event,--wrap=op_cancel,--wrap=mailbox_post,--wrap=pin_user,"
+            "--wrap=pin_copy_in,--wrap=pin_copy_out,--wrap=random_expand,--wrap=tcp_write")
 
-# name, file, what is there, what is there instead; which test must find it, if not the campaign
+# name, file, what is there, what is there instead; which test (TEST:part-of-a-name, or unit/TEST)
+# must find it, if not the campaign
 MUTANTS = [
     ("wakes lost but the first", "kernel/sched/executor.c",
      "	while (!list_is_empty(&woken)) {", "	if (!list_is_empty(&woken)) {"),
@@ -116,6 +120,61 @@ MUTANTS = [
      "	atomic_store_explicit(&look->at", "preempt"),
     ("an operation given away that is run here as well", "kernel/sched/give.c",
      "	op_unqueue(op);\n", "", "preempt"),
+    ("an operation given away that ends where it was given to", "kernel/ring/ring.c",
+     "	if (!ring_is_here(c, r)) {\n		op->mail.deliver = op_return;",
+     "	if (!ring_is_here(c, r) && !(op->flags & OP_GIVEN)) {\n		op->mail.deliver = op_return;",
+     "moves:given away"),
+    ("an operation given away in the middle of its stack", "kernel/sched/give.c",
+     "(OP_ON_FIBER | OP_GIVEN)", "OP_GIVEN", "preempt"),
+    ("an operation given away in the middle of its stack, in a chain", "kernel/sched/give.c",
+     "(OP_ON_FIBER | OP_GIVEN)", "OP_GIVEN", "moves:given away"),
+    ("an operation given away again and again", "kernel/sched/give.c",
+     "(OP_ON_FIBER | OP_GIVEN)", "OP_ON_FIBER", "unit/sched_executor"),
+    ("a gift that nobody marks", "kernel/sched/give.c",
+     "	op->flags |= OP_GIVEN;\n", "", "unit/sched_executor"),
+    ("a gift that is not counted", "kernel/sched/give.c",
+     "	g->core->count->ops_given++;\n", "", "preempt:given away"),
+    ("a gift that the ring does not know of", "kernel/sched/give.c",
+     "	op_given_hook(op, g->to);\n", "", "unit/sched_executor"),
+    ("an operation given away that belongs where it is", "kernel/sched/give.c",
+     "op->row->placed(op) != OP_PLACE_ANY", "op->row->placed(op) == OP_PLACE_NET",
+     "unit/sched_executor"),
+    ("light operations given away", "kernel/sched/give.c",
+     "	return work >= GIVE_WORTH_NS ? work : 0;", "	return work;", "unit/sched_executor"),
+    ("what runs first given away first", "kernel/sched/give.c",
+     "struct list *pos = queue->prev; pos != queue; pos = before",
+     "struct list *pos = queue->next; pos != queue; pos = before", "unit/sched_executor"),
+    ("the most urgent given away first", "kernel/sched/give.c",
+     "	for (unsigned prio = OP_PRIORITIES; prio-- > 0;) {",
+     "	for (unsigned prio = 0; prio < OP_PRIORITIES; prio++) {", "unit/sched_executor"),
+    ("a run queue looked through without end", "kernel/sched/give.c",
+     "looks++ == GIVE_LOOKS || ", "(void)looks, ", "unit/sched_executor"),
+    ("a look at one operation only", "kernel/sched/give.c",
+     "looks++ == GIVE_LOOKS || ", "looks++ || ", "unit/sched_executor"),
+    ("all given away, not so much", "kernel/sched/give.c",
+     "	g->left_ns -= min_of(g->left_ns, (uint64_t)worth);\n", "	(void)worth;\n",
+     "unit/sched_executor"),
+    ("a gift that is larger than what was left to give", "kernel/sched/give.c",
+     "	g->left_ns -= min_of(g->left_ns, (uint64_t)worth);\n", "	g->left_ns -= worth;\n",
+     "unit/sched_executor"),
+    ("one given away where nothing was asked for", "kernel/sched/give.c",
+     "	if (work_ns)\n		op_each(c, give_one", "	op_each(c, give_one", "unit/sched_executor"),
+    ("work that is more than can be said", "kernel/sched/give.c",
+     "u->work_ns += min_of(worth, UINT32_MAX - u->work_ns)", "u->work_ns += worth",
+     "unit/sched_executor"),
+    ("a unit that is not there moved", "kernel/sched/give.c",
+     "	if (id != GIVE_UNIT)\n		return -ENOENT;\n", "", "unit/sched_executor"),
+    ("operations given to a core that does not serve", "kernel/sched/give.c",
+     "	if (!core_takes(cores[to], ROLE_SERVES))\n		return -EINVAL;\n", "",
+     "unit/sched_executor"),
+    ("all given away, not half", "kernel/sched/give.c",
+     "((uint64_t)all.work_ns + 1) / 2", "all.work_ns", "unit/sched_executor"),
+    ("nothing given, and said to be", "kernel/sched/give.c",
+     "/ 2) ? 0 : -ENOENT", "/ 2) ? 0 : 0", "unit/sched_executor"),
+    ("a unit of nothing on the board", "kernel/sched/give.c",
+     "	return all.load != 0;", "	return 1;", "unit/sched_executor"),
+    ("a unit where there is no room", "kernel/sched/give.c",
+     "	if (!max || ", "	if (", "unit/sched_executor"),
     ("a long transfer that repeats what it had moved", "kernel/ring/rw.c",
      "	rw->addr += (uint32_t)moved;\n", "	rw->addr += preempt_may() ? 0 : (uint32_t)moved;\n", "preempt"),
 ]
@@ -140,7 +199,9 @@ def mutate(path, old, new):
 
 def objects(folder, test):
     found = []
-    for where in (f"tests/sim/{test}.c.o", f"tests/sim/{test}_parts", "tests/sim/lib"):
+    kind, _, name = test.rpartition("/")
+    tests = f"tests/{kind or 'sim'}"
+    for where in (f"{tests}/{name}.c.o", f"{tests}/{name}_parts", f"{tests}/lib"):
         path = os.path.join(folder, where)
         if not os.path.exists(path):
             continue
@@ -158,8 +219,7 @@ def build(folder, flags, number, path, source, test):
     steps = [f"{flags} -w -O1 -g0 {'-isystem kernel/net/lwip ' if '/net/' in path else ''}"
              f"-c {base}.c -o {base}.o",
              f"{flags.split()[0]} {' '.join(f for f in flags.split() if f.startswith('-fsan'))} "
-             f"-pthread -Wl,--wrap=trace_event,--wrap=op_cancel,--wrap=mailbox_post,"
-             f"--wrap=pin_user,--wrap=pin_copy_in,--wrap=pin_copy_out,--wrap=random_expand,--wrap=tcp_write {' '.join(objects(folder, test))} "
+             f"-pthread {'' if '/' in test else SIM_LINK} {' '.join(objects(folder, test))} "
              f"{base}.o {folder}/libkernel.a -lcmocka "
              f"$(pkg-config --libs slirp glib-2.0) -o {base}"]
     for step in steps:
@@ -169,17 +229,30 @@ def build(folder, flags, number, path, source, test):
     return base, None
 
 
+def verdict(program, test, environment):
+    """What the test says of the mutant, None if it finds nothing wrong. By which seed, if by one."""
+    try:
+        run = subprocess.run([program], capture_output=True, text=True, env=environment,
+                             timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        return f"it did not end within {LIMIT} s"
+    found = re.search(rf"^(?:FAIL {test}[^:]*:|not ok \d+ -) (.*)$", run.stdout, re.M)
+    if found:
+        return found[1]
+    return f"it ended with {run.returncode}" if run.returncode else None
+
+
 def main():
     only = sys.argv[1] if len(sys.argv) > 1 else ""
     folder = build_folder()
     with open(os.path.join(folder, "kernel.flags"), encoding="utf-8") as text:
         flags = text.read().strip()
     os.makedirs(OUT, exist_ok=True)
-    environment = dict(os.environ, SEEDS=str(SEEDS), SEED="", TEST="", JOBS="1",
-                       ASAN_OPTIONS="detect_stack_use_after_return=0")
+    environment = dict(os.environ, SEEDS=str(SEEDS), SEED="", JOBS="1",
+                       ASAN_OPTIONS="detect_stack_use_after_return=0", CMOCKA_MESSAGE_OUTPUT="TAP")
     bad = 0
     for number, (name, path, old, new, *tests) in enumerate(MUTANTS):
-        test = tests[0] if tests else "campaign"
+        test, _, environment["TEST"] = (tests[0] if tests else "campaign").partition(":")
         if only not in name:
             continue
         source = mutate(path, old, new)
@@ -192,14 +265,13 @@ def main():
             print(f"FAIL {name}: does not build: {why}", flush=True)
             bad = 1
             continue
-        run = subprocess.run([program], capture_output=True, text=True, env=environment)
-        found = re.search(rf"^FAIL {test}[^:]*: (.*)$", run.stdout, re.M)
+        found = verdict(program, test, environment)
         if found:
-            seed = re.search(r"\(seed (\d+)", found[1])
-            print(f"ok {name}, found by seed {seed[1] if seed else '?'}", flush=True)
-            print(f"  {found[1][:160]}", flush=True)
+            seed = re.search(r"\(seed (\d+)", found)
+            print(f"ok {name}, found by {f'seed {seed[1]}' if seed else test}", flush=True)
+            print(f"  {found[:160]}", flush=True)
         else:
-            print(f"FAIL {name}: {SEEDS} seeds did not find it", flush=True)
+            print(f"FAIL {name}: {test} did not find it", flush=True)
             bad = 1
         os.unlink(program)
     sys.exit(bad)

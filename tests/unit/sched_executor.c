@@ -499,14 +499,14 @@ static uint8_t roam_placed(const struct op *op)
 	return op->state == FREE ? OP_PLACE_ANY : OP_PLACE_HOME;
 }
 
-#define WORK_NS 10000u
+#define WORK_NS 10000u /* just worth the way */
 
-static bool light; /* none is worth the way */
+static uint32_t each_work = WORK_NS;
 
 static uint32_t roam_work(const struct op *op)
 {
 	(void)op;
-	return light ? 300 : WORK_NS;
+	return each_work;
 }
 
 static const struct op_row roam_row = {
@@ -514,7 +514,9 @@ static const struct op_row roam_row = {
 	.state_count = 2
 };
 
-static struct op *told[8];
+#define MANY 70u
+
+static struct op *told[MANY];
 static unsigned told_count;
 
 static void told_of(struct op *op, unsigned to)
@@ -546,10 +548,10 @@ static void given_away(void **state)
 		op[i]->priority = i == 1 ? OP_PRIORITY_NORMAL + 1 : OP_PRIORITY_NORMAL;
 		op_run_later(op[i]);
 	}
-	light = true;
+	each_work = WORK_NS - 1;
 	assert_int_equal(op_give(cores[0], 1, 3 * WORK_NS), 0);
 	assert_int_equal(waiting->list(cores[0], &unit, 1), 0);
-	light = false;
+	each_work = WORK_NS;
 	assert_int_equal(waiting->list(cores[0], &unit, 1), 1);
 	assert_int_equal(unit.load, 4);
 	assert_int_equal(unit.work_ns, 4 * WORK_NS);
@@ -561,6 +563,7 @@ static void given_away(void **state)
 	assert_ptr_equal(told[1], op[7]);
 	assert_ptr_equal(told[2], op[5]);
 	assert_int_equal(op[7]->core, 1);
+	assert_true(op[7]->flags & OP_GIVEN);
 	op[3]->flags |= OP_GIVEN; /* as if it had come from another core */
 	assert_int_equal(waiting->move(cores[0], unit.id, 1), -ENOENT);
 	assert_int_equal(op_give(cores[0], 1, 8 * WORK_NS), 0);
@@ -581,6 +584,47 @@ static void given_away(void **state)
 	op_done_hook = done;
 }
 
+/* Its bounds: is never more looked at than is promised, nothing given for nothing, no work counted
+ * beyond what can be said, nothing written where there is no room, nothing sent where nobody
+ * serves? */
+static void given_bounds(void **state)
+{
+	const struct balance_mover *waiting = balance_mover(BALANCE_OP);
+	struct balance_unit unit = { .load = 77 };
+
+	(void)state;
+	op_done_hook = travel_done;
+	told_count = 0;
+	for (unsigned i = 0; i < MANY; i++) {
+		struct op *op = make(FREE, 0);
+
+		op->row = &roam_row;
+		op_run_later(op);
+	}
+	assert_int_equal(waiting->list(cores[0], &unit, 0), 0);
+	assert_int_equal(unit.load, 77);
+	each_work = UINT32_MAX / 2;
+	assert_int_equal(waiting->list(cores[0], &unit, 1), 1);
+	assert_int_equal(unit.load, 64);
+	assert_int_equal(unit.work_ns, UINT32_MAX);
+	each_work = WORK_NS;
+	assert_int_equal(waiting->move(cores[0], unit.id, 2), -EINVAL);
+	assert_int_equal(op_give(cores[0], 1, 0), 0);
+	assert_int_equal(op_give(cores[0], 1, WORK_NS + 1), 2);
+	assert_int_equal(op_give(cores[0], 1, MANY * WORK_NS), 64);
+	assert_int_equal(told_count, 66);
+	while (executor_has_work(cores[0]))
+		turns(1);
+	unit_be_core(1);
+	for (unsigned i = 0; i < 10; i++)
+		core_turn(cores[1]);
+	unit_be_core(0);
+	assert_int_equal(done_count, MANY);
+	for (unsigned i = 0; i < told_count; i++)
+		op_free(cores[0], told[i]);
+	op_done_hook = done;
+}
+
 #define exec_test(f) cmocka_unit_test_setup_teardown(f, before, after)
 
 int main(void)
@@ -590,9 +634,10 @@ int main(void)
 		exec_test(cancelled), exec_test(priorities), exec_test(fibers),
 		exec_test(pool_ends), exec_test(sent_away),  exec_test(ageing),
 		exec_test(long_steps), exec_test(hurried),    exec_test(given_away),
+		exec_test(given_bounds),
 	};
 
-	unit_kernel(64, 2, "map=0:kernel,1:mixed");
+	unit_kernel(64, 3, "map=0:kernel,1:mixed,2:user");
 	for (unsigned i = 0; i < 2; i++) {
 		executor_init(cores[i], 256);
 		fibers_init(cores[i]);
