@@ -30,6 +30,13 @@ MARK_READY = 0x33  # libasync/ring.h, bench/peer/guest/peer.h
 KINDS = ("user", "kernel", "firmware")
 
 
+# Under -icount nothing but the guest decides what it executes, and one thread runs the harts in turns. A turn
+# ends at a timer, and without one takes a tenth of a second; a filter of the network that looks each
+# microsecond is such a timer. At two nanoseconds an instruction a turn is 500 instructions.
+TURN = 500
+TURNS = ["-icount", "shift=1,sleep=off", "-object", "filter-buffer,id=turns,netdev=net0,interval=1"]
+
+
 class BenchError(Exception):
     pass
 
@@ -319,7 +326,7 @@ class Bench:
     def running(self, guest, counter, icount):
         guest.plugin = counter
         if icount:
-            guest.extra += ["-icount", "shift=0,sleep=off"]
+            guest.extra += TURNS if icount == "turns" else ["-icount", "shift=0,sleep=off"]
         if counter:
             guest.extra += counter.words()
         self.configs[guest.config.name] = guest.config.cmdline()

@@ -8,11 +8,12 @@ Both kinds of process: in U-mode, the kernel in the same page table; in VS-mode,
 it (docs/uintr.md). Every copy is checked: what was read is added up, and the destination is read back.
 
 What a shared host does to two harts meets a pair of copies that follow each other more alike than two medians,
-so the ratio is taken pair by pair. Instructions do not know the host: what both harts executed, polling for
-nothing taken out; how many entries the kernel finds together still depends on who is ahead.
+so the ratio is taken pair by pair. Instructions are what both harts executed, polling for nothing taken out, under
+-icount, where the harts take turns and nobody else decides who is ahead. The first copy of each kind makes
+memory present that the others find, and is left out.
 """
 from compare.steps import Step
-from measure import AHEAD
+from measure import AHEAD, TURN
 
 FULL = tuple(1 << i for i in range(12))
 QUICK = (1, 4, 256)
@@ -26,6 +27,8 @@ ORDER = (ENTER, SPIN, ASYNC)  # the pair side by side
 HOWS = "enter spin {}"
 RATIO = "asynchronous, as a part of synchronous, spun for"
 SPIN_US = 1000000
+FLAGS = f"spin_us={SPIN_US}"
+CLOCK, COUNTED = "2 harts, guest's clock", "2 harts, -icount in turns, plugin"
 NEAR = 1.05  # asked for at depth 1
 VERSUS = "asynchronous against the better synchronous"
 
@@ -41,48 +44,61 @@ def declare(section):
                            text="Each asynchronous copy beside the synchronous one that ran before it. Below 1 "
                                 "asynchrony pays.")
             section.figure(f"copy_{kind}_{key}_insn", f"Instructions to copy {words}: {where}", "depth",
-                           "instructions/operation", text="Both harts, polling for nothing taken out.",
-                           ours="async", versus=VERSUS,
-                           pace="how many entries the kernel's hart finds at once: who of the two is ahead")
+                           "instructions/operation", ours="async", versus=VERSUS,
+                           text=f"Both harts, in turns of {TURN} instructions, polling for nothing taken out. Once all "
+                                "memory is there.")
 
 
 def depths(run):
     return QUICK if run.quick else FULL
 
 
-def copy_some(run, kind, size, piece, rounds, some, **options):
-    """The depths `some`, which one guest's argument list holds: ({(system, depth): values}, how)."""
-    hows = " ".join(HOWS.format(depth) for depth in some)
-    lines, windows = run.bench.results(smp=2, prefix=AHEAD, spin_us=SPIN_US, spin="fixed", limit=300,
-                                       run=f"/bin/b_copy {size} {piece} {rounds} {hows}", **options,
-                                       **KINDS[kind][1])
-    found = {}
-    for i, line in enumerate(lines):
-        depth, system = some[i // 3 % len(some)], ORDER[i % 3]
-        counted = windows[i].all() - windows[i].polled() if windows else int(line["ns"])
-        found.setdefault((system, depth), []).append(counted / int(line["ops"]))
-    return found, "2 harts, plugin" if windows else "2 harts, guest's clock"
+def counted(run):
+    """Rounds that are kept; they agree within a thousandth."""
+    return 1 if run.quick else run.instruction_rounds
 
 
-def copy(run, section, kind, unit, **options):
-    every, flags = depths(run), f"spin_us={SPIN_US}"
+def copies(run, kind, size, piece, rounds, hows, **options):
+    """What one guest's argument list of `hows` gives: [(how, nanoseconds or instructions of an operation)], in order."""
+    lines, windows = run.bench.results(smp=2, prefix=AHEAD, spin_us=SPIN_US, spin="fixed", limit=600, **options,
+                                       run=f"/bin/b_copy {size} {piece} {rounds} {hows}", **KINDS[kind][1])
+    return [(line["how"], (windows[i].all() - windows[i].polled() if windows else int(line["ns"])) / int(line["ops"]))
+            for i, line in enumerate(lines)]
+
+
+def copy_ns(run, section, kind):
+    every = depths(run)
     for key, size, piece, times, _ in COPIES:
         for at in range(0, len(every), DEPTHS_PER_GUEST):
-            some = every[at:at + DEPTHS_PER_GUEST]
-            found, how = copy_some(run, kind, size, piece, run.clock_rounds * times, some, **options)
+            some, found = every[at:at + DEPTHS_PER_GUEST], {}
+            for i, (_, value) in enumerate(copies(run, kind, size, piece, run.clock_rounds * times,
+                                                  " ".join(HOWS.format(depth) for depth in some))):
+                found.setdefault((ORDER[i % 3], some[i // 3 % len(some)]), []).append(value)
             for (system, depth), values in found.items():
-                section.row(f"copy_{kind}_{key}_{unit}", system, depth, values, how, flags)
-            for depth in some if unit == "ns" else ():
+                section.row(f"copy_{kind}_{key}_ns", system, depth, values, CLOCK, FLAGS)
+            for depth in some:
                 pairs = [a / b for a, b in zip(found[ASYNC, depth], found[SPIN, depth])]
-                section.row(f"copy_{kind}_{key}_ratio", RATIO, depth, pairs, how, flags)
+                section.row(f"copy_{kind}_{key}_ratio", RATIO, depth, pairs, CLOCK, FLAGS)
+
+
+def copy_insn(run, section, kind):
+    """The synchronous ways have no depth, and stand beside each."""
+    for key, size, piece, _, _ in COPIES:
+        found = {}
+        for how, value in copies(run, kind, size, piece, 1 + counted(run),
+                                 HOWS.format(" ".join(map(str, depths(run)))), plugin=True, icount="turns"):
+            found.setdefault(how, []).append(value)
+        for depth in depths(run):
+            for system, how in ((ENTER, "enter"), (SPIN, "spin"), (ASYNC, str(depth))):
+                section.row(f"copy_{kind}_{key}_insn", system, depth, found[how][1:], COUNTED, FLAGS)
 
 
 def seconds(kind):
-    return lambda run, section: copy(run, section, kind, "ns")
+    return lambda run, section: copy_ns(run, section, kind)
 
 
 def instructions(kind):
-    return lambda run, section: copy(run, section, kind, "insn", plugin=True)
+    return lambda run, section: copy_insn(run, section, kind)
 
 
 def ratios(section, kind, key, unit):
@@ -113,5 +129,5 @@ def verdicts(_run, section):
 def steps(run):
     each = len(depths(run)) * run.clock_rounds
     return [*(Step(f"{kind.upper()}-mode, seconds", each * 0.7 + 4, seconds(kind), clock=True) for kind in KINDS),
-            *(Step(f"{kind.upper()}-mode, instructions", each * 1.0 + 4, instructions(kind)) for kind in KINDS),
+            *(Step(f"{kind.upper()}-mode, instructions", (2 + len(depths(run))) * (1 + counted(run)) * 1.3 + 4, instructions(kind)) for kind in KINDS),
             Step("verdicts", 0, verdicts)]
