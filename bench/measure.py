@@ -23,6 +23,8 @@ import vm  # noqa: E402
 from peer import linux  # noqa: E402
 
 BUILD = os.path.join("build", "bench")
+GATE = os.path.join(BUILD, "gate.so")
+GATE_PASSED = "gate: no sleep"
 KERNEL = os.path.join("build", "riscv64", "kernel.elf")
 DISK_BYTES = 64 << 20
 MARK_BEGIN, MARK_END = 0x30, 0x31  # bench/guest/lib/guest.h
@@ -35,6 +37,9 @@ KINDS = ("user", "kernel", "firmware")
 # microsecond is such a timer. At two nanoseconds an instruction a turn is 500 instructions.
 TURN = 500
 TURNS = ["-icount", "shift=1,sleep=off", "-object", "filter-buffer,id=turns,netdev=net0,interval=1"]
+
+# A disk of zeros without a file or a thread behind it: what it is asked for is ready when QEMU next looks.
+ZEROS = f"driver=null-co,size={DISK_BYTES},read-zeroes=on"
 
 
 class BenchError(Exception):
@@ -289,12 +294,14 @@ class Bench:
     @contextlib.contextmanager
     def guest(self, smp=None, run=None, plugin=False, icount=False, profile=None, machine="riscv64",
               stay=False, disk=False, drive=None, prefix=(), extra=(), serial=None,
-              ports=None, servers=None, build=None, files=None, **values):
+              ports=None, servers=None, build=None, files=None, gate=False, **values):
         """A started guest with the map of configs/ for `smp` harts; `run` replaces its programs, and
         then it powers off when these ended, unless it is to stay, and has a disk only if that is
         said (`drive`: QEMU's words for another one), and a network only if `ports` of it are to be
         forwarded. `build`: another folder of images; `files`: more
-        files of vm.VM. guest.plugin is the counter, when there is one."""
+        files of vm.VM. `icount`: "turns" where more than one hart is counted so; `gate`: with it, devices
+        go on only while the guest sleeps (bench/plugin/gate.c), and the disk is ZEROS. guest.plugin is the
+        counter, when there is one."""
         config = conf.choose(smp)
         for key, value in values.items():
             config.set(key, str(value))
@@ -308,23 +315,28 @@ class Bench:
                 config.set("net", "off")
         config.check()
         counter = Plugin(symbol("trap_entry"), profile) if plugin or profile else None
-        machine = vm.VM(config, machine, build=build, disk=self.disk() if disk or not run else None, drive=drive,
+        machine = vm.VM(config, machine, build=build, drive=ZEROS if disk and gate else drive,
+                        disk=self.disk() if not gate and (disk or not run) else None,
                         prefix=prefix, extra=list(extra), serial=serial, files=files,
                         ports=ports or ({} if run else None))
-        with self.running(machine, counter, icount) as guest:
+        with self.running(machine, counter, icount, gate) as guest:
             yield guest
 
     @contextlib.contextmanager
-    def peer(self, script, plugin=False, icount=False, profile=None, disk=False, extra=(), **options):
+    def peer(self, script, plugin=False, icount=False, profile=None, disk=False, extra=(), gate=False, **options):
         """A started guest of the peer (bench/peer/linux.py: script and options); guest.plugin as
         above. `disk`: with a fresh disk image of the same size."""
-        with self.running(linux.Guest(script, disk=self.disk() if disk else None, extra=list(extra),
-                                      **options), Plugin(profile=profile) if plugin else None, icount) as guest:
+        with self.running(linux.Guest(script, disk=self.disk() if disk and not gate else None,
+                                      drive=ZEROS if disk and gate else None, extra=list(extra), **options),
+                          Plugin(profile=profile) if plugin else None, icount, gate) as guest:
             yield guest
 
     @contextlib.contextmanager
-    def running(self, guest, counter, icount):
+    def running(self, guest, counter, icount, gate):
         guest.plugin = counter
+        if gate:
+            guest.prefix += ["env", f"LD_PRELOAD={os.path.abspath(GATE)}"]
+            guest.extra += ["-plugin", GATE]
         if icount:
             guest.extra += TURNS if icount == "turns" else ["-icount", "shift=0,sleep=off"]
         if counter:
@@ -354,6 +366,8 @@ class Bench:
         if not guest.wait_end(limit):
             raise BenchError(f"the guest did not end within {limit} s\n{guest.tail()}")
         guest.stop()
+        if GATE_PASSED in guest.console:
+            raise BenchError("a guest that did not sleep passed the gate")
         lines = re.findall(r"^bench: (.*)$", guest.console, re.M)
         if not lines:
             raise BenchError("the guest measured nothing\n" + guest.tail())

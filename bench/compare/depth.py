@@ -1,9 +1,10 @@
 """depth.py: row 1, what an operation costs by how many are submitted at once.
 
-Instructions: one hart, counted by the plugin between marks: user, kernel and firmware; with -icount where
-no device is waited for (its virtual time leaps over such waits, and ticks that fall into them would be
-counted). Seconds: two harts, the guest's own clock; those are an emulator's. On two harts Sluice's ring is
-polled by the other hart, as SQPOLL's is; the other ways of Linux leave that hart to itself.
+Instructions: one hart, -icount, counted by the plugin between marks: user, kernel and firmware. What is read is a disk
+of zeros in memory, which answers while the guest sleeps (bench/plugin/gate.c): how much of it a disk of the host would
+have ready at once is not in the figure. Seconds: a disk image of the same size; two harts, the guest's own clock; those
+are an emulator's. On two harts Sluice's ring is polled by the other hart, as SQPOLL's is; the other ways of Linux leave
+that hart to itself.
 """
 from compare.steps import Step
 from measure import AHEAD, DISK_BYTES
@@ -15,7 +16,7 @@ WAYS = {"sync": "Linux, a call each", "enter": "Linux io_uring, enter", "defer":
 FLAGS = {"sync": "getppid / pread, O_DIRECT", "enter": "no flags",
          "defer": "SINGLE_ISSUER | DEFER_TASKRUN", "sqpoll": "SQPOLL | SQ_AFF, sq_thread_idle 2 s"}
 WORK = {"nop": "an operation that does nothing", "read": "a random read of 4 KiB, uncached"}
-PACE = {"nop": "", "read": "how many reads the emulator's disk, a thread of the host, has ready at once"}
+TEXT = {"nop": "", "read": " The disk is one of zeros in memory, which answers while the guest sleeps."}
 OPS = {"nop": 60000, "read": 2000}  # so many that a tick more or less is below a hundredth
 TIME = {"nop": "100ms", "read": "100ms"}
 # Neither side's poller goes to sleep between two NOPs. A disk is waited for: there a poller that does not
@@ -23,7 +24,8 @@ TIME = {"nop": "100ms", "read": "100ms"}
 SPIN_US = {"nop": 1000000, "read": 50}
 FILES = {"nop": "nop", "read": "/dev/vda"}
 PROGRAM = {"bin/depth": "build/peer/depth"}  # the peer's, as it is
-ICOUNT, COUNTED, CLOCK = "1 hart, -icount, plugin", "1 hart, plugin", "2 harts, guest's clock"
+COUNTED = {"nop": "1 hart, -icount, plugin", "read": "1 hart, -icount, plugin, gated disk of zeros"}
+CLOCK = "2 harts, guest's clock"
 
 
 def declare(section):
@@ -31,7 +33,7 @@ def declare(section):
         section.figure(f"{what}_insn", f"Instructions for {words}, one hart", "entries at once",
                        "instructions/operation",
                        text="User, kernel and firmware together; a hart that waits counts nothing. A call each "
-                            "has no depth: its line is a batch of as many calls. Circled: crossover points.", pace=PACE[what])
+                            "has no depth: its line is a batch of as many calls. Circled: crossover points." + TEXT[what])
         section.figure(f"{what}_ns", f"Time for {words}, two harts", "entries at once", "ns/operation",
                        text="Seconds under an emulator: they also charge what the emulator, not a processor, "
                             "finds dear. Judge by the instructions.")
@@ -67,6 +69,10 @@ class Curves:
                 section.row(f"{what}_{unit}", names[way], depth, values, how, flags[way])
 
 
+def counting(what):
+    return {"smp": 1, "icount": True, "plugin": True, "gate": what == "read"}
+
+
 def sluice(run, section, unit, works, how, way, rounds, **options):
     curves, amount = Curves(), TIME if unit == "ns" else OPS
     programs = {"nop": f"/bin/b_nop {way} {amount['nop']} {words(run)}",
@@ -93,29 +99,24 @@ def linux(run, section, unit, works, how, ways, rounds, **options):
 
 
 def sluice_insn(run, section):
-    sluice(run, section, "insn", ("nop",), ICOUNT, "enter", run.instruction_rounds, smp=1, icount=True, plugin=True)
-    sluice(run, section, "insn", ("read",), COUNTED, "enter", run.clock_rounds, smp=1, plugin=True)
+    for what, how in COUNTED.items():
+        sluice(run, section, "insn", (what,), how, "enter", run.instruction_rounds, **counting(what))
 
 
 def door(run, section):
     """The very program that makes Linux' calls makes them here, by the trap door."""
-    for what, how, rounds, options in (("nop", ICOUNT, run.instruction_rounds, {"icount": True}),
-                                       ("read", COUNTED, run.clock_rounds, {})):
+    for what, how in COUNTED.items():
         curves = Curves()
-        for _ in range(rounds):
+        for _ in range(run.instruction_rounds):
             curves.add(what, "sync", per_op(*run.bench.results(
                 run=f"/bin/depth sync {FILES[what]} {DISK_BYTES} {OPS[what]} {words(run)}", files=PROGRAM, disk=True,
-                prefix=AHEAD, smp=1, plugin=True, **options)))
+                prefix=AHEAD, **counting(what))))
         curves.keep(section, "insn", {"sync": DOOR}, FLAGS, how)
 
 
-def linux_nops(run, section):
-    linux(run, section, "insn", ("nop",), ICOUNT, ("sync", "enter", "defer"), run.instruction_rounds, smp=1,
-          icount=True, plugin=True, settle=5)
-
-
-def linux_reads(run, section):
-    linux(run, section, "insn", ("read",), COUNTED, ("sync", "enter", "defer"), run.clock_rounds, smp=1, plugin=True)
+def linux_insn(what):
+    return lambda run, section: linux(run, section, "insn", (what,), COUNTED[what], ("sync", "enter", "defer"),
+                                      run.instruction_rounds, settle=5, **counting(what))
 
 
 def sluice_ns(run, section):
@@ -147,10 +148,10 @@ def crossings(_run, section):
 def steps(run):
     n, t = run.instruction_rounds, run.clock_rounds
     depth = len(depths(run))
-    return [Step("Sluice, one hart", 0.5 * n + 0.8 * t, sluice_insn),
-            Step("Sluice, one hart, the trap door", 0.5 * n + 0.8 * t, door, peer=True),
-            Step("Linux, one hart, operations that do nothing", 6 + 0.22 * n * depth, linux_nops, peer=True),
-            Step("Linux, one hart, reads", 10 + 0.75 * t * depth, linux_reads, peer=True),
+    return [Step("Sluice, one hart", 1.3 * n, sluice_insn),
+            Step("Sluice, one hart, the trap door", 1.3 * n, door, peer=True),
+            Step("Linux, one hart, operations that do nothing", 6 + 0.22 * n * depth, linux_insn("nop"), peer=True),
+            Step("Linux, one hart, reads", 6 + 0.75 * n * depth, linux_insn("read"), peer=True),
             Step("Sluice, two harts", (0.6 + 0.2 * depth) * t, sluice_ns, full=True, clock=True),
             Step("Linux, two harts", 12 + 1.2 * depth * t, linux_ns, peer=True, full=True, clock=True),
             Step("crossover points", 0, crossings, peer=True)]

@@ -127,7 +127,7 @@ def verdicts(_run, section):
 
 
 def steps(run):
-    each = len(depths(run)) * run.clock_rounds
+    each, copied = len(depths(run)) * run.clock_rounds, (2 + len(depths(run))) * (1 + counted(run))
     return [*(Step(f"{kind.upper()}-mode, seconds", each * 0.7 + 4, seconds(kind), clock=True) for kind in KINDS),
-            *(Step(f"{kind.upper()}-mode, instructions", (2 + len(depths(run))) * (1 + counted(run)) * 1.3 + 4, instructions(kind)) for kind in KINDS),
+            *(Step(f"{kind.upper()}-mode, instructions", copied * 1.3 + 4, instructions(kind)) for kind in KINDS),
             Step("verdicts", 0, verdicts)]
