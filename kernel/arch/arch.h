@@ -160,6 +160,9 @@ unsigned arch_root_order(enum arch_kind kind);
 /* Prepares a fresh thread: pc, stack pointer, user thread pointer (tp), first argument. FP state
  * initial. */
 void arch_user_init(struct arch_user *user, uaddr_t pc, uaddr_t sp, uaddr_t tp, uint64_t arg0);
+/* The same, but for `sp` and `tp` as `from`, which is settled (below) and made the system call that
+ * the new thread answers with 0. Where ARCH_SIGNALS. */
+void arch_user_copy(struct arch_user *user, const struct arch_user *from, uaddr_t sp, uaddr_t tp);
 
 /*
  * The quick door: user->quick, if set, is called on the trap of a system call, on the core's stack,
@@ -196,7 +199,7 @@ uaddr_t arch_user_divert(struct arch_user *user, uaddr_t to);
  * Signals, where ARCH_SIGNALS: arch_machine.h declares what follows; elsewhere nobody calls it.
  * arch_user_settle(user): on its core, while it is parked: all of it is in memory now, and may be
  * changed there by whoever serves its trap, until it runs next. Of a settled thread:
- * arch_user_sp(user); arch_user_redo(user, arg0): the system call that it made last is made again;
+ * arch_user_sp(user), arch_user_tp(user); arch_user_redo(user, arg0): the system call that it made last is made again;
  * arch_signal_save(user, frame), arch_signal_restore(user, frame): its registers, FP ones too, into
  * a struct sigframe and from it: these alone, no right comes from a frame;
  * arch_signal_enter(user, handler, at, signo, context, ret): it goes on at `handler`, whose frame

@@ -31,6 +31,17 @@ void process_thread_start(struct user_thread *t)
 	thread_start(&t->thread);
 }
 
+struct user_thread *process_thread_find(struct process *p, uint32_t tid)
+{
+	list_for_each(pos, &p->threads) {
+		struct user_thread *t = list_item(pos, struct user_thread, sibling);
+
+		if (t->tid == tid && !t->stage && !t->dead)
+			return t;
+	}
+	return NULL;
+}
+
 /* ---- end */
 
 static void thread_gone(struct user_thread *t)

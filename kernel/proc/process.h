@@ -110,6 +110,7 @@ struct user_thread {
 	bool order_back;   /* kill_mail is at home again */
 	bool poked;	   /* `mail` is under way as a poke */
 	uaddr_t tid_at;	   /* word that is 0 when it has ended, and woken; 0: none */
+	uaddr_t robust_at; /* head of its robust list; 0: none */
 
 	/* the thread's kernel-private one-deep submission slot (the ecall door), owned by ring/ */
 	struct ring *slot;
@@ -224,6 +225,9 @@ struct thread_spec {
 	uaddr_t pc, sp, tp;
 	uint64_t arg;
 	uaddr_t tid_at; /* see struct user_thread; not written here */
+	/* all other registers, mask of signals and affinity as this one's, which is parked in its
+	 * trap and settled, and 0 for its result (`pc` and `arg` are not looked at); NULL: fresh */
+	const struct user_thread *like;
 };
 /* One more thread of an ALIVE process, not yet started: the caller does what must be done before
  * its first instruction and calls process_thread_start. 0, -EAGAIN
@@ -231,6 +235,8 @@ struct thread_spec {
 must_use int process_thread_make(struct process *p, const struct thread_spec *spec,
 				 struct user_thread **out);
 void process_thread_start(struct user_thread *t);
+/* The thread of that number; NULL: there is none, or it is ending. Home core. */
+struct user_thread *process_thread_find(struct process *p, uint32_t tid);
 /* `t` ends; or its process, if there is no other thread: with the status of its first one. Who is
  * the last may be NULL. `wait_status` as in process_kill. Home core; returns before it has
  * happened. */

@@ -329,6 +329,21 @@ static void thread_unclaim(struct process *p, struct user_thread *ut)
 	atomic_store_explicit(&ut->used, 0, memory_order_release);
 }
 
+/* What it begins with. */
+static void thread_fill(struct user_thread *ut, const struct thread_spec *spec)
+{
+	const struct user_thread *like = spec->like;
+
+	if (!like) {
+		arch_user_init(&ut->thread.user, spec->pc, spec->sp, spec->tp, spec->arg);
+		return;
+	}
+	arch_user_copy(&ut->thread.user, &like->thread.user, spec->sp, spec->tp);
+	ut->sig.mask = like->sig.mask;
+	for (unsigned i = 0; i < CORE_WORDS; i++)
+		ut->thread.allowed[i] = like->thread.allowed[i];
+}
+
 int thread_create(struct process *p, const struct thread_spec *spec, struct user_thread **out)
 {
 	struct user_thread *ut = thread_claim(p);
@@ -348,6 +363,7 @@ int thread_create(struct process *p, const struct thread_spec *spec, struct user
 	signal_thread_init(ut);
 	ut->dead = ut->order_back = ut->poked = false;
 	ut->tid_at = spec->tid_at;
+	ut->robust_at = 0;
 	ut->thread.as = p->as;
 	ut->thread.trap = thread_trap;
 	ut->thread.dead = thread_dead;
@@ -356,13 +372,13 @@ int thread_create(struct process *p, const struct thread_spec *spec, struct user
 	list_init(&ut->thread.link);
 	/* The first thread is named as its process, as on Linux. */
 	ut->tid = p->thread_count ? 0x10000 + atomic_fetch_add(&thread_ids, 1) : p->pid;
-	arch_user_init(&ut->thread.user, spec->pc, spec->sp, spec->tp, spec->arg);
 	err = process_hooks.thread_init(ut);
 	if (err) {
 		thread_unclaim(p, ut);
 		return err;
 	}
 	thread_place(&ut->thread, spec->core);
+	thread_fill(ut, spec);
 	list_push_back(&p->threads, &ut->sibling);
 	p->thread_count++;
 	*out = ut;

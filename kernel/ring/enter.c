@@ -410,7 +410,7 @@ static void door_unserved(struct process *p, uint32_t nr)
 	unsigned told = 0;
 
 	this_core()->count->unserved++;
-	if (nr >= SYS_NUMBERS || nr == SYS_rseq || nr == SYS_set_robust_list)
+	if (nr >= SYS_NUMBERS || nr == SYS_rseq)
 		return;
 	if (atomic_fetch_or(&p->unserved[nr / 64], 1ull << nr % 64) & 1ull << nr % 64)
 		return;
@@ -427,10 +427,13 @@ static const struct sluice_syscall_sqe *door_call(const struct door *d)
 }
 
 /* Calls that wait for a time, or for a signal itself, never begin again. */
-static bool door_may_restart(uint32_t nr)
+static bool door_may_restart(const struct sluice_syscall_sqe *call)
 {
+	uint32_t nr = call->nr;
+
 	return nr != SYS_nanosleep && nr != SYS_clock_nanosleep && nr != SYS_ppoll &&
-	       nr != SYS_rt_sigtimedwait && nr != SYS_rt_sigsuspend;
+	       nr != SYS_rt_sigtimedwait && nr != SYS_rt_sigsuspend &&
+	       !(nr == SYS_futex && call->a3);
 }
 
 static bool door_wants_pipe_signal(const struct sluice_syscall_sqe *call)
@@ -468,7 +471,7 @@ static int64_t door_failed(struct door *d, int64_t result)
 		if (!t->sig.cancelling)
 			break;
 		t->sig.broken = true;
-		t->sig.again = door_may_restart(call->nr);
+		t->sig.again = door_may_restart(call);
 		t->sig.first_arg = call->a0;
 		return -EINTR;
 	}
@@ -577,6 +580,8 @@ bool ring_door(struct user_thread *t)
 		signal_return(t);
 		return false;
 	}
+	if (arch_user_nr(&t->thread.user) == SYS_clone || arch_user_nr(&t->thread.user) == SYS_clone3)
+		arch_user_settle(&t->thread.user); /* the new thread's registers are to be its */
 	if (arch_user_nr(&t->thread.user) == SLUICE_CALL_ALARM) {
 		arch_user_set_result(&t->thread.user,
 				     notice_alarm(t, arch_user_arg(&t->thread.user, 0)));

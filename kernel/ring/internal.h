@@ -323,6 +323,9 @@ must_use int path_find(struct op *op, int32_t dir, uaddr_t at, bool empty, struc
 
 /* The word at `at` becomes 0 and everybody who waits on it is woken. Home core. */
 void futex_clear(struct process *p, uaddr_t at);
+/* The words of the robust list at `head` (0: none) that thread `tid` still holds say that their
+ * owner died, and one who waits on each is woken. Home core. */
+void futex_abandon_all(struct process *p, uaddr_t head, uint32_t tid);
 
 /* ---- enter.c */
 

@@ -523,6 +523,7 @@ static void process_rings_free(struct process *p)
 
 static void thread_ended(struct user_thread *t)
 {
+	futex_abandon_all(t->proc, t->robust_at, t->tid);
 	if (t->tid_at)
 		futex_clear(t->proc, t->tid_at);
 }

@@ -297,6 +297,8 @@ struct sys_row {
 	enum step (*step)(struct op *op, const struct sys_args *args);
 	int (*cancel)(struct op *op);
 	int (*translate)(const struct sys_args *args, struct io_uring_sqe *sqe);
+	/* Or a row of its own does, which checks the entry as it is. */
+	const struct op_row *row;
 	/* it touches nothing that is the home core's: any serving core may run it, from the first
 	 * step on, or from its second state on */
 	bool anywhere, anywhere_begun;

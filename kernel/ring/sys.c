@@ -83,6 +83,10 @@ const struct sys_row *const sys_table[512] = {
 	[SYS_tkill] = &sys_tkill,
 	[SYS_tgkill] = &sys_tgkill,
 	[SYS_set_tid_address] = &sys_set_tid_address,
+	[SYS_set_robust_list] = &sys_set_robust_list,
+	[SYS_get_robust_list] = &sys_get_robust_list,
+	[SYS_clone] = &sys_clone,
+	[SYS_clone3] = &sys_clone3,
 	[SYS_prlimit64] = &sys_prlimit64,
 	[SYS_sysinfo] = &sys_sysinfo,
 	[SYS_riscv_hwprobe] = &sys_riscv_hwprobe,
@@ -117,13 +121,15 @@ const struct op_row *sys_translate(const struct op_row *row, const struct io_uri
 	const struct sys_row *sys = call->nr < array_count(sys_table) ? sys_table[call->nr] : NULL;
 	struct sys_args args = { { call->a0, call->a1, call->a2, call->a3, call->a4, call->a5 } };
 
-	if (!sys || !sys->translate)
+	if (!sys || !(sys->translate || sys->row))
 		return row;
 	if (call->ioprio || call->personality ||
 	    (call->flags & (IOSQE_BUFFER_SELECT | IOSQE_FIXED_FILE))) {
 		*err = -EINVAL;
 		return row;
 	}
+	if (sys->row)
+		return sys->row;
 	memset(room, 0, sizeof(*room));
 	room->flags = call->flags;
 	*err = sys->translate(&args, room);

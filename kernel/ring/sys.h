@@ -66,5 +66,6 @@ extern const struct sys_row sys_sched_setaffinity, sys_sched_getaffinity, sys_ge
 extern const struct sys_row sys_exit, sys_exit_group, sys_getpid, sys_gettid, sys_getppid,
 	sys_getid, sys_sched_yield, sys_uname, sys_getrandom, sys_set_tid_address, sys_prlimit64,
 	sys_sysinfo, sys_riscv_hwprobe;
+extern const struct sys_row sys_clone, sys_clone3, sys_set_robust_list, sys_get_robust_list;
 
 #endif

@@ -112,20 +112,6 @@ static enum step uname_step(struct op *op, const struct sys_args *args)
 
 const struct sys_row sys_uname = { .name = "uname", .step = uname_step, .anywhere = true };
 
-/* The word at the caller's address becomes 0 when it ends, as that of a thread's `tid`. */
-static enum step set_tid_address_step(struct op *op, const struct sys_args *args)
-{
-	struct user_thread *t = ring_caller(op->ring);
-
-	if (!t)
-		return op_finish(op, -EINVAL);
-	t->tid_at = args->a[0];
-	return op_finish(op, (int32_t)t->tid);
-}
-
-const struct sys_row sys_set_tid_address = { .name = "set_tid_address",
-					     .step = set_tid_address_step };
-
 /* ---- what there is */
 
 /* Linux, asm-generic/resource.h */

@@ -17,15 +17,8 @@
 /* A thread of the caller's process; 0: the caller. NULL: there is none. */
 static struct user_thread *sched_thread(struct op *op, uint64_t tid)
 {
-	if (!(uint32_t)tid)
-		return ring_caller(op->ring);
-	list_for_each(pos, &op_process(op)->threads) {
-		struct user_thread *t = list_item(pos, struct user_thread, sibling);
-
-		if (t->tid == (uint32_t)tid)
-			return t;
-	}
-	return NULL;
+	return (uint32_t)tid ? process_thread_find(op_process(op), (uint32_t)tid) :
+			       ring_caller(op->ring);
 }
 
 static void user_cores(uint64_t mask[CORE_WORDS])

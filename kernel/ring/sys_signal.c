@@ -153,17 +153,6 @@ const struct sys_row sys_sigaltstack = { .name = "sigaltstack", .step = sigaltst
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
-static struct user_thread *thread_of(struct process *p, uint32_t tid)
-{
-	list_for_each(pos, &p->threads) {
-		struct user_thread *t = list_item(pos, struct user_thread, sibling);
-
-		if (t->tid == tid && !t->stage && !t->dead)
-			return t;
-	}
-	return NULL;
-}
-
 /*
  * To process `pid`, or to thread `tid` of it (0: to all of it). On the receiver's home core, to
  * which the op goes first.
@@ -180,7 +169,7 @@ static enum step send_to(struct op *op, uint32_t pid, uint32_t tid, struct signa
 	if (p && p->home != this_core()->index)
 		return sys_leave(op, p->home);
 	if (p && p->state == PROCESS_ALIVE && tid)
-		t = thread_of(p, tid);
+		t = process_thread_find(p, tid);
 	if (!p || p->state != PROCESS_ALIVE || (tid && !t))
 		return op_finish(op, -ESRCH);
 	info->pid = op_process(op)->pid;

@@ -50,6 +50,15 @@ static inline uaddr_t arch_user_sp(const struct arch_user *user)
 {
 	return user->sp;
 }
+static inline uaddr_t arch_user_tp(const struct arch_user *user)
+{
+	return user->gs;
+}
+static inline void arch_user_copy(struct arch_user *user, const struct arch_user *from, uaddr_t sp,
+				  uaddr_t tp)
+{
+	(void)user, (void)from, (void)sp, (void)tp;
+}
 static inline void arch_user_redo(struct arch_user *user, uint64_t arg0)
 {
 	(void)user, (void)arg0;

@@ -169,6 +169,7 @@ static inline bool arch_relax_on(_Atomic uint32_t *word, uint32_t seen)
 #define ARCH_SIGNALS 1
 struct sigframe;
 void arch_user_settle(struct arch_user *user);
+void arch_user_copy(struct arch_user *user, const struct arch_user *from, uaddr_t sp, uaddr_t tp);
 void arch_signal_save(const struct arch_user *user, struct sigframe *frame);
 void arch_signal_restore(struct arch_user *user, const struct sigframe *frame);
 void arch_signal_enter(struct arch_user *user, uaddr_t handler, uaddr_t at, uint64_t signo,
@@ -177,6 +178,11 @@ void arch_signal_enter(struct arch_user *user, uaddr_t handler, uaddr_t at, uint
 static inline uaddr_t arch_user_sp(const struct arch_user *u)
 {
 	return u->x[2];
+}
+
+static inline uaddr_t arch_user_tp(const struct arch_user *u)
+{
+	return u->x[4];
 }
 
 static inline void arch_user_redo(struct arch_user *u, uint64_t arg0)

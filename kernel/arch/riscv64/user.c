@@ -203,6 +203,17 @@ void arch_user_init(struct arch_user *user, uaddr_t pc, uaddr_t sp, uaddr_t tp, 
 	guest_user_init(user);
 }
 
+void arch_user_copy(struct arch_user *user, const struct arch_user *from, uaddr_t sp, uaddr_t tp)
+{
+	arch_user_init(user, from->x[0], sp, tp, 0);
+	memcpy(user->x, from->x, sizeof(user->x));
+	memcpy(user->f, from->f, sizeof(user->f));
+	user->fcsr = from->fcsr;
+	user->x[2] = sp;
+	user->x[4] = tp;
+	user->x[10] = 0;
+}
+
 /* It stays the loaded one as far as its address space goes: the next run loads it anew. */
 void arch_user_settle(struct arch_user *user)
 {
