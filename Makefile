@@ -514,6 +514,7 @@ test: test-setup
 # Does the campaign find a kernel's mistakes? Then: many seeds, without sanitizers, which is faster.
 mutants: test-setup
 	$(Q)$(again) MACHINE=hosted SAN= $(addprefix build/hosted/tests/,$(addprefix sim/,campaign moves preempt thread_move) unit/sched_executor)
+	$(Q)$(again) $(timed) $(cores)
 	$(Q)tests/sim/mutants.py $(ONLY)
 soak: mutants
 	$(Q)SOAK=1 CANCELS=1 JOBS=$(JOBS) SEEDS=$(or $(SEEDS),10000) nice -n 19 build/hosted/tests/sim/campaign

@@ -6,11 +6,13 @@
  *
  * The campaign asks more of less: here only what an order can be known of. And is a program always
  * served that waits by looking only, and rings the doorbell when it is told to? What if a timeout
- * is awake, and has not run, when its ring leaves?
+ * is awake, and has not run, when its ring leaves? Is a ring that is about to leave still offered to
+ * the balancer?
  */
 #include <string.h>
 
 #include "base/counters.h"
+#include "cores/balance.h"
 #include "lib/prog.h"
 #include "ring/ring.h"
 #include "uapi/errno.h"
@@ -476,9 +478,54 @@ static void woken_timeout(void)
 	sim_check(nap_result == -ETIME && !sim_failed_programs());
 }
 
+/* ---- a ring that is about to leave ----------------------------------------------------------- */
+
+static bool is_offered(struct core *c, uint64_t id)
+{
+	struct balance_unit units[BALANCE_UNITS];
+	unsigned n = balance_mover(BALANCE_RING)->list(c, units, BALANCE_UNITS);
+
+	while (n--)
+		if (units[n].id == id)
+			return true;
+	return false;
+}
+
+/* A pass that comes before it has left must not see it: it would send another one after it. */
+static void offer_and_leave(void *arg)
+{
+	struct ring *r = nap_find()->ring;
+
+	(void)arg;
+	sim_check(is_offered(cores[0], r->id));
+	sim_check(!ring_move(r, 2));
+	sim_check(!is_offered(cores[0], r->id));
+}
+
+static void offer_there(void *arg)
+{
+	(void)arg;
+	sim_check(is_offered(cores[2], nap_find()->ring->id));
+}
+
+static void offered(void)
+{
+	sides[0].proc = sim_spawn(napper, NULL, 1, 0);
+	sim_until(nap_begun, NULL);
+	sim_on_core(0, offer_and_leave, NULL);
+	sim_until(nap_moved, NULL);
+	sim_on_core(2, offer_there, NULL);
+	sim_finish();
+	sim_check(!sim_failed_programs());
+}
+
 int main(void)
 {
 	static const struct sim_test tests[] = {
+		{ .name = "moves of a ring that is offered",
+		  .run = offered,
+		  .cores = 5,
+		  .cmdline = "policy=static map=0:kernel+net+io,1:user,2:kernel,3:user,4:kernel" },
 		{ .name = "moves of a woken timeout",
 		  .run = woken_timeout,
 		  .cores = 5,
@@ -494,7 +541,7 @@ int main(void)
 		  .cores = 5,
 		  .cmdline = "map=0:kernel+net+io,1:user,2:kernel,3:user,4:kernel",
 		  .ops = 512,
-		  .seeds = 100 },
+		  .seeds = 30 }, /* each copies 400 MiB */
 		{ .name = "moves doorbells",
 		  .run = doorbells,
 		  .cores = 5,

@@ -8,6 +8,7 @@
  *   enter:  the same by rings that nobody polls: each trap submits ENTER_DEPTH and waits for them
  *   heavy:  random bytes, HEAVY_BYTES at a time, HEAVY_DEPTH under way
  *   reads:  READ_BYTES at a time of a file in memory, as many under way
+ *   light:  LIGHT_BYTES, likewise: long steps, too, but none is worth the way
  *   skew:   every fourth is hot, the others ask for one thing and think for 2 us
  *   crowd:  each asks for one thing and thinks for 5 us; all threads begin on one core
  *   compute: likewise, and nobody asks for anything: kernel cores sleep
@@ -36,6 +37,7 @@
 #define ENTER_DEPTH 128u
 #define HEAVY_BYTES (24u << 10) /* less than a budget of computing */
 #define READ_BYTES (1u << 20)
+#define LIGHT_BYTES (64u << 10)
 #define HEAVY_DEPTH 16u
 #define PIECE_PS 250000u /* between two moments in which a computing program can be interrupted */
 
@@ -105,18 +107,17 @@ struct heavy {
 
 static struct heavy heavy_begin(struct sim_prog *p)
 {
-	struct heavy h = { .bytes = HEAVY_BYTES };
+	struct heavy h = { .bytes = !strcmp(run->load, "heavy") ? HEAVY_BYTES :
+				    !strcmp(run->load, "light") ? LIGHT_BYTES :
+								  READ_BYTES };
 
-	if (strcmp(run->load, "reads")) {
-		h.to = prog_map(p, (uint64_t)HEAVY_BYTES * HEAVY_DEPTH);
+	h.to = prog_map(p, (uint64_t)h.bytes * HEAVY_DEPTH);
+	if (h.bytes == HEAVY_BYTES)
 		return h;
-	}
-	h.bytes = READ_BYTES;
-	h.to = prog_map(p, (uint64_t)READ_BYTES * HEAVY_DEPTH);
 	prog_write(p, h.to, "reads", 6);
 	h.fd = (int32_t)prog_call(p, SYS_memfd_create, h.to, 0, 0, 0, 0, 0);
 	sim_check(h.fd > 0);
-	for (uint32_t i = 0; i < READ_BYTES * HEAVY_DEPTH; i += PAGE_SIZE)
+	for (uint32_t i = 0; i < h.bytes * HEAVY_DEPTH; i += PAGE_SIZE)
 		sim_check(prog_call(p, SYS_pwrite64, (uint64_t)h.fd, h.to, PAGE_SIZE, i, 0, 0) ==
 			  (int64_t)PAGE_SIZE);
 	return h;
@@ -125,7 +126,7 @@ static struct heavy heavy_begin(struct sim_prog *p)
 static void heavy_answer(struct view *v, struct io_uring_cqe *cqe)
 {
 	(void)v;
-	sim_check(cqe->res == HEAVY_BYTES || cqe->res == READ_BYTES);
+	sim_check(cqe->res == HEAVY_BYTES || cqe->res == READ_BYTES || cqe->res == LIGHT_BYTES);
 }
 
 static void heavy(struct view *v, const struct heavy *h)
@@ -197,7 +198,8 @@ static void phase(struct view *v)
 static void prog_main(struct sim_prog *p)
 {
 	unsigned number = (unsigned)(uintptr_t)p->arg;
-	bool is_heavy = !strcmp(run->load, "heavy") || !strcmp(run->load, "reads");
+	bool is_heavy = !strcmp(run->load, "heavy") || !strcmp(run->load, "reads") ||
+			!strcmp(run->load, "light");
 	struct part *part = part_begin(p, run->load, number);
 	struct heavy h = { 0 };
 	struct view v;
@@ -252,9 +254,9 @@ static void prog_main(struct sim_prog *p)
 
 bool balance_load_is(const char *name)
 {
-	static const char *const known[] = { "hot",   "enter",	 "heavy",  "reads",
-					     "skew",  "crowd",	 "compute", "steady",
-					     "phase", "disk",	 "net",	   "parts" };
+	static const char *const known[] = { "hot",   "enter", "heavy",	  "reads",  "light",
+					     "skew",  "crowd", "compute", "steady", "phase",
+					     "disk",  "net",   "parts" };
 
 	for (unsigned i = 0; i < array_count(known); i++)
 		if (!strcmp(name, known[i]))
