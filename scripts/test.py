@@ -186,11 +186,12 @@ def abi_head(program):
 
 def abi_path(program):
     """Where it is in the guest, and the file besides the initial archive's, if it is one: a program of
-    Linux, `linux/NAME` or, built against musl, `linux/NAME,musl`."""
+    Linux, `linux/NAME` or, built against musl, `linux/NAME,musl`; `,mixed` is the first on one hart,
+    where calls are served in the trap."""
     if not program.startswith("linux/"):
         return f"/bin/t_{program}", {}
-    name, _, libc = program[len("linux/"):].partition(",")
-    return f"/bin/{name}", {f"bin/{name}": os.path.join("build", "tests", libc or "linux", name)}
+    name, _, how = program[len("linux/"):].partition(",")
+    return f"/bin/{name}", {f"bin/{name}": os.path.join("build", "tests", "musl" if how == "musl" else "linux", name)}
 
 
 def abi_run(hart, path, words):
@@ -208,7 +209,7 @@ def abi_conf(program):
     head = abi_head(program)
     match = re.search(r"\bmap: (\S+\.conf)", head)
     first = re.search(r"^ \* env: (.*)$", head, re.M)
-    config = conf.choose(None, match[1] if match else None)
+    config = conf.choose(None, "smp1.conf" if program.endswith(",mixed") else match[1] if match else None)
     harts = sorted(h for h, roles in config.roles().items() if roles & conf.RUNS)
     runs = [first[1] if first else ""] + re.findall(r"^ \* also: (.*)$", head, re.M)
     config.set("run", ";".join(abi_run(f"@{harts[i % len(harts)]}", abi_path(program)[0], words)
@@ -325,8 +326,8 @@ def abi_disk():
 
 def run_abi(counts):
     programs = sorted(os.path.basename(p)[:-len(".c")] for p in glob.glob("tests/abi/*.c"))
-    doors = [f"linux/{os.path.basename(p)[:-len('.c')]}{libc}" for p in sorted(glob.glob("tests/abi/linux/*.c"))
-             for libc in ("", ",musl")]
+    doors = [f"linux/{os.path.basename(p)[:-len('.c')]}{how}" for p in sorted(glob.glob("tests/abi/linux/*.c"))
+             for how in ("", ",musl", ",mixed")]
     for machine in ABI_MACHINES:
         for program in ABI_PROGRAMS.get(machine, programs) if machine != "riscv64" else programs + doors:
             if picked([f"abi/{machine}/{program}"]):

@@ -165,10 +165,11 @@ void arch_user_init(struct arch_user *user, uaddr_t pc, uaddr_t sp, uaddr_t tp, 
 void arch_user_copy(struct arch_user *user, const struct arch_user *from, uaddr_t sp, uaddr_t tp);
 
 /*
- * The quick door: user->quick, if set, is called on the trap of a system call, on the core's stack,
- * while the machine still counts the thread as running. True: its result is set, it goes on at
- * once. False: arch_user_run returns ARCH_EXIT_SYSCALL as usual. A machine that has no shorter way
- * than that may ignore it.
+ * The quick door: user->quick, set before the thread first runs, is called on the trap of a system
+ * call, on the core's stack, while the machine still counts the thread as running: of its registers
+ * only those that C may change are in memory. True: its result is set, it goes on at once. False:
+ * arch_user_run returns ARCH_EXIT_SYSCALL as usual. A machine that has no shorter way than that may
+ * ignore it.
  */
 typedef bool (*arch_quick_fn)(struct arch_user *user, uint64_t arg1, uint64_t arg2, uint64_t arg3,
 			      uint64_t arg4, uint64_t arg5, uint64_t arg6,

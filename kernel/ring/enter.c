@@ -401,6 +401,7 @@ static bool enter_trap(struct user_thread *t)
 
 /* ---- the ecall door -------------------------------------------------------------------------- */
 
+#define QUICK_CALLS 128 /* calls in a row without a turn of their core */
 #define UNSERVED_TOLD 8 /* different numbers that a program's lines name */
 
 /* An unmodified program asked for what there is not: counted, and each number told once, but for
@@ -534,13 +535,28 @@ static void door_arrive(struct mail *m)
 	door_accept(this_core(), d);
 }
 
+/* Accepted on the thread's own core: true if the answer is there, else the thread parks for it. */
+static bool door_waits(struct door *d)
+{
+	if (!d->served)
+		thread_park_served(&d->wait.thread->thread);
+	return d->served;
+}
+
 static bool door_trap(struct user_thread *t)
 {
 	struct door *d = container_of(t->slot, struct door, slot);
 	const struct arch_user *u = &t->thread.user;
 	struct sluice_syscall_sqe *sqe = (struct sluice_syscall_sqe *)&d->sqe;
 	struct core *c = this_core();
+	bool turn = !d->quick_left; /* so many were served without one */
 
+	if (d->begun) {
+		d->begun = false;
+		return door_waits(d);
+	}
+	if (turn)
+		d->quick_left = QUICK_CALLS;
 	*sqe = (struct sluice_syscall_sqe){
 		.opcode = IORING_OP_SYSCALL,
 		.nr = (uint16_t)arch_user_nr(u),
@@ -560,10 +576,7 @@ static bool door_trap(struct user_thread *t)
 	d->served = false;
 	if (d->slot.core == c->index) {
 		door_accept(c, d);
-		if (d->served)
-			return true;
-		thread_park_served(&t->thread);
-		return false;
+		return door_waits(d) && !turn;
 	}
 	thread_park_served(&t->thread);
 	d->mail.deliver = door_arrive;
@@ -607,6 +620,8 @@ int door_init(struct user_thread *t)
 	d->wait.core = t->proc->home;
 	d->wait.begun = 0;
 	d->wait.posted = 0;
+	d->begun = false;
+	d->quick_left = QUICK_CALLS;
 	d->leaving = d->left = false;
 	if (!t->proc->thread_count) /* the first one: the ring its process was born with is its */
 		list_for_each(pos, &t->proc->rings)

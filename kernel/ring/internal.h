@@ -74,6 +74,8 @@ struct door {
 	struct io_uring_sqe sqe; /* the trap as an SQE, kernel-private */
 	struct mail mail;
 	bool served; /* the result came before the thread parked */
+	bool begun; /* the quick half has submitted the call already: call.c */
+	uint32_t quick_left; /* calls that it serves before the core's turn is due */
 
 	/* its thread has ended and is taken out of enter; home core but for the mail */
 	struct mail leave_mail;
@@ -98,6 +100,9 @@ void ring_accept(struct core *c, struct ring *r, struct io_uring_sqe *sqe);
 bool ring_may_take(const struct core *c, const struct ring *r);
 /* The core's hand, from the pool if it has none. NULL: `r` holds its share of the pool. */
 struct op *ring_refill_hand(struct core *c, const struct ring *r);
+/* The hand, accepted for `r`, goes on from verdict `v` of its first step: answered, or in
+ * flight. */
+void ring_hand_went(struct core *c, struct ring *r, struct op *op, enum step v);
 /* Gives a finished op back to the pool it came from. */
 void op_release(struct core *c, struct op *op);
 /* The op's terminal CQE, and what hangs on it: chain, drain, timeouts. Ring's core; op->life is
@@ -330,10 +335,13 @@ void futex_abandon_all(struct process *p, uaddr_t head, uint32_t tid);
 /* ---- enter.c */
 
 bool ring_door(struct user_thread *t);
-/* The same for the most frequent trap, an enter that this core can serve at once; see
+/* The same for what this core can serve at once, an enter (ring.c) or a call (call.c); see
  * arch_quick_fn. */
-bool ring_door_quick(struct arch_user *user, uint64_t to_submit, uint64_t min_complete,
-		     uint64_t flags, uint64_t arg, uint64_t argsz, uint64_t unused, uint64_t nr);
+bool ring_door_quick(struct arch_user *user, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+		     uint64_t a5, uint64_t a6, uint64_t nr);
+/* Its half for calls. False with door->begun: only answering or waiting is left. */
+bool ring_call_quick(struct arch_user *user, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+		     uint64_t a5, uint64_t a6, uint64_t nr);
 int door_init(struct user_thread *t);
 void door_moved(struct user_thread *t);
 void door_fini(struct user_thread *t);

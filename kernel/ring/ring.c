@@ -299,6 +299,16 @@ static bool hand_place(struct core *c, struct ring *r, struct op *op, int32_t fd
 	return false;
 }
 
+void ring_hand_went(struct core *c, struct ring *r, struct op *op, enum step v)
+{
+	if (v == STEP_DONE) {
+		hand_finish(c, r, op);
+		return;
+	}
+	hand_leave(c, r, op);
+	op_continue(op, v);
+}
+
 /* Refused by a check: its error, and the end of the batch unless SUBMIT_ALL says otherwise. */
 static void hand_refuse(struct core *c, struct ring *r, struct op *op, int err)
 {
@@ -572,8 +582,8 @@ unsigned ring_take(struct core *c, struct ring *r, unsigned max)
 }
 
 /* The quick half of enter.c, here because it is worth having take() inside. */
-bool ring_door_quick(struct arch_user *u, uint64_t to_submit, uint64_t min_complete, uint64_t flags,
-		     uint64_t arg, uint64_t argsz, uint64_t unused, uint64_t nr)
+static noinline_fn bool enter_quick(struct arch_user *u, uint64_t to_submit, uint64_t min_complete,
+				    uint64_t flags)
 {
 	struct user_thread *t = container_of(u, struct user_thread, thread.user);
 	struct door *d = container_of(t->slot, struct door, slot);
@@ -581,9 +591,7 @@ bool ring_door_quick(struct arch_user *u, uint64_t to_submit, uint64_t min_compl
 	struct core *c = this_core();
 	uint64_t n;
 
-	(void)arg, (void)argsz, (void)unused;
-	if (nr != SYS_io_uring_enter || flags != IORING_ENTER_GETEVENTS ||
-	    arch_user_arg(u, 0) != d->quick_fd ||
+	if (flags != IORING_ENTER_GETEVENTS || arch_user_arg(u, 0) != d->quick_fd ||
 	    atomic_load_explicit(d->quick_slot, memory_order_relaxed) != &r->file || r->slow)
 		return false;
 	/* as wide as the register: more than there is is never taken */
@@ -602,4 +610,12 @@ bool ring_door_quick(struct arch_user *u, uint64_t to_submit, uint64_t min_compl
 	d->wait.begun = 1;
 	d->wait.result = (int64_t)n;
 	return false;
+}
+
+bool ring_door_quick(struct arch_user *u, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+		     uint64_t a5, uint64_t a6, uint64_t nr)
+{
+	if (likely(nr == SYS_io_uring_enter))
+		return enter_quick(u, a1, a2, a3);
+	return ring_call_quick(u, a1, a2, a3, a4, a5, a6, nr);
 }

@@ -302,6 +302,9 @@ struct sys_row {
 	/* it touches nothing that is the home core's: any serving core may run it, from the first
 	 * step on, or from its second state on */
 	bool anywhere, anywhere_begun;
+	/* its step wants all registers of the calling thread in memory (arch_user_settle): not for
+	 * call.c */
+	bool whole;
 	/* as op_row.work; NULL: 0 */
 	uint32_t (*work)(const struct op *op);
 };

@@ -140,16 +140,12 @@ const struct op_row *sys_translate(const struct op_row *row, const struct io_uri
 static int sys_check(struct op *op, const struct io_uring_sqe *sqe)
 {
 	const struct sluice_syscall_sqe *call = (const struct sluice_syscall_sqe *)sqe;
-	struct sys_op *sys = sys_op_of(op);
 
 	if (unlikely(call->ioprio || call->personality))
 		return -EINVAL;
 	if (unlikely(call->nr >= array_count(sys_table) || !sys_table[call->nr]))
 		return -ENOSYS;
-	sys->nr = call->nr;
-	sys->args = (struct sys_args){
-		{ call->a0, call->a1, call->a2, call->a3, call->a4, call->a5 }
-	};
+	(void)sys_op_take(op, call);
 	return 0;
 }
 

@@ -34,6 +34,18 @@ static inline struct sys_op *sys_op_of(struct op *op)
 	return op_body(op, struct sys_op);
 }
 
+/* The body's first two from a call whose number is in the table. */
+static inline struct sys_op *sys_op_take(struct op *op, const struct sluice_syscall_sqe *call)
+{
+	struct sys_op *sys = sys_op_of(op);
+
+	sys->nr = call->nr;
+	sys->args = (struct sys_args){
+		{ call->a0, call->a1, call->a2, call->a3, call->a4, call->a5 }
+	};
+	return sys;
+}
+
 /* Goes on on core `to`, from the state it is in: returned by a step. The op leaves by a message to
  * itself, since one that is being stepped cannot; until then (sys->leaving) it is not to be
  * cancelled. */

@@ -95,13 +95,15 @@ struct op {
 };
 _Static_assert(sizeof(struct op) == OP_BYTES, "an in-flight operation is 256 bytes");
 
-#define OP_WORD_PRIORITY 32 /* where `priority` is in op->word */
+/* where these are in op->word */
+#define OP_WORD_OPCODE 16
+#define OP_WORD_PRIORITY 32
 
 /* The eight bytes of op->word (little-endian, as both machines are): state 0, no flags. */
 static inline uint64_t op_word(uint32_t life, uint32_t opcode, uint32_t sqe_flags,
 			       uint32_t priority, uint32_t core, uint32_t home)
 {
-	return life << 8 | opcode << 16 | (uint64_t)sqe_flags << 24 |
+	return life << 8 | opcode << OP_WORD_OPCODE | (uint64_t)sqe_flags << 24 |
 	       (uint64_t)priority << OP_WORD_PRIORITY | (uint64_t)core << 40 |
 	       (uint64_t)home << 56;
 }

@@ -118,7 +118,6 @@ user_call:
 	ld	t2, USER_QUICK(a0)
 	addi	t0, t0, 4
 	csrw	sepc, t0
-	beqz	t2, user_called
 	/*
 	 * The quick door runs below the kernel's saved registers and keeps the program's s0 to s11 by its calling convention.
 	 * The program's a1 to a7 are its arguments as they are.
@@ -135,7 +134,6 @@ user_call:
 user_not_quick:
 	ld	a0, 8(sp)
 	addi	sp, sp, 128
-user_called:
 	csrr	t0, sepc
 	sd	t0, USER_PC(a0)
 	user_regs_callee sd
