@@ -145,8 +145,8 @@ static enum step clone3_step(struct op *op, const struct sys_args *args)
 	return op_finish(op, err ? err : clone_thread(op, &ask));
 }
 
-const struct sys_row sys_clone = { .name = "clone", .step = clone_step };
-const struct sys_row sys_clone3 = { .name = "clone3", .step = clone3_step };
+const struct sys_row sys_clone = { .name = "clone", .step = clone_step, .whole = true };
+const struct sys_row sys_clone3 = { .name = "clone3", .step = clone3_step, .whole = true };
 
 /* ---- a thread's words ------------------------------------------------------------------------ */
 

@@ -258,7 +258,7 @@ static void own(void)
 	expect(came == 1 && !pthread_sigmask(SIG_UNBLOCK, &set, NULL));
 	expect_errno(syscall(SYS_tgkill, getpid(), 0x7fffffff, SIGUSR1), ESRCH);
 
-	expect(!sched_getaffinity(0, sizeof(cpus), &cpus) && CPU_COUNT(&cpus) == 2);
+	expect(!sched_getaffinity(0, sizeof(cpus), &cpus) && CPU_COUNT(&cpus));
 	while (!CPU_ISSET(first, &cpus))
 		first++;
 	CPU_ZERO(&one);
