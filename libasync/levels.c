@@ -66,7 +66,7 @@ void level_push(struct async_exec *x, struct async_co *co)
 	spin_unlock(&x->share.lock);
 }
 
-void levels_sort(struct async_exec *x)
+void levels_sort_some(struct async_exec *x)
 {
 	while (x->run_head) {
 		struct async_co *co = x->run_head;
@@ -75,11 +75,6 @@ void levels_sort(struct async_exec *x)
 		level_push(x, co);
 	}
 	x->run_tail = &x->run_head;
-}
-
-uint32_t levels_there(const struct async_exec *x)
-{
-	return x->levels->stay.there | __atomic_load_n(&x->levels->open.there, __ATOMIC_RELAXED);
 }
 
 /* The level whose turn it is: the most urgent, unless one below waited too often for it. */

@@ -43,11 +43,19 @@ void levels_init(struct async_levels *levels);
 /* All on the executor's own thread. `co` is READY and in no queue. */
 void level_push(struct async_exec *x, struct async_co *co);
 /* All of the run queue, in order of arrival. */
-void levels_sort(struct async_exec *x);
+void levels_sort_some(struct async_exec *x);
+static inline void levels_sort(struct async_exec *x)
+{
+	if (x->run_head)
+		levels_sort_some(x);
+}
 /* Whose turn it is, off its queue; NULL: nobody is there. */
 struct async_co *levels_pop(struct async_exec *x);
 /* The levels that have somebody, a bit each; a hint about those that others may take. */
-uint32_t levels_there(const struct async_exec *x);
+static inline uint32_t levels_there(const struct async_exec *x)
+{
+	return x->levels->stay.there | __atomic_load_n(&x->levels->open.there, __ATOMIC_RELAXED);
+}
 /* Those that others may take into the run queue. */
 void levels_recall(struct async_exec *x);
 /* As crew_steal_from, between two that have levels. x's thread. */

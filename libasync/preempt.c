@@ -112,12 +112,13 @@ static void preempt_noticed(void)
 {
 	struct async_exec *x = async_here();
 	struct async_levels *l = x->levels;
-	bool computes;
+	bool computes, woken = false; /* somebody, while others ran */
 
 	x->self->held++;
 	do {
 		uint64_t now = async_ticks_read();
 		uint64_t before;
+		uint32_t heard;
 
 		x->stats.turns++;
 		levels_sort(x);
@@ -133,14 +134,16 @@ static void preempt_noticed(void)
 		tick_next(x, now); /* for whoever runs next */
 		computes = preempt_computes(l, now);
 		l->ticked = false;
-		if (preempt_wanted(x, computes, l->arrivals != before, now)) {
+		heard = x->ring.cq_next;
+		if (preempt_wanted(x, computes, woken || l->arrivals != before, now)) {
 			preempt_switch(x);
 			computes = true;
 		} else if (x->crew) {
 			crew_offer(x);
 		}
 		async_tell();
-	} while (computes && async_word_arm());
+		woken = x->ring.cq_next != heard;
+	} while (computes && (woken || async_word_arm()));
 	x->self->held--;
 }
 
