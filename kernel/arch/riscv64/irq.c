@@ -108,6 +108,10 @@ void irq_consume(void)
 
 	if ((pending & INT_SOFT) && guest_missing)
 		csr_clear(sip, INT_SOFT);
+	/* QEMU 7.2 may raise the last deadline behind the store of the next one; only another store
+	 * takes that back. */
+	if (pending & INT_TIMER)
+		h->armed = 0;
 	if (!(pending & INT_EXTERNAL))
 		return;
 	if (arch_boot.has_aia) {
