@@ -82,12 +82,14 @@ static unsigned level_choose(struct async_levels *l, uint32_t there)
 {
 	unsigned first = (unsigned)__builtin_ctz(there), chosen = first;
 
+	l->spared = 0;
 	if (ring_likely(there == 1u << first)) /* nobody is passed over */
 		return first;
 	for (unsigned i = first + 1; i < LEVELS; i++)
 		if ((there >> i & 1) && ++l->passed[i] > ASYNC_AGE_MAX && chosen == first)
 			chosen = i;
 	l->passed[chosen] = 0;
+	l->spared = chosen == first ? 0 : LEVELS_AGED;
 	return chosen;
 }
 

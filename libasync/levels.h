@@ -13,6 +13,7 @@
 #include "async_core.h"
 
 #define LEVELS SLUICE_PRIORITIES
+#define LEVELS_AGED UINT64_MAX /* spared: it was passed over, and begins now */
 
 struct level_queues {
 	struct async_co *head[LEVELS], **tail[LEVELS];
@@ -25,6 +26,7 @@ struct async_levels {
 	struct level_queues stay;
 	uint32_t passed[LEVELS]; /* how often another one went first */
 	uint64_t picks, arrivals;
+	uint64_t spared; /* until then (ticks) the one that was picked makes way for nobody */
 
 	/* preempt.c, its executor only; ticks */
 	uint64_t quantum, look;

@@ -74,6 +74,20 @@ static bool preempt_computes(struct async_levels *l, uint64_t now)
 	return false;
 }
 
+/* Was the running one passed over until it went first once? Then it has an eighth of a look from
+ * its first interrupt on, which may come before its first instruction. */
+static bool preempt_spared(struct async_exec *x, uint64_t now)
+{
+	struct async_levels *l = x->levels;
+
+	if (l->spared == LEVELS_AGED)
+		l->spared = now + l->look / 8;
+	if (now >= l->spared)
+		return false;
+	notice_timer(l->spared);
+	return true;
+}
+
 /* Is there somebody whom the running one must make way for? */
 static bool preempt_wanted(struct async_exec *x, bool computes, bool woken, uint64_t now)
 {
@@ -81,7 +95,7 @@ static bool preempt_wanted(struct async_exec *x, bool computes, bool woken, uint
 	unsigned first, mine = x->self->priority;
 	uint32_t there = levels_there(x);
 
-	if (!there)
+	if (!there || preempt_spared(x, now))
 		return false;
 	first = (unsigned)__builtin_ctz(there);
 	return first < mine || (first == mine && computes && woken) || over;

@@ -2,7 +2,8 @@
  * What if coroutines compute without a word to the library, and the program asked for preemption?
  * Those that wait for completions and timers run meanwhile, two that compute share the core, the
  * more urgent one goes first, and the least urgent is not forgotten; registers of both kinds
- * survive, also where the library was interrupted; nobody is preempted where it said so.
+ * survive, also where the library was interrupted; nobody is preempted where it said so. Whoever
+ * asks again and again, answered while others make way for it, is woken each time.
  *
  * also: SLUICE_UINTR=1
  * ends: exit status 0
@@ -10,6 +11,8 @@
 #define ASYNC_PREEMPT
 #include "libasync/async.h"
 #include "tests/abi/lib/async_check.h"
+
+#define ALONE 3000u
 
 static volatile bool stop;
 static volatile uint64_t shares[2], low;
@@ -83,6 +86,37 @@ static int64_t beater(void *arg)
 	return sum == 0.5 * (double)beats ? 0 : -1;
 }
 
+/* Each of its operations is answered about when it has made way again. */
+static int64_t alone(void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < ALONE; i++)
+		if (async_op(IORING_OP_NOP, -1, 0, NULL, 0, 0))
+			return -1;
+	stop = true;
+	return 0;
+}
+
+/* Hears the other's answer before the computing one goes on. */
+static int64_t yielder(void *arg)
+{
+	(void)arg;
+	while (!stop) {
+		if (async_op(IORING_OP_NOP, -1, 0, NULL, 0, 0))
+			return -1;
+		async_yield();
+	}
+	return 0;
+}
+
+static int64_t watcher(void *arg)
+{
+	(void)arg;
+	for (ticks = 0; !stop; ticks++)
+		async_sleep(ASYNC_MS);
+	return 0;
+}
+
 static int64_t urgent(void *arg)
 {
 	int64_t (*fn)(void *) = (int64_t (*)(void *))(uintptr_t)arg;
@@ -123,6 +157,12 @@ int main(int argc, char **argv)
 	CHECK_EQ(ticks, 20);
 	CHECK_EQ(torn, 0);
 	CHECK(async_stats()->preempts > 20);
+	stop = false;
+	CHECK_EQ(async_group_spawn(&group, compute, (void *)(uintptr_t)&shares[0]), 0);
+	CHECK_EQ(async_group_spawn(&group, watcher, NULL), 0);
+	CHECK_EQ(async_group_spawn(&group, alone, NULL), 0);
+	CHECK_EQ(async_group_spawn(&group, yielder, NULL), 0);
+	CHECK_EQ(async_group_wait(&group), 0);
 	for (unsigned i = 0; i < 5; i++)
 		CHECK_EQ(async_sleep(ASYNC_MS), 0);
 	return 0;
