@@ -80,11 +80,12 @@ void levels_sort_some(struct async_exec *x)
 /* The level whose turn it is: the most urgent, unless one below waited too often for it. */
 static unsigned level_choose(struct async_levels *l, uint32_t there)
 {
-	unsigned first = (unsigned)__builtin_ctz(there), chosen = first;
+	unsigned first, chosen;
 
 	l->spared = 0;
-	if (ring_likely(there == 1u << first)) /* nobody is passed over */
-		return first;
+	if (ring_likely(there == 1u << SLUICE_PRIORITY_NORMAL))
+		return SLUICE_PRIORITY_NORMAL; /* a count of zeros is a loop without Zbb */
+	chosen = first = (unsigned)__builtin_ctz(there);
 	for (unsigned i = first + 1; i < LEVELS; i++)
 		if ((there >> i & 1) && ++l->passed[i] > ASYNC_AGE_MAX && chosen == first)
 			chosen = i;

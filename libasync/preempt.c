@@ -92,13 +92,11 @@ static bool preempt_spared(struct async_exec *x, uint64_t now)
 static bool preempt_wanted(struct async_exec *x, bool computes, bool woken, uint64_t now)
 {
 	bool over = computes && now - x->levels->began >= x->levels->quantum;
-	unsigned first, mine = x->self->priority;
-	uint32_t there = levels_there(x);
+	uint32_t there = levels_there(x), mine = 1u << x->self->priority;
 
 	if (!there || preempt_spared(x, now))
 		return false;
-	first = (unsigned)__builtin_ctz(there);
-	return first < mine || (first == mine && computes && woken) || over;
+	return there & (mine - 1) || ((there & mine) && computes && woken) || over;
 }
 
 /* The running one goes behind its level, and comes back here. */
