@@ -1,7 +1,7 @@
 /*
- * Calls that are answered at once: does a program keep every register but a0 over them, does each of
- * them answer as Linux does, and does its core get to its other work while it makes nothing but such
- * calls?
+ * Calls that are answered at once: does a program keep every register but a0 over them, does each
+ * of them answer as Linux does, and does its core get to its other work while it makes nothing but
+ * such calls?
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
