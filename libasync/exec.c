@@ -8,7 +8,8 @@
  *   completions -> timers -> somebody runnable? -> run
  *                                |no
  *                                v
- *                signal (doorbell if the poller sleeps) -> spin a while -> park in enter
+ *                signal (doorbell if the poller sleeps) -> spin a while -> park in enter, which is
+ *                a doorbell, too: all there is where answers take longer than any look
  */
 #include "crew.h"
 #include "notice.h"
@@ -369,6 +370,12 @@ static bool exec_look(struct async_exec *x, uint64_t begin)
 	return true;
 }
 
+/* Answers take longer than any look, and the poller sleeps: the trap that parks wakes it, too. */
+static bool exec_parks_at_once(struct async_exec *x)
+{
+	return x->spin.max && !x->spin.budget && ring_wake_flags_polled(&x->ring);
+}
+
 /* Nobody is runnable: makes sure the kernel has what it was given, looks for a while, parks. */
 static void exec_idle(struct async_exec *x)
 {
@@ -383,13 +390,17 @@ static void exec_idle(struct async_exec *x)
 		return;
 	}
 	if (ring_is_polled(r) && async_config.spin_ns) {
-		async_signal_new();
-		x->stats.spins++;
-		if (!x->timers && ring_glance(r))
-			return; /* as most answers come: no clock was read for it */
-		begin = async_ticks_read();
-		if (exec_look(x, begin))
-			return;
+		if (exec_parks_at_once(x)) {
+			begin = async_ticks_read();
+		} else {
+			async_signal_new();
+			x->stats.spins++;
+			if (!x->timers && ring_glance(r))
+				return; /* as most answers come: no clock was read for it */
+			begin = async_ticks_read();
+			if (exec_look(x, begin))
+				return;
+		}
 	}
 	async_exec_park(x);
 	if (begin && ring_ready(r))

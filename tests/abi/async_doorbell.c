@@ -1,10 +1,15 @@
 /*
  * Is a poller that sleeps woken for entries that it does not know, and for nothing else? A program
- * that wakes again and again while an entry of its waits for somebody rings no doorbell.
+ * that wakes again and again while an entry of its waits for somebody rings no doorbell; nor does
+ * one whose answers always take long, since it waits in the kernel at once, which is as good.
  */
 #include "lib/async_check.h"
 
+#include "uapi/syscall.h"
+#include "uapi/time.h"
+
 #define NAPS 20
+#define LEARNS 8 /* waits after which it knows how long answers take */
 
 static int fds[2];
 
@@ -14,6 +19,17 @@ static int64_t waits(void *arg)
 
 	(void)arg;
 	return async_read(fds[0], &byte, 1);
+}
+
+/* An answer that takes long, to an entry that a sleeping poller does not know. */
+static void ask(void)
+{
+	struct __kernel_timespec ts = { .tv_nsec = 2 * ASYNC_MS };
+	uint64_t end = async_now_ns() + ASYNC_MS;
+
+	while (async_now_ns() < end) /* it falls asleep */
+		;
+	CHECK_EQ(async_syscall(SYS_nanosleep, (uint64_t)(uintptr_t)&ts, 0, 0, 0, 0, 0), 0);
 }
 
 int main(void)
@@ -34,5 +50,11 @@ int main(void)
 	CHECK_EQ(async_write(fds[1], "x", 1), 1); /* this it hears of */
 	CHECK_EQ(async_join(co, &n), 0);
 	CHECK_EQ(n, 1);
+	for (int i = 0; i < LEARNS; i++)
+		ask();
+	before = async_stats()->signals;
+	for (int i = 0; i < NAPS; i++)
+		ask();
+	CHECK_EQ(async_stats()->signals, before);
 	return 0;
 }
