@@ -200,11 +200,11 @@ uaddr_t arch_user_divert(struct arch_user *user, uaddr_t to);
  * Signals, where ARCH_SIGNALS: arch_machine.h declares what follows; elsewhere nobody calls it.
  * arch_user_settle(user): on its core, while it is parked: all of it is in memory now, and may be
  * changed there by whoever serves its trap, until it runs next. Of a settled thread:
- * arch_user_sp(user), arch_user_tp(user); arch_user_redo(user, arg0): the system call that it made last is made again;
- * arch_signal_save(user, frame), arch_signal_restore(user, frame): its registers, FP ones too, into
- * a struct sigframe and from it: these alone, no right comes from a frame;
- * arch_signal_enter(user, handler, at, signo, context, ret): it goes on at `handler`, whose frame
- * is at `at`.
+ * arch_user_sp(user), arch_user_tp(user); arch_user_redo(user, arg0): the system call that it made
+ * last is made again; arch_signal_save(user, frame), arch_signal_restore(user, frame): its
+ * registers, FP ones too, into a struct sigframe and from it: these alone, no right comes from a
+ * frame; arch_signal_enter(user, handler, at, signo, context, ret): it goes on at `handler`, whose
+ * frame is at `at`.
  */
 
 /* Hosted machine: address a program calls instead of trapping; 0 where it traps by instruction. */

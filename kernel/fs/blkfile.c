@@ -205,6 +205,8 @@ static int64_t disk_control(struct file *f, struct aspace *as, uint32_t cmd, uin
 		return user_write(as, arg, &d->size, sizeof(d->size));
 	case BLKSSZGET:
 		return user_write(as, arg, &block_size, sizeof(block_size));
+	case BLKFLSBUF:
+		return 0; /* no block is kept, whose writing or forgetting it could ask for */
 	}
 	return -ENOTTY;
 }

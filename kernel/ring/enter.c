@@ -593,7 +593,8 @@ bool ring_door(struct user_thread *t)
 		signal_return(t);
 		return false;
 	}
-	if (arch_user_nr(&t->thread.user) == SYS_clone || arch_user_nr(&t->thread.user) == SYS_clone3)
+	if (arch_user_nr(&t->thread.user) == SYS_clone ||
+	    arch_user_nr(&t->thread.user) == SYS_clone3)
 		arch_user_settle(&t->thread.user); /* the new thread's registers are to be its */
 	if (arch_user_nr(&t->thread.user) == SLUICE_CALL_ALARM) {
 		arch_user_set_result(&t->thread.user,

@@ -1,6 +1,6 @@
 /*
- * futex: FUTEX_WAIT and FUTEX_WAKE on private words of 32 bits, as on Linux 6.7; the older call that
- * can more; and what is done to words when a thread ends.
+ * futex: FUTEX_WAIT and FUTEX_WAKE on private words of 32 bits, as on Linux 6.7; the older call
+ * that can more; and what is done to words when a thread ends.
  *
  *   WAIT: LOOK --another value--> -EAGAIN;  --the value--> parked on the address's list --> WOKEN
  *   WOKEN --by FUTEX_WAKE--> 0;  --cancelled--> -ECANCELED;  --its time is over--> -ETIMEDOUT
@@ -321,8 +321,8 @@ void futex_clear(struct process *p, uaddr_t at)
 }
 
 /* Linux, linux/futex.h: struct robust_list_head is the first entry's address, the distance from an
- * entry to its word, and an entry that is being taken or left; bit 0 of an entry's address says that
- * the word inherits priority. */
+ * entry to its word, and an entry that is being taken or left; bit 0 of an entry's address says
+ * that the word inherits priority. */
 #define FUTEX_WAITERS 0x80000000u
 #define FUTEX_OWNER_DIED 0x40000000u
 #define FUTEX_TID_MASK 0x3fffffffu

@@ -58,23 +58,24 @@ void sys_fire(struct timer *t);
 	const struct sys_row sys_##call = { .name = #call, .translate = call##_translate }
 
 /* Rows of one file each; the table is in sys.c. */
-extern const struct sys_row sys_dup, sys_dup3, sys_fcntl, sys_fallocate, sys_openat, sys_close,
-	sys_lseek, sys_read, sys_write, sys_readv, sys_writev, sys_pread64, sys_pwrite64, sys_fsync,
-	sys_fdatasync, sys_statx, sys_pipe2, sys_ftruncate, sys_memfd_create, sys_preadv,
+extern const struct sys_row sys_dup, sys_dup3, sys_fcntl, sys_fallocate, sys_fadvise64, sys_openat,
+	sys_close, sys_lseek, sys_read, sys_write, sys_readv, sys_writev, sys_pread64, sys_pwrite64,
+	sys_fsync, sys_fdatasync, sys_statx, sys_pipe2, sys_ftruncate, sys_memfd_create, sys_preadv,
 	sys_pwritev;
 extern const struct sys_row sys_fstat, sys_newfstatat, sys_faccessat, sys_readlinkat, sys_getcwd,
-	sys_ioctl;
+	sys_mkdirat, sys_ioctl;
 extern const struct sys_row sys_socket, sys_bind, sys_listen, sys_accept, sys_accept4, sys_connect,
 	sys_getsockname, sys_getpeername, sys_sendto, sys_recvfrom, sys_setsockopt, sys_shutdown,
 	sys_sendmsg, sys_recvmsg;
-extern const struct sys_row sys_ppoll, sys_futex;
+extern const struct sys_row sys_ppoll, sys_pselect6, sys_futex;
 extern const struct sys_row sys_rt_sigaction, sys_rt_sigprocmask, sys_rt_sigpending,
 	sys_sigaltstack, sys_kill, sys_tkill, sys_tgkill, sys_rt_sigqueueinfo, sys_rt_sigtimedwait,
 	sys_rt_sigsuspend;
 extern const struct sys_row sys_mmap, sys_munmap, sys_mprotect, sys_madvise, sys_brk;
 extern const struct sys_row sys_clock_gettime, sys_clock_getres, sys_gettimeofday,
 	sys_clock_nanosleep, sys_nanosleep;
-extern const struct sys_row sys_sched_setaffinity, sys_sched_getaffinity, sys_getcpu;
+extern const struct sys_row sys_sched_setaffinity, sys_sched_getaffinity, sys_getcpu,
+	sys_getpriority, sys_setpriority;
 extern const struct sys_row sys_exit, sys_exit_group, sys_getpid, sys_gettid, sys_getppid,
 	sys_getid, sys_sched_yield, sys_uname, sys_getrandom, sys_set_tid_address, sys_prlimit64,
 	sys_sysinfo, sys_riscv_hwprobe;

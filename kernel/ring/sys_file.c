@@ -157,6 +157,23 @@ SYS_AS(statx);
 SYS_AS(pipe2);
 SYS_AS(ftruncate);
 
+/* No page is kept that an advice could be about. */
+#define FADVICES 6u /* Linux, linux/fadvise.h */
+
+static enum step fadvise64_step(struct op *op, const struct sys_args *args)
+{
+	struct file *f = fd_get(op_process(op), (int)args->a[0]);
+	int res = -EBADF;
+
+	if (f) {
+		res = f->mode == S_IFIFO ? -ESPIPE : args->a[3] < FADVICES ? 0 : -EINVAL;
+		file_put(f);
+	}
+	return op_finish(op, res);
+}
+
+const struct sys_row sys_fadvise64 = { .name = "fadvise64", .step = fadvise64_step };
+
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
 static enum step dup_step(struct op *op, const struct sys_args *args)

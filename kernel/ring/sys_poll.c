@@ -1,5 +1,5 @@
 /*
- * sys_poll: ppoll.
+ * sys_poll: ppoll and pselect6.
  *
  *   ACT --the time is read--> LOOK
  *   LOOK at the descriptors in their order, each on its file's core: the op travels there, by a
@@ -9,7 +9,8 @@
  *   WAIT --its time is over, cancelled--> done;  --file_poll_wake--> LOOK
  *
  * Several descriptors can be looked at (a timeout of 0), but not be waited for: that answers
- * -ENOSYS. A signal mask changes nothing while there are no signals.
+ * -ENOSYS. A signal mask changes nothing while there are no signals. pselect6 goes the same way
+ * with the one descriptor that its sets may name; with several it answers -ENOSYS at once.
  */
 #include "ring/internal.h"
 #include "ring/sys.h"
@@ -119,5 +120,116 @@ static int ppoll_cancel(struct op *op)
 	op_wake(op);
 	return 0;
 }
+
+/* ---- pselect6 -------------------------------------------------------------------------------- */
+
+#define SELECT_FDS_MAX 1024u /* C libraries' FD_SETSIZE */
+#define SELECT_SETS 3u
+#define SELECT_NONE UINT16_MAX /* sys->index: no set names a descriptor */
+
+/* What each set asks, and what puts a descriptor into its answer. */
+static const uint16_t select_asks[SELECT_SETS] = { POLLIN | POLLRDNORM, POLLOUT | POLLWRNORM,
+						   POLLPRI };
+static const uint16_t select_says[SELECT_SETS] = { POLLIN | POLLRDNORM | POLLHUP | POLLERR,
+						   POLLOUT | POLLWRNORM | POLLERR, POLLPRI };
+
+/* The descriptor that the sets name, through sys->index, and what they ask of it. 0, -ENOSYS (there
+ * are several), -EFAULT. */
+static int select_read(struct op *op, const struct sys_args *args, uint16_t *asks)
+{
+	struct sys_op *sys = sys_op_of(op);
+
+	sys->index = SELECT_NONE;
+	*asks = 0;
+	for (uint64_t at = 0; at < args->a[0]; at += 64)
+		for (unsigned set = 0; set < SELECT_SETS; set++) {
+			uint64_t word = 0;
+			unsigned fd;
+			int err = args->a[1 + set] ? user_read(op_aspace(op),
+							       args->a[1 + set] + at / 8, &word, 8)
+						   : 0;
+
+			if (args->a[0] - at < 64)
+				word &= (1ull << (args->a[0] - at)) - 1;
+			if (err)
+				return err;
+			if (!word)
+				continue;
+			fd = (unsigned)at + (unsigned)__builtin_ctzll(word);
+			if ((word & (word - 1)) || (sys->index != SELECT_NONE && sys->index != fd))
+				return -ENOSYS;
+			sys->index = (uint16_t)fd;
+			*asks |= select_asks[set];
+		}
+	return 0;
+}
+
+/* Makes the sets the answer: `bits` is what there is to say of the descriptor. How many say it. */
+static int select_write(struct op *op, const struct sys_args *args, uint32_t fd, uint16_t bits)
+{
+	int count = 0;
+
+	for (uint64_t at = 0; at < args->a[0]; at += 64)
+		for (unsigned set = 0; set < SELECT_SETS; set++) {
+			uint64_t asked, word = 0;
+			int err;
+
+			if (!args->a[1 + set])
+				continue;
+			err = user_read(op_aspace(op), args->a[1 + set] + at / 8, &asked, 8);
+			if (fd / 64 == at / 64 && (asked >> fd % 64 & 1) &&
+			    (bits & select_says[set]))
+				word = 1ull << fd % 64;
+			if (!err)
+				err = user_write(op_aspace(op), args->a[1 + set] + at / 8, &word,
+						 8);
+			if (err)
+				return err;
+			count += word != 0;
+		}
+	return count;
+}
+
+static enum step select_look(struct op *op, const struct sys_args *args)
+{
+	struct pollfd pfd = { .fd = -1 };
+	uint16_t asks;
+	struct sys_op *sys = sys_op_of(op);
+	int err = select_read(op, args, &asks);
+	enum step v;
+
+	if (err)
+		return ppoll_end(op, err);
+	if (sys->index != SELECT_NONE)
+		pfd = (struct pollfd){ .fd = sys->index, .events = (int16_t)asks };
+	if (!ppoll_see(op, &pfd, &pfd.revents))
+		return sys_leave(op, op->file->core);
+	if (pfd.revents & POLLNVAL)
+		return ppoll_end(op, -EBADF);
+	err = pfd.revents ? select_write(op, args, (uint32_t)pfd.fd, (uint16_t)pfd.revents) : 0;
+	if (err)
+		return ppoll_end(op, err);
+	v = ppoll_wait(op, pfd.fd >= 0);
+	if (v == STEP_DONE && !op->res)
+		op->res = select_write(op, args, UINT32_MAX, 0);
+	return v;
+}
+
+static enum step pselect6_step(struct op *op, const struct sys_args *args)
+{
+	struct sys_args time = { { 0, 0, args->a[4] } };
+
+	if (op->state == PPOLL_LOOK)
+		return select_look(op, args);
+	if (args->a[0] > SELECT_FDS_MAX)
+		return op_finish(op, -EINVAL);
+	return ppoll_step(op, &time); /* reads the time, or disarms it */
+}
+
+const struct sys_row sys_pselect6 = {
+	.name = "pselect6",
+	.step = pselect6_step,
+	.cancel = ppoll_cancel,
+};
 
 const struct sys_row sys_ppoll = { .name = "ppoll", .step = ppoll_step, .cancel = ppoll_cancel };

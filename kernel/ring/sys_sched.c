@@ -1,5 +1,5 @@
 /*
- * sys_sched: which core runs a thread, and which may.
+ * sys_sched: which core runs a thread, and which may; and how nice it is, which nobody changes.
  *
  *   all: ACT --> done
  *
@@ -84,6 +84,37 @@ static enum step getcpu_step(struct op *op, const struct sys_args *args)
 	return op_finish(op, err);
 }
 
+/* All threads are as nice as each other, 0, and stay so; 20 less that is how the call says it. */
+#define PRIO_PROCESS 0u
+#define NICE_ANSWER 20
+
+static int priority_check(struct op *op, const struct sys_args *args)
+{
+	uint32_t who = (uint32_t)args->a[1];
+
+	if (args->a[0] > 2)
+		return -EINVAL;
+	if (args->a[0] != PRIO_PROCESS || !who || process_find(who))
+		return 0;
+	return sched_thread(op, who) ? 0 : -ESRCH;
+}
+
+static enum step getpriority_step(struct op *op, const struct sys_args *args)
+{
+	int err = priority_check(op, args);
+
+	return op_finish(op, err ? err : NICE_ANSWER);
+}
+
+static enum step setpriority_step(struct op *op, const struct sys_args *args)
+{
+	int err = priority_check(op, args);
+
+	return op_finish(op, err ? err : (int32_t)args->a[2] ? -EPERM : 0);
+}
+
+const struct sys_row sys_getpriority = { .name = "getpriority", .step = getpriority_step };
+const struct sys_row sys_setpriority = { .name = "setpriority", .step = setpriority_step };
 const struct sys_row sys_sched_setaffinity = { .name = "sched_setaffinity",
 					       .step = setaffinity_step };
 const struct sys_row sys_sched_getaffinity = { .name = "sched_getaffinity",

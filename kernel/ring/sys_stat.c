@@ -119,6 +119,17 @@ static enum step readlinkat_step(struct op *op, const struct sys_args *args)
 	return op_finish(op, res ? res : -EINVAL);
 }
 
+/* Whatever has a name is there; nothing else can be. */
+static enum step mkdirat_step(struct op *op, const struct sys_args *args)
+{
+	struct file *f;
+	int res = path_find(op, (int)args->a[0], args->a[1], false, &f);
+
+	if (!res)
+		file_put(f);
+	return op_finish(op, !res ? -EEXIST : res == -ENOENT ? -EROFS : res);
+}
+
 static enum step getcwd_step(struct op *op, const struct sys_args *args)
 {
 	int res;
@@ -131,6 +142,7 @@ static enum step getcwd_step(struct op *op, const struct sys_args *args)
 
 const struct sys_row sys_faccessat = { .name = "faccessat", .step = faccessat_step };
 const struct sys_row sys_readlinkat = { .name = "readlinkat", .step = readlinkat_step };
+const struct sys_row sys_mkdirat = { .name = "mkdirat", .step = mkdirat_step };
 const struct sys_row sys_getcwd = { .name = "getcwd", .step = getcwd_step, .anywhere = true };
 
 /* ---- ioctl: what the file itself knows; there are no terminals ------------------------------- */

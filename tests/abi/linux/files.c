@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -121,6 +122,49 @@ static void files(char **argv)
 	expect(!stat("/dev/null", &st) && S_ISCHR(st.st_mode));
 }
 
+/* What fio and its like ask besides. */
+static void besides(char **argv)
+{
+	struct timeval none = { 0, 0 }, little = { 0, 3000 };
+	struct timespec before, after;
+	int fd = open(argv[0], O_RDONLY), ends[2];
+	fd_set in, out, bad;
+
+	expect(!posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) &&
+	       posix_fadvise(fd, 0, 0, 99) == EINVAL);
+	expect_errno(mkdir("/dev/null", 0700), EEXIST);
+	expect_errno(mkdir("/absent", 0700), EROFS);
+	errno = 0;
+	expect(nice(0) == 0 && !errno);
+	expect_errno(nice(3), EPERM);
+	expect_errno(getpriority(PRIO_PROCESS, 123456), ESRCH);
+	expect(!pipe(ends) && posix_fadvise(ends[0], 0, 0, 0) == ESPIPE);
+	FD_ZERO(&in);
+	FD_ZERO(&out);
+	FD_ZERO(&bad);
+	FD_SET(ends[0], &in);
+	FD_SET(ends[0], &bad);
+	expect(!clock_gettime(CLOCK_MONOTONIC, &before));
+	expect(!select(ends[0] + 1, &in, NULL, &bad, &little) && !FD_ISSET(ends[0], &in));
+	expect(!clock_gettime(CLOCK_MONOTONIC, &after));
+	expect((after.tv_sec - before.tv_sec) * 1000000000 + after.tv_nsec - before.tv_nsec >=
+	       3000000);
+	FD_SET(ends[0], &in);
+	FD_SET(ends[0], &bad);
+	expect(write(ends[1], "x", 1) == 1 && select(ends[0] + 1, &in, NULL, &bad, NULL) == 1);
+	expect(FD_ISSET(ends[0], &in) && !FD_ISSET(ends[0], &bad));
+	FD_SET(ends[1], &out);
+	expect(select(FD_SETSIZE, NULL, &out, NULL, NULL) == 1 && FD_ISSET(ends[1], &out));
+	expect_errno(select(FD_SETSIZE, &in, &out, NULL, NULL), ENOSYS);
+	expect(select(ends[0], &in, &out, NULL, &none) == 0); /* it ends before both */
+	FD_ZERO(&in);
+	FD_SET(999, &in);
+	expect_errno(select(1000, &in, NULL, NULL, NULL), EBADF);
+	expect_errno((int)syscall(SYS_pselect6, 1025, NULL, NULL, NULL, &none, NULL), EINVAL);
+	expect_errno((int)syscall(SYS_pselect6, 64, 8, NULL, NULL, NULL, NULL), EFAULT);
+	expect(!close(ends[0]) && !close(ends[1]) && !close(fd));
+}
+
 static void streams(void)
 {
 	int fd = memfd_create("paper", 0);
@@ -216,6 +260,7 @@ int main(int argc, char **argv)
 	who();
 	counted();
 	files(argv);
+	besides(argv);
 	streams();
 	memory(argv);
 	times();

@@ -1,8 +1,9 @@
 /*
  * Are a program's threads, made by its C library's pthread_create, threads of its process here: do
  * mutexes, conditions with and without times, joins, masks, robust mutexes, affinity and the
- * rounding mode do what they do on Linux; is what is not a thread refused by name; is there a limit,
- * and is everything back afterwards? And does the process end, whoever ends it, while others wait?
+ * rounding mode do what they do on Linux; is what is not a thread refused by name; is there a
+ * limit, and is everything back afterwards? And does the process end, whoever ends it, while others
+ * wait?
  *
  * map: moves.conf
  * env: SLUICE_UINTR=0
