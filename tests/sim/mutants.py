@@ -11,6 +11,7 @@ usage: mutants.py [part-of-a-name]      by `make mutants` and `make soak`
 """
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -248,12 +249,14 @@ def build(folder, flags, number, path, source, test):
 
 def verdict(program, test, environment):
     """What the test says of the mutant, None if it finds nothing wrong. By which seed, if by one."""
-    try:
-        run = subprocess.run([program], capture_output=True, text=True, env=environment,
-                             timeout=LIMIT)
-    except subprocess.TimeoutExpired:
-        return f"it did not end within {LIMIT} s"
-    found = re.search(rf"^(?:FAIL {test}[^:]*:|not ok \d+ -) (.*)$", run.stdout, re.M)
+    with subprocess.Popen([program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
+                          start_new_session=True) as run:
+        try:
+            said, _ = run.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(run.pid, signal.SIGKILL)  # a machine is a process of its own
+            return f"it did not end within {LIMIT} s"
+    found = re.search(rf"^(?:FAIL {test}[^:]*:|not ok \d+ -) (.*)$", said, re.M)
     if found:
         return found[1]
     return f"it ended with {run.returncode}" if run.returncode else None
