@@ -513,7 +513,7 @@ test: test-setup
 
 # Does the campaign find a kernel's mistakes? Then: many seeds, without sanitizers, which is faster.
 mutants: test-setup
-	$(Q)$(again) MACHINE=hosted SAN= $(addprefix build/hosted/tests/,$(addprefix sim/,campaign moves preempt thread_move) unit/sched_executor)
+	$(Q)$(again) MACHINE=hosted SAN= $(addprefix build/hosted/tests/,$(addprefix sim/,campaign moves preempt thread_move) $(addprefix unit/,sched_executor cores_balance))
 	$(Q)$(again) $(timed) $(cores)
 	$(Q)tests/sim/mutants.py $(ONLY)
 soak: mutants

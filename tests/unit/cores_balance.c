@@ -471,6 +471,55 @@ static void dozes(void **state)
 	balance_policy_set(&policy_default);
 }
 
+/* Is each stretch counted once, what goes on looked at again, what is read from afar no more than
+ * the time there was, and is the word asked only while its thread runs there? */
+static void doze_word(void **state)
+{
+	int64_t word = 0;
+	struct core_doze doze = { .word = &word };
+	struct core *c = cores[2];
+
+	(void)state;
+	unit_be_core(2);
+	core_turn(c);
+	doze.turn = c->turn;
+	c->doze = &doze;
+	c->count->doze_ns = 0;
+	atomic_store(&c->away, 1);
+	now_ns += 5000;
+	word = 3000;
+	assert_int_equal(core_dozed(c, now_ns), 3000);
+	assert_false(core_doze_count(c, &doze));
+	assert_int_equal(doze.seen, 3000);
+	assert_int_equal(core_dozed(c, now_ns), 3000);
+	word = 4000;
+	assert_false(core_doze_count(c, &doze));
+	assert_int_equal(c->count->doze_ns, 4000);
+	word = INT64_MAX; /* a lie */
+	assert_int_equal(core_dozed(c, now_ns), 4000 + 5000);
+	word = 4000 - (int64_t)now_ns;
+	assert_true(core_doze_count(c, &doze));
+	assert_int_equal(doze.seen, -1);
+	doze.seen = word;
+	core_doze_skip(&doze);
+	assert_int_equal(doze.seen, -1);
+	now_ns += 100;
+	assert_true(core_dozes(c));
+	assert_int_equal(core_dozed(c, now_ns), 4100);
+	c->signals.asleep_since = now_ns;
+	assert_false(core_dozes(c));
+	c->signals.asleep_since = 0;
+	atomic_store(&c->away, 0);
+	assert_false(core_dozes(c));
+	assert_int_equal(core_dozed(c, now_ns), 4000);
+	atomic_store(&c->away, 1);
+	doze.turn--;
+	assert_false(core_dozes(c));
+	atomic_store(&c->away, 0);
+	c->doze = NULL;
+	c->count->doze_ns = 0;
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, before, unit_frames_after)
@@ -478,6 +527,7 @@ int main(void)
 		TEST(evens_out), TEST(leaves_alone), TEST(torn_view),	  TEST(no_ping_pong),
 		TEST(at_once),	 TEST(refuses),	     TEST(too_many),	  TEST(mover_refuses),
 		TEST(never_yields), TEST(offered),  TEST(dozes),
+		TEST(doze_word),
 	};
 
 	now_ns = 1000000;
