@@ -104,6 +104,27 @@ static void handled(struct ring *ring, int64_t own)
 	say_is("it is gone", call(SYS_kill, (uint64_t)pid, 0, 0, 0), -ESRCH);
 }
 
+/* One that is blocked waits, is said to, and comes when it may. */
+static void blocked(uint64_t own)
+{
+	uint64_t set = 1ull << (USR1 - 1), was = 0;
+
+	came = 0;
+	say_is("block", call(SYS_rt_sigprocmask, SIG_BLOCK, at(&set), at(&was), 8), 0);
+	say_is("nothing was before", (int64_t)was, 0);
+	say_is("to itself", call(SYS_kill, own, USR1, 0, 0), 0);
+	say_is("what is pending", call(SYS_rt_sigpending, at(&was), 8, 0, 0), 0);
+	say_is("is that", (int64_t)was, (int64_t)set);
+	say_is("and has not come", came, 0);
+	say_is("unblock", call(SYS_rt_sigprocmask, SIG_UNBLOCK, at(&set), at(&was), 8), 0);
+	say_is("what was blocked", (int64_t)was, (int64_t)set);
+	while (!came) /* or it does not end */
+		async_relax();
+	say_is("nothing is pending", call(SYS_rt_sigpending, at(&was), 8, 0, 0), 0);
+	say_is("nor blocked", call(SYS_rt_sigprocmask, SIG_SETMASK, at(&was), at(&set), 8), 0);
+	say_true("any more", !was && !set && came == 1);
+}
+
 static void refused(void)
 {
 	struct sigaction_in act = { 0 };
@@ -152,6 +173,7 @@ int ring_main(struct ring *ring, int argc, char **argv)
 	}
 	child_ends();
 	handled(ring, call(SYS_getpid, 0, 0, 0, 0));
+	blocked((uint64_t)call(SYS_getpid, 0, 0, 0, 0));
 	refused();
 	return say_verdict();
 }

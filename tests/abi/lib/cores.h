@@ -8,12 +8,13 @@
 #include "uapi/fs.h"
 
 #define CORES_MAX 16u
+#define TURNS_WORD 7
 #define SQES_WORD 8 /* of a line of /dev/cores: docs/abi.md */
 #define STEPS_WORD 10
 
 struct core {
 	bool io, net, user;
-	uint64_t sqes, steps;
+	uint64_t turns, sqes, steps;
 };
 
 static char cores_text[8192];
@@ -71,6 +72,7 @@ static inline unsigned look(struct core *cores)
 			.io = has_word(word_at(at + 1, 1), "io"),
 			.net = has_word(word_at(at + 1, 1), "net"),
 			.user = has_word(word_at(at + 1, 1), "user"),
+			.turns = number(word_at(at + 1, TURNS_WORD)),
 			.sqes = number(word_at(at + 1, SQES_WORD)),
 			.steps = number(word_at(at + 1, STEPS_WORD)),
 		};
