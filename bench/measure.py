@@ -294,7 +294,8 @@ class Bench:
     @contextlib.contextmanager
     def guest(self, smp=None, run=None, plugin=False, icount=False, profile=None, machine="riscv64",
               stay=False, disk=False, drive=None, prefix=(), extra=(), serial=None,
-              ports=None, servers=None, build=None, files=None, gate=False, **values):
+              ports=None, servers=None, build=None, files=None, gate=False, mem="256M",
+              **values):
         """A started guest with the map of configs/ for `smp` harts; `run` replaces its programs, and
         then it powers off when these ended, unless it is to stay, and has a disk only if that is
         said (`drive`: QEMU's words for another one), and a network only if `ports` of it are to be
@@ -317,7 +318,7 @@ class Bench:
         counter = Plugin(symbol("trap_entry"), profile) if plugin or profile else None
         machine = vm.VM(config, machine, build=build, drive=ZEROS if disk and gate else drive,
                         disk=self.disk() if not gate and (disk or not run) else None,
-                        prefix=prefix, extra=list(extra), serial=serial, files=files,
+                        prefix=prefix, extra=list(extra), serial=serial, files=files, mem=mem,
                         ports=ports or ({} if run else None))
         with self.running(machine, counter, icount, gate) as guest:
             yield guest

@@ -11,6 +11,7 @@
 #include "arch/arch.h"
 #include "base/cmdline.h"
 #include "base/machine.h"
+#include "base/meter.h"
 #include "base/panic.h"
 #include "base/print.h"
 #include "base/trace.h"
@@ -111,8 +112,9 @@ static void main_arguments(void)
 	if (cmdline_init(arch_boot.cmdline))
 		main_refuse("the boot arguments make no sense");
 	trace = cmdline_find("trace");
-	trace_detail = trace && !strcmp(trace, "on");
-	trace_at_end = trace_detail || (trace && !strcmp(trace, "end"));
+	meter_on = trace && !strcmp(trace, "steps");
+	trace_detail = meter_on || (trace && !strcmp(trace, "on"));
+	trace_at_end = (trace_detail && !meter_on) || (trace && !strcmp(trace, "end"));
 	trace_slots = cmdline_find_u64("trace_slots", TRACE_SLOTS);
 	if (trace_slots < TRACE_SLOTS_MIN || trace_slots > TRACE_SLOTS_MAX ||
 	    (trace_slots & (trace_slots - 1)))
@@ -127,6 +129,8 @@ static void main_arguments(void)
 static void main_core(struct core *c, uint32_t ops)
 {
 	trace_init_core(c->index, frames_boot_alloc(trace_ring_size(trace_slots)), trace_slots);
+	if (meter_on)
+		meter_init_core(c->index, frames_boot_alloc(METER_BYTES));
 	timers_init(c);
 	inboxes_init(c);
 	if (c->roles & ROLE_MAY_SERVE) {

@@ -172,7 +172,7 @@ def check_net(_conf, value):
 
 # The keys of a file. All but SMP are boot arguments of the kernel.
 KEYS = {"SMP": check_smp, "map": check_map, "spin_us": check_spin, "spin": check_word("fixed", "adapt"), "run": check_run,
-        "trace": check_word("on", "end", "off"), "trace_slots": check_slots,
+        "trace": check_word("on", "end", "steps", "off"), "trace_slots": check_slots,
         "exit": check_word("power"), "net": check_net,
         "uintr": check_word("all"),
         "policy": check_word("default", "static", "greedy"),

@@ -4,6 +4,7 @@
  */
 #include "cores/core.h"
 
+#include "base/meter.h"
 #include "base/panic.h"
 #include "base/trace.h"
 
@@ -37,6 +38,13 @@ void mailbox_post(unsigned index, struct mail *m)
 	}
 }
 
+static noinline_fn void deliver_measured(struct mail *m)
+{
+	meter_begin((struct meter_key){ METER_MAIL, (const void *)(uintptr_t)m->deliver }, m);
+	m->deliver(m);
+	meter_end();
+}
+
 unsigned mailbox_deliver(struct core *c)
 {
 	struct mail *m, *oldest = NULL, *next;
@@ -54,7 +62,10 @@ unsigned mailbox_deliver(struct core *c)
 	}
 	for (m = oldest; m; m = next, n++) {
 		next = m->next;
-		m->deliver(m);
+		if (unlikely(meter_on))
+			deliver_measured(m);
+		else
+			m->deliver(m);
 	}
 	c->count->mails += n;
 	core_peak(&c->mails_peak, n);

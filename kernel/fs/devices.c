@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/counters.h"
+#include "base/meter.h"
 #include "drivers/drivers.h"
 #include "fs/internal.h"
 #include "mm/frames.h"
@@ -160,6 +161,7 @@ int device_open(const char *name, uint32_t oflags, struct fs_file **out)
 		size_t (*fill)(char *buf, size_t size);
 	} text[] = {
 		{"counters", counters_print},
+		{"steps", meter_print},
 		{"cores", report_cores},
 		{"rings", report_rings},
 	};

@@ -76,6 +76,10 @@ uint32_t ring_place(const struct ring *r, const struct op *op)
 	return here;
 }
 
+/* So many begin where they stand, one after the other; the next ones from the run queue, so that a
+ * long chain is not one long step. */
+#define BEGIN_MAX 32u
+
 /* ---- beginning ------------------------------------------------------------------------------- */
 
 void ring_begin(struct core *c, struct ring *r, struct op *op)
@@ -104,8 +108,8 @@ void ring_begin(struct core *c, struct ring *r, struct op *op)
 	if (place != c->index) {
 		ring_visits(r, place);
 		op_send(op, place);
-	} else if (unlikely(op->priority > OP_PRIORITY_NORMAL)) {
-		op_run_later(op); /* behind whatever is more urgent */
+	} else if (unlikely(op->priority > OP_PRIORITY_NORMAL || c->rings->begun >= BEGIN_MAX)) {
+		op_run_later(op); /* behind whatever is more urgent, or runnable */
 	} else {
 		op_run(op);
 	}
@@ -115,16 +119,21 @@ unsigned ring_begin_listed(struct core *c)
 {
 	struct ring_core *rc = c->rings;
 	struct list *first;
-	unsigned n = 0;
+	unsigned n;
 
-	while ((first = list_pop_front(&rc->ready))) {
+	if (rc->beginning)
+		return 0; /* one that is done at once: whoever began it goes on with the next */
+	rc->beginning = true;
+	for (rc->begun = 0; (first = list_pop_front(&rc->ready)); rc->begun++) {
 		struct op *op = list_item(first, struct op, link);
 		struct ring *r = op->ring;
 
 		ring_begin(c, r, op);
 		ring_publish(c, r);
-		n++;
 	}
+	n = rc->begun;
+	rc->begun = 0;
+	rc->beginning = false;
 	return n;
 }
 

@@ -21,6 +21,8 @@ struct ring_core {
 	struct list entered;  /* every RING_ENTER ring of this core */
 	/* chain members whose turn has come: begun by ring_begin_ready, never recursively */
 	struct list ready;
+	bool beginning; /* that is under way, and has begun so many */
+	uint32_t begun;
 	uint32_t polled_count;
 	uint32_t unsorted; /* a priority has changed since rings_sort */
 	/* set once: ops that only doors may take, one per thread or a quarter of the pool */
@@ -369,6 +371,11 @@ struct user_thread *ring_caller(const struct ring *r);
 
 /* Panics if a row of the op table is not complete. Boot. */
 void table_check(void);
+/* While steps are measured: each operation and each call has a row, whether it ever runs or not.
+ * Boot. */
+void table_measure(void);
+/* What an op is measured as: its row's name, or its call's. */
+const char *sys_op_name(const struct op *op);
 
 /* ---- register.c, bufs.c */
 

@@ -12,6 +12,7 @@
  */
 #include "ring/internal.h"
 
+#include "base/meter.h"
 #include "base/trace.h"
 #include "mm/frames.h"
 #include "mm/pool.h"
@@ -548,6 +549,8 @@ void rings_init(void)
 		ring_moves_init(c);
 	}
 	table_check();
+	if (meter_on)
+		table_measure();
 	doors_init();
 	process_hooks = (struct process_hooks){
 		.ring_create = ring_create_first,

@@ -9,6 +9,7 @@
  */
 #include "ring/internal.h"
 
+#include "base/meter.h"
 #include "base/trace.h"
 #include "ring/notice.h"
 #include "uapi/errno.h"
@@ -356,6 +357,8 @@ static void hand_trace(const struct op *op, enum step v, uint64_t user_data)
 {
 	trace_event(TRACE_STEP, op->opcode | (uint32_t)op->state << 8 | (uint32_t)v << 16,
 		    (uintptr_t)op, user_data);
+	if (v == STEP_AGAIN)
+		op_measure(op);
 }
 
 /*
@@ -403,8 +406,10 @@ static inline __attribute__((always_inline)) bool hand_accept(struct core *c, st
 			return false;
 		}
 	}
-	if (traced)
+	if (traced) {
+		op->row = row;
 		hand_trace(op, STEP_AGAIN, sqe->user_data);
+	}
 	v = row->step(op);
 	if (likely(v == STEP_DONE)) {
 		if (!special && !traced &&
@@ -414,6 +419,8 @@ static inline __attribute__((always_inline)) bool hand_accept(struct core *c, st
 			hand_trace(op, v, sqe->user_data);
 		op->user_data = sqe->user_data;
 		hand_finish(c, r, op);
+		if (traced && meter_on)
+			meter_end();
 		return false;
 	}
 	hand_fill(op, row, sqe);

@@ -184,6 +184,13 @@ void sys_fire(struct timer *t)
 			     body[0]));
 }
 
+const char *sys_op_name(const struct op *op)
+{
+	if (op->row != &row_syscall)
+		return op->row ? op->row->name : "none";
+	return sys_table[((const struct sys_op *)(const void *)op->body)->nr]->name;
+}
+
 /* ---- step and cancel */
 
 static enum step sys_step(struct op *op)

@@ -4,6 +4,7 @@
  */
 #include "ring/internal.h"
 
+#include "base/meter.h"
 #include "base/panic.h"
 #include "uapi/notice.h"
 
@@ -60,4 +61,16 @@ void table_check(void)
 		    !row->state_count || row->body_size > OP_BODY_BYTES)
 			panic("op table: row %u is not complete", i);
 	}
+}
+
+void table_measure(void)
+{
+	op_name = sys_op_name;
+	op_measure_init();
+	for (unsigned i = 0; i < 256; i++)
+		if (op_table[i] && op_table[i] != &row_syscall)
+			meter_expect((struct meter_key){ METER_OP, op_table[i]->name });
+	for (unsigned i = 0; i < array_count(sys_table); i++)
+		if (sys_table[i] && !sys_table[i]->translate)
+			meter_expect((struct meter_key){ METER_OP, sys_table[i]->name });
 }

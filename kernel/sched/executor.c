@@ -9,6 +9,7 @@
  */
 #include "sched/op.h"
 
+#include "base/meter.h"
 #include "base/print.h"
 #include "base/trace.h"
 #include "mm/frames.h"
@@ -28,6 +29,7 @@ struct executor {
 };
 
 void (*op_done_hook)(struct op *op);
+const char *(*op_name)(const struct op *op);
 
 static unsigned executor_level(const struct op *op)
 {
@@ -78,13 +80,52 @@ static struct op *executor_next(struct core *c, struct executor *ex)
 	return op;
 }
 
+/* ---- what is traced and measured ------------------------------------------------------------- */
+
+void op_measure(const struct op *op)
+{
+	if (meter_on)
+		meter_begin((struct meter_key){ METER_OP, op_name(op) }, op);
+}
+
+/* The stretch of an op that is done ends behind what its end brings with it. */
+static void (*measured_done)(struct op *op);
+
+static void op_done_measured(struct op *op)
+{
+	measured_done(op);
+	meter_end();
+}
+
+void op_measure_init(void)
+{
+	measured_done = op_done_hook;
+	op_done_hook = op_done_measured;
+}
+
+/* Before a step, and with the verdict of one that ends. */
+static noinline_fn void op_traced(const struct op *op, enum step v)
+{
+	trace_event(TRACE_STEP, op->opcode | (uint32_t)op->state << 8 | (uint32_t)v << 16,
+		    (uintptr_t)op, op->user_data);
+	if (!meter_on)
+		return;
+	if (!meter_is(op))
+		op_measure(op);
+	if (v == STEP_DEGRADE || (v == STEP_AGAIN && (op->flags & OP_LONG)) ||
+	    (v == STEP_PARKED && !(op->flags & OP_WAKE_PENDING)))
+		meter_end();
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
 void op_continue(struct op *op, enum step v)
 {
 	struct core *c = this_core();
 
 	for (unsigned steps = 0; steps < STEPS_PER_RUN; steps++) {
-		trace_hot(TRACE_STEP, op->opcode | (uint32_t)op->state << 8 | (uint32_t)v << 16,
-			  (uintptr_t)op, op->user_data);
+		if (unlikely(trace_detail))
+			op_traced(op, v);
 		switch (v) {
 		case STEP_AGAIN:
 			if (likely(!(op->flags & OP_LONG)))
@@ -113,6 +154,8 @@ void op_continue(struct op *op, enum step v)
 		v = op->row->step(op);
 	}
 	if (v == STEP_AGAIN) {
+		if (unlikely(meter_on))
+			meter_end();
 		executor_queue(c, op);
 		return;
 	}

@@ -25,6 +25,7 @@
  */
 #include "sched/fiber.h"
 
+#include "base/meter.h"
 #include "base/panic.h"
 #include "base/trace.h"
 #include "mm/frames.h"
@@ -70,6 +71,7 @@ static void fiber_main(void *arg)
 	struct fiber *f = arg;
 
 	f->verdict = STEP_DONE;
+	op_measure(f->op);
 	if (f->stepping)
 		f->verdict = f->op->row->step(f->op);
 	else
@@ -132,6 +134,14 @@ static void fiber_interrupted(void)
 
 	f->end = FIBER_INTERRUPTED;
 	arch_fiber_switch(&f->context, &fs->executor);
+}
+
+void preempt_measure(bool open)
+{
+	if (open)
+		meter_end();
+	else
+		op_measure(fibers_here()->running->op);
 }
 
 void preempt_point(void)
@@ -242,6 +252,7 @@ bool fiber_run(struct op *op)
 	}
 	this_core()->count->fibers_short++;
 	op->life = OP_STEPPING;
+	op_measure(op);
 	op_continue(op, op->row->step(op));
 	return true;
 }
@@ -273,7 +284,10 @@ void fiber_park(struct waitlist *w)
 	if (w)
 		op_park(f->op, w);
 	f->end = FIBER_PARKED;
+	if (unlikely(meter_on))
+		meter_end();
 	arch_fiber_switch(&f->context, &fs->executor);
+	op_measure(f->op);
 }
 
 struct op *fiber_op(void)

@@ -266,6 +266,13 @@ void op_send(struct op *op, unsigned index);
  * ring/. */
 extern void (*op_done_hook)(struct op *op);
 
+/* What an op is called where it is measured (base/meter.h). Set once at boot by ring/. */
+extern const char *(*op_name)(const struct op *op);
+/* While that is on: a stretch of the op begins. */
+void op_measure(const struct op *op);
+/* It is on: from now on ops that are done end their stretches. Boot, when op_done_hook is set. */
+void op_measure_init(void);
+
 /* Marks the op cancelled and, if it is parked on this core, runs its row's cancel. 0: it will
  * complete soon with the cancellation seen; -EALREADY: it cannot be stopped and completes by
  * itself; -ENOENT: it is already done. op->core only. */

@@ -12,6 +12,7 @@
 #ifndef SCHED_PREEMPT_H
 #define SCHED_PREEMPT_H
 
+#include "base/meter.h"
 #include "cores/core.h"
 
 /* Does the running step have a stack of its own? Else windows stay closed. */
@@ -23,9 +24,14 @@ static inline bool preempt_may(void)
 /* The step makes way here if its time is over or somebody rang. Only when preempt_may. */
 void preempt_point(void);
 
+/* A stretch of the running step ends, or another begins. Only while meter_on. */
+void preempt_measure(bool open);
+
 /* Only when preempt_may; not nested. */
 static inline void preempt_open(void)
 {
+	if (unlikely(meter_on))
+		preempt_measure(true);
 	if (!ARCH_PREEMPTS)
 		preempt_point();
 	arch_window_open();
@@ -34,6 +40,8 @@ static inline void preempt_open(void)
 static inline void preempt_close(void)
 {
 	arch_window_close();
+	if (unlikely(meter_on))
+		preempt_measure(false);
 }
 
 /* A window with nothing in it: for what must not be interrupted itself, between two pieces. */

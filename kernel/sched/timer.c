@@ -4,6 +4,7 @@
  */
 #include "sched/timer.h"
 
+#include "base/meter.h"
 #include "base/panic.h"
 #include "mm/frames.h"
 
@@ -95,6 +96,13 @@ nsec_t timers_next(struct core *c)
 /* Fires what is due; at most TIMERS_BATCH, the rest in the next turn. */
 #define TIMERS_BATCH 64
 
+static noinline_fn void fire_measured(struct timer *t)
+{
+	meter_begin((struct meter_key){ METER_TIMER, (const void *)(uintptr_t)t->fire }, t);
+	t->fire(t);
+	meter_end();
+}
+
 static unsigned timers_run(struct core *c)
 {
 	struct timers *ts = c->timers;
@@ -104,7 +112,10 @@ static unsigned timers_run(struct core *c)
 		struct timer *t = ts->root;
 
 		timer_disarm(t);
-		t->fire(t);
+		if (unlikely(meter_on))
+			fire_measured(t);
+		else
+			t->fire(t);
 		n++;
 	}
 	return n;
