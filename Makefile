@@ -380,7 +380,7 @@ $(foreach a,user integer,$(eval $(call user_abi,$(a))))
 # A program is one file, or one folder; abi tests and guest benchmarks share their folder's lib/.
 apps    := $(sort $(basename $(notdir $(wildcard apps/*.c))) $(notdir $(patsubst %/,%,$(dir $(wildcard apps/*/*.c)))))
 abis    := $(sort $(basename $(notdir $(wildcard tests/abi/$(if $(filter linux,$(MACHINE)),async_)*.c))))
-benches := $(filter-out $(if $(filter linux,$(MACHINE)),notify),$(sort $(basename $(notdir $(wildcard bench/guest/*.c)))))
+benches := $(filter-out $(if $(filter linux,$(MACHINE)),notify steps),$(sort $(basename $(notdir $(wildcard bench/guest/*.c)))))
 programs :=
 
 # Programs that are built without floating point, where that is an ABI of its own: docs/abi.md.

@@ -23,7 +23,8 @@ BASE = 0x10000000
 
 def large_program():
     """An ELF file whose one segment is LARGE bytes, all in the file; its first instruction is none."""
-    head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, 243, 1, BASE + 4096, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, 243, 1, BASE + 4096, 64, 0, 0, 64, 56, 1,
+                       0, 0, 0)
     segment = struct.pack("<IIQQQQQQ", 1, 5, 0, BASE, BASE, LARGE, LARGE, 4096)
     return (head + segment).ljust(LARGE, b"\0")
 

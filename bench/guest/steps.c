@@ -237,8 +237,8 @@ static void memfiles(void)
 		ask(IORING_OP_READV, fd, 0, at(vecs), VECS, 0);
 	}
 	asked("memory_file,32MiB");
-	map = (uint64_t)call(SYS_mmap, 0, LARGE / 2, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
-			     (uint64_t)fd, 0);
+	map = (uint64_t)call(SYS_mmap, 0, LARGE / 2, PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_POPULATE, (uint64_t)fd, 0);
 	asked("mmap_of_a_memory_file,32MiB");
 	call(SYS_munmap, map, LARGE / 2, 0, 0, 0, 0);
 	ask(IORING_OP_FALLOCATE, fd, 0, LARGE / 2, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0);
@@ -270,7 +270,8 @@ static void mappings(void)
 	     "MAP_FIXED");
 	asked("mmap_fixed,48MiB_of_64");
 	for (unsigned i = 0; i < 900; i++) /* regions that cannot be one */
-		call(SYS_mmap, from + i * 65536, 4096, i & 1 ? PROT_READ : PROT_NONE, fixed, ~0ull, 0);
+		call(SYS_mmap, from + i * 65536, 4096, i & 1 ? PROT_READ : PROT_NONE, fixed, ~0ull,
+		     0);
 	asked("mmap_fixed,900_regions");
 	call(SYS_mprotect, from, LARGE, PROT_READ, 0, 0, 0);
 	asked("mprotect,900_regions");
@@ -281,7 +282,8 @@ static void mappings(void)
 	asked("munmap,64MiB");
 	call(SYS_munmap, at(pages(64ull << 30, 0)), 64ull << 30, 0, 0, 0, 0);
 	asked("munmap,64GiB_untouched");
-	need(call(SYS_brk, (uint64_t)heap + LARGE, 0, 0, 0, 0, 0) == heap + (int64_t)LARGE, "a heap");
+	need(call(SYS_brk, (uint64_t)heap + LARGE, 0, 0, 0, 0, 0) == heap + (int64_t)LARGE,
+	     "a heap");
 	for (uint64_t i = 0; i < LARGE; i += 4096)
 		*(volatile char *)(uintptr_t)((uint64_t)heap + i) = 1;
 	asked("brk_grows,64MiB");
@@ -295,7 +297,7 @@ static void mappings(void)
 
 /* ---- many in flight -------------------------------------------------------------------------- */
 
-static uint32_t word;
+static uint32_t word, other_word;
 
 static void waiting(unsigned count, int fd)
 {
@@ -315,6 +317,14 @@ static void many(void)
 	waiting(MANY, -1);
 	ring_fill_futex_wake(more(), &word, MANY, 0);
 	answers(MANY + 1);
+	waiting(MANY, -1);
+	ring_fill_syscall(more(), SYS_futex, at(&word), 1, MANY, 0, 0, 0, 0);
+	answers(MANY + 1);
+	waiting(MANY, -1);
+	ring_fill_syscall(more(), SYS_futex, at(&word), 3, 1, MANY, at(&other_word), 0, 0);
+	answers(2);
+	ring_fill_syscall(more(), SYS_futex, at(&other_word), 1, MANY, 0, 0, 0, 0);
+	answers(MANY);
 	asked("futex_wake,2000");
 	waiting(MANY, -1);
 	ring_fill(more(), IORING_OP_ASYNC_CANCEL, -1, 0, 0, 0, IORING_ASYNC_CANCEL_ANY, 0);
@@ -409,7 +419,9 @@ static int64_t registered(uint32_t code, uint64_t arg, uint32_t count)
 static void registrations(void)
 {
 	static int32_t fds[4096];
-	struct io_uring_buf_reg group = { .ring_addr = at(memory), .ring_entries = 32768, .bgid = 1 };
+	struct io_uring_buf_reg group = { .ring_addr = at(memory),
+					  .ring_entries = 32768,
+					  .bgid = 1 };
 	struct io_uring_params params = { .flags = IORING_SETUP_CQSIZE, .cq_entries = 65536 };
 	int64_t fd;
 
@@ -557,7 +569,9 @@ static void calls(void)
 	static const uint16_t plain[] = {
 		SYS_dup, SYS_fcntl, SYS_lseek, SYS_sched_yield, SYS_getpid, SYS_gettid, SYS_getppid,
 		SYS_getuid, SYS_rt_sigpending, SYS_rt_sigprocmask, SYS_sigaltstack,
-		SYS_rt_sigaction, SYS_set_tid_address, SYS_sched_setaffinity,
+		SYS_rt_sigaction, SYS_set_tid_address, SYS_sched_setaffinity, SYS_clone, SYS_clone3,
+		SYS_fadvise64, SYS_set_robust_list, SYS_get_robust_list, SYS_getpriority,
+		SYS_setpriority,
 	};
 	struct __kernel_timespec soon = { .tv_nsec = 1000 };
 	struct { int32_t fd; int16_t events, revents; } *polled = (void *)memory;
@@ -565,6 +579,10 @@ static void calls(void)
 	for (unsigned i = 0; i < sizeof(plain) / sizeof(*plain); i++)
 		call(plain[i], 0, 0, 0, 8, 0, 0);
 	call(SYS_dup3, 0, 60, 0, 0, 0, 0);
+	call(SYS_mkdirat, (uint64_t)AT_FDCWD, at("/bin"), 0755, 0, 0, 0);
+	memset(memory, 0, 128);
+	memory[0] = 2; /* descriptor 1 */
+	call(SYS_pselect6, 2, 0, at(memory), 0, at(&soon), 0);
 	call(SYS_ioctl, 0, 0x5401, 0, 0, 0, 0);
 	call(SYS_clock_gettime, CLOCK_MONOTONIC, at(memory), 0, 0, 0, 0);
 	call(SYS_clock_getres, CLOCK_MONOTONIC, at(memory), 0, 0, 0, 0);
@@ -590,8 +608,8 @@ static void calls(void)
 	}
 	for (unsigned n = 64; n <= 4096; n *= 4)
 		call(SYS_ppoll, at(memory), n, at(&(struct __kernel_timespec){ 0 }), 0, 0, 0);
-	ask(IORING_OP_NOTICE, -1, 0, 0, 0, SLUICE_NOTICE_REGISTER);
-	ask(IORING_OP_NOTICE, -1, 1, 0, 0, SLUICE_NOTICE_CREATE);
+	ask(IORING_OP_NOTICE, -1, 0, 0, SLUICE_NOTICE_REGISTER, 0);
+	ask(IORING_OP_NOTICE, -1, 1, 0, SLUICE_NOTICE_CREATE, 0);
 	asked("calls");
 }
 

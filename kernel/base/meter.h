@@ -1,11 +1,12 @@
 /*
  * meter: for how long a core was held at most, without a chance to turn to anything else, by each
- * operation, mail and timer; while it is on (boot argument `trace=steps`), and read from /dev/steps.
+ * operation, mail and timer; while it is on (boot argument `trace=steps`), and read from
+ * /dev/steps.
  *
  * A stretch begins with a step, a mail's delivery or a timer's firing, and ends with it. A window
  * (sched/preempt.h) ends one and begins the next. What begins inside another (an op that a mail
- * starts) is a stretch of its own, and the outer one goes on anew behind it. Steps of one op without
- * a pause between them (STEP_AGAIN) are one stretch.
+ * starts) is a stretch of its own, and the outer one goes on anew behind it. Steps of one op
+ * without a pause between them (STEP_AGAIN) are one stretch.
  *
  * Under -icount shift=0 on one hart a nanosecond is an instruction. The clock's steps (100 ns) and
  * about 100 instructions of recording are part of every figure. Each core writes its own table;

@@ -9,6 +9,7 @@
 #include "drivers/drivers.h"
 #include "fs/internal.h"
 #include "mm/frames.h"
+#include "sched/preempt.h"
 
 #define MEM_MAJOR 1
 
@@ -51,9 +52,16 @@ static void pin_fill(const struct pin *pin, void (*fill)(void *dst, size_t len))
 	}
 }
 
+/* In a long step in a window. */
 static void fill_zero(void *dst, size_t len)
 {
+	bool may = preempt_may();
+
+	if (may)
+		preempt_open();
 	memset(dst, 0, len);
+	if (may)
+		preempt_close();
 }
 
 static enum step zero_transfer(struct file *f, struct op *op, struct transfer *t)
@@ -70,15 +78,21 @@ static enum step random_transfer(struct file *f, struct op *op, struct transfer 
 {
 	(void)f, (void)op;
 	if (!t->write)
-		pin_fill(&t->pin, random_bytes);
+		pin_fill(&t->pin, random_fill);
 	t->moved = (int32_t)t->pin.len;
 	return STEP_DONE;
 }
 
-static const struct file_ops zero_ops = {
-	.name = "zero", .transfer = zero_transfer, .stat = device_stat, .free = device_free};
-static const struct file_ops random_ops = {
-	.name = "random", .transfer = random_transfer, .stat = device_stat, .free = device_free};
+static const struct file_ops zero_ops = { .name = "zero",
+					  .long_bytes = FILE_COPY_BYTES,
+					  .transfer = zero_transfer,
+					  .stat = device_stat,
+					  .free = device_free };
+static const struct file_ops random_ops = { .name = "random",
+					    .long_bytes = FILE_CIPHER_BYTES,
+					    .transfer = random_transfer,
+					    .stat = device_stat,
+					    .free = device_free };
 
 /* ---- counters, cores, rings: a text as of the moment it was opened --------------------------- */
 

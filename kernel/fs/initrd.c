@@ -228,7 +228,7 @@ static void initrd_free(struct file *f)
 
 const struct file_ops initrd_file_ops = {
 	.name = "initrd",
-	.computes = true,
+	.long_bytes = FILE_COPY_BYTES,
 	.roams = true,
 	.transfer = initrd_transfer,
 	.stat = initrd_stat,

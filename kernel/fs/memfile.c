@@ -177,7 +177,7 @@ static void mem_gone(struct mobj *o)
 
 static const struct file_ops mem_ops = {
 	.name = "memory",
-	.computes = true,
+	.long_bytes = FILE_COPY_BYTES,
 	.roams = true,
 	.transfer = mem_transfer,
 	.quick = mem_quick,

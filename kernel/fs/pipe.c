@@ -348,6 +348,7 @@ static void write_end_free(struct file *f)
 static const struct file_ops end_ops[2] = {
 	[END_READ] = {
 		.name = "pipe",
+		.long_bytes = FILE_COPY_BYTES,
 		.transfer = read_end_transfer,
 		.quick = pipe_read_quick,
 		.transfer_cancel = pipe_transfer_cancel,
@@ -358,6 +359,7 @@ static const struct file_ops end_ops[2] = {
 	},
 	[END_WRITE] = {
 		.name = "pipe",
+		.long_bytes = FILE_COPY_BYTES,
 		.transfer = write_end_transfer,
 		.quick = pipe_write_quick,
 		.transfer_cancel = pipe_transfer_cancel,

@@ -26,9 +26,9 @@
 #define SPACE_ORDER 5u /* the aspace and its region array share one block */
 #define SPACE_HEAD 1024u
 /* What a sweep does at a time: so many pages, or, where there are none, so much of the table. */
-#define PIECE_PAGES 256u
+#define PIECE_PAGES 128u
 #define PIECE_SPAN (1ull << 30)
-#define PIECE_REGIONS 64u
+#define PIECE_REGIONS 1u
 
 _Static_assert(sizeof(struct aspace) <= SPACE_HEAD, "the region array follows the aspace");
 _Static_assert(SPACE_HEAD + ASPACE_REGIONS_MAX * sizeof(struct region) <= PAGE_SIZE << SPACE_ORDER,
@@ -166,6 +166,15 @@ uaddr_t aspace_piece(struct aspace *as, uaddr_t at, uaddr_t end)
 	if (!slot_next(as, &at, limit))
 		return limit;
 	return min_of(limit, at + PIECE_PAGES * PAGE_SIZE);
+}
+
+uaddr_t aspace_piece_last(struct aspace *as, uaddr_t from, uaddr_t end)
+{
+	uaddr_t wide = max_of(from, align_down(end - 1, PIECE_SPAN)), at = wide;
+
+	if (!slot_next(as, &at, end))
+		return wide;
+	return max_of(from, align_down(end - 1, PIECE_PAGES * PAGE_SIZE));
 }
 
 bool aspace_shed(struct aspace *as, uaddr_t *at)
@@ -318,6 +327,22 @@ int aspace_map_device(struct aspace *as, uint64_t len, uint32_t prot, uint16_t t
 	return map_region_tagged(as, out, len, prot, 0, REGION_DEVICE, tag, NULL);
 }
 
+/* The slot of a mapping of that object at that distance: a large one comes in pieces. */
+static bool map_again(const struct aspace *as, const struct mobj *object, uint64_t delta,
+		      uint32_t *slot)
+{
+	for (uint32_t i = 0; i < ASPACE_MAPS_MAX; i++) {
+		const struct aspace_map *map = &as->maps[i];
+
+		if (atomic_load_explicit(&map->object, memory_order_relaxed) == object &&
+		    __atomic_load_n(&map->delta, __ATOMIC_RELAXED) == delta) {
+			*slot = i;
+			return true;
+		}
+	}
+	return false;
+}
+
 int aspace_map_object(struct aspace *as, uaddr_t at, struct mobj *object, uint64_t off,
 		      uint64_t len, uint32_t prot, uint32_t flags, bool private, uaddr_t *out)
 {
@@ -325,6 +350,11 @@ int aspace_map_object(struct aspace *as, uaddr_t at, struct mobj *object, uint64
 	uint32_t i = 0;
 	int err;
 
+	if (flags & ASPACE_FIXED && map_again(as, object, off - at, &i)) {
+		*out = at;
+		return map_region_tagged(as, out, len, prot, flags, REGION_OBJECT,
+					 (uint16_t)(i | (private ? REGION_PRIVATE : 0)), NULL);
+	}
 	while (i < ASPACE_MAPS_MAX && atomic_load_explicit(&map->object, memory_order_relaxed))
 		i++, map++;
 	if (i == ASPACE_MAPS_MAX)
@@ -423,16 +453,12 @@ int aspace_unmap(struct aspace *as, uaddr_t at, uint64_t len)
 bool aspace_covers(struct aspace *as, uaddr_t at, uint64_t len)
 {
 	uaddr_t va = at;
-	struct region r;
-	uint32_t seq;
 
 	if (at < as->low || at >= as->top || len > as->top - at)
 		return false;
-	while (va < at + len) {
-		if (!region_find(as, va, &r, &seq))
+	for (uint32_t i = region_index(as, at); va < at + len; va = as->regions[i++].end)
+		if (i == as->region_count || as->regions[i].base > va)
 			return false;
-		va = r.end;
-	}
 	return true;
 }
 

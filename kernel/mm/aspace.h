@@ -154,6 +154,8 @@ bool aspace_range_ok(const struct aspace *as, uaddr_t at, uint64_t len);
  * may be called piece by piece, each of them whole by itself. Home core only.
  */
 uaddr_t aspace_piece(struct aspace *as, uaddr_t at, uaddr_t end);
+/* The same from the end towards `from` (below it): where the last piece begins. */
+uaddr_t aspace_piece_last(struct aspace *as, uaddr_t from, uaddr_t end);
 /*
  * aspace_protect in pieces: the check, of all; then the regions, some per call, from *at on, which
  * moves; then, for pieces of the range, the leaves, which get the rights that their regions have by

@@ -314,12 +314,16 @@ int user_write(struct aspace *as, uaddr_t to, const void *src, size_t n)
 	return (size_t)got == n ? 0 : -EFAULT;
 }
 
+#define STRING_PIECE 256u /* most are shorter */
+
 int user_read_string(struct aspace *as, uaddr_t from, char *buf, size_t size)
 {
 	size_t done = 0;
 
 	while (done < size) {
 		size_t want = min_of(size - done, PAGE_SIZE - ((from + done) & (PAGE_SIZE - 1)));
+
+		want = min_of(want, (size_t)STRING_PIECE);
 		struct pin pin;
 		int64_t got = pin_user(as, from + done, want, ACCESS_READ, &pin);
 		char *end;

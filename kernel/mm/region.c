@@ -73,6 +73,23 @@ static bool region_joins(const struct region *left, const struct region *right)
 	       left->flags == right->flags;
 }
 
+/* Towards the front or the back, word by word: the two overlap. */
+static void regions_shift(struct region *to, const struct region *from, uint32_t count)
+{
+	uint64_t *t = (uint64_t *)to;
+	const uint64_t *f = (const uint64_t *)from;
+	size_t words = count * (sizeof(*to) / sizeof(*t));
+
+	if (to < from)
+		for (size_t i = 0; i < words; i++)
+			__atomic_store_n(&t[i], __atomic_load_n(&f[i], __ATOMIC_RELAXED),
+					 __ATOMIC_RELAXED);
+	else if (to > from)
+		for (size_t i = words; i-- > 0;)
+			__atomic_store_n(&t[i], __atomic_load_n(&f[i], __ATOMIC_RELAXED),
+					 __ATOMIC_RELAXED);
+}
+
 /* Stores `n` regions over [first, end) of the array. */
 static void regions_store(struct aspace *as, uint32_t first, uint32_t end,
 			  const struct region *with, uint32_t n)
@@ -82,12 +99,7 @@ static void regions_store(struct aspace *as, uint32_t first, uint32_t end,
 
 	atomic_store_explicit(&as->seq, seq + 1, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);
-	if (first + n < end)
-		for (uint32_t i = 0; i < tail; i++)
-			region_copy(&as->regions[first + n + i], &as->regions[end + i]);
-	else if (first + n > end)
-		for (uint32_t i = tail; i-- > 0;)
-			region_copy(&as->regions[first + n + i], &as->regions[end + i]);
+	regions_shift(as->regions + first + n, as->regions + end, tail);
 	for (uint32_t i = 0; i < n; i++)
 		region_copy(&as->regions[first + i], &with[i]);
 	__atomic_store_n(&as->region_count, first + n + tail, __ATOMIC_RELAXED);

@@ -8,12 +8,14 @@
  * wants to be.
  *
  * Sources: System V ABI, chapters 4 and 5 (file header, program headers); the machine numbers are
- * in arch.h. Runs on the new process's home core, in its turn; never parks.
+ * in arch.h. Runs on the new process's home core, in its turn; never parks; in a long step it makes
+ * way between pieces.
  */
 #include <string.h>
 
 #include "base/print.h"
 #include "proc/internal.h"
+#include "sched/preempt.h"
 #include "uapi/errno.h"
 #include "uapi/sluice.h"
 
@@ -42,6 +44,7 @@ _Static_assert(sizeof(struct elf_segment) == 56, "ELF64 program header");
 #define PF_W 2u
 #define PF_R 4u
 #define SEGMENTS_MAX 64u
+#define FILL_PIECE (8 * PAGE_SIZE) /* between two windows */
 
 struct elf_file {
 	const char *path;
@@ -155,8 +158,12 @@ static int load_segment(const struct elf_file *f, struct aspace *as, unsigned i,
 	err = aspace_map_anon(as, base, end - base, prot, ASPACE_FIXED_NEW, &placed);
 	if (err == -EEXIST)
 		return refuse_segment(f, i, "overlaps another one");
-	if (!err)
-		err = aspace_fill(as, at, f->bytes + s->offset, s->filesz);
+	for (uint64_t done = 0, n; !err && done < s->filesz; done += n) {
+		n = min_of(s->filesz - done, (uint64_t)FILL_PIECE);
+		err = aspace_fill(as, at + done, f->bytes + s->offset + done, n);
+		if (preempt_may())
+			preempt_here(); /* nobody else has seen this space */
+	}
 	if (err) {
 		kprint("%s: no memory for program header %u (%llu KiB)\n", f->path, i,
 		       (unsigned long long)(s->memsz >> 10));

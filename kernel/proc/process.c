@@ -17,6 +17,7 @@
 #include "fs/fs.h"
 #include "mm/frames.h"
 #include "proc/internal.h"
+#include "sched/preempt.h"
 #include "uapi/errno.h"
 #include "uapi/fs.h"
 
@@ -282,11 +283,19 @@ int process_spawn(const struct process_spec *spec, struct process **out)
 		goto out_memory;
 	}
 	p->as->resident_max = resident_max;
+	if (preempt_may())
+		preempt_here();
 	err = elf_load(p->as, spec->path, image, size, &elf);
 	if (err)
 		goto out_memory;
 	p->brk_base = p->brk = elf.end;
 	err = spawn_descriptors(p, spec);
+	if (preempt_may())
+		preempt_here();
+	if (!err && atomic_load(&processes_refused)) {
+		err = -EAGAIN; /* since it was loaded */
+		goto out_fds;
+	}
 	if (err) {
 		kprint("%s: no console for it: error %d\n", spec->path, -err);
 		goto out_fds;

@@ -170,9 +170,9 @@ struct process_spec {
 	struct process *parent; /* it must be alive until process_adopt; NULL: nobody's child */
 };
 /* Loads a static ELF file (ET_EXEC or static-pie ET_DYN) into a new process with one thread and its
- * native ring, descriptors 0, 1, 2 on /dev/console, and starts it. Home core, in its turn; never
- * parks. 0, or -errno with a printed sentence naming the place (-ENOENT, -ENOEXEC truncated or
- * foreign, -ENOMEM). */
+ * native ring, descriptors 0, 1, 2 on /dev/console, and starts it. Home core; never parks; in a
+ * long step it opens windows. 0, or -errno with a printed sentence naming the place (-ENOENT,
+ * -ENOEXEC truncated or foreign, -ENOMEM). */
 must_use int process_spawn(const struct process_spec *spec, struct process **out);
 
 /* The child that process_spawn made for spec->parent is its: on the parent's home core, before any

@@ -21,12 +21,15 @@
 #define FUTEX2_SIZE_U32 2u
 #define FUTEX2_PRIVATE 128u
 
+#define WAKES_AT_ONCE 256u /* in one step */
+
 /* ---- body */
 
 struct futex_op {
 	uaddr_t at;
 	uint32_t value; /* WAIT: what the word must hold; WAKE: how many at most */
 	uint32_t mask;
+	uint32_t count; /* WAKE: so far */
 	bool woken;
 
 	/* of the older call only */
@@ -190,9 +193,14 @@ static int futex_wait_cancel(struct op *op)
 
 static enum step futex_wake_step(struct op *op)
 {
-	const struct futex_op *fu = op_body(op, struct futex_op);
+	struct futex_op *fu = op_body(op, struct futex_op);
+	uint32_t most = min_of(fu->value - fu->count, WAKES_AT_ONCE);
+	uint32_t n = (uint32_t)futex_wake(op_process(op), fu->at, most, fu->mask);
 
-	return op_finish(op, futex_wake(op_process(op), fu->at, fu->value, fu->mask));
+	fu->count += n;
+	if (n < WAKES_AT_ONCE || fu->count == fu->value || (op->flags & OP_CANCELLED))
+		return op_finish(op, (int32_t)fu->count);
+	return op_pause(op);
 }
 
 /* ---- the older call -------------------------------------------------------------------------- */
@@ -286,6 +294,7 @@ static const struct op_row row_futex_call = {
 	.body_size = sizeof(struct futex_op),
 	.place = OP_PLACE_HOME,
 	.raw = 1,
+	.preemptible = 1,
 	.state_count = 3,
 	.state_names = (const char *const[]){ "look", "woken", "wake" },
 	.check = futex_call_check,
@@ -380,6 +389,7 @@ const struct op_row row_futex_wait = {
 const struct op_row row_futex_wake = {
 	.name = "futex_wake",
 	.body_size = sizeof(struct futex_op),
+	.preemptible = 1,
 	.place = OP_PLACE_HOME,
 	.state_count = 1,
 	.state_names = (const char *const[]){ "wake" },

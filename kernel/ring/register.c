@@ -135,8 +135,9 @@ static int files_register(struct ring *r, uaddr_t fds, uint32_t count, bool spar
 	return err;
 }
 
-/* Updates slots [off, off+count); the number done, or the first error if none was. */
-static int files_update(struct ring *r, uint32_t off, uaddr_t fds, uint32_t count)
+/* Updates slots [off, off+count), at most `max` of them; the number done, or the first error if
+ * none was. */
+static int files_update(struct ring *r, uint32_t off, uaddr_t fds, uint32_t count, uint32_t max)
 {
 	uint32_t done = 0;
 	int err = 0;
@@ -148,6 +149,8 @@ static int files_update(struct ring *r, uint32_t off, uaddr_t fds, uint32_t coun
 	for (; done < count && !err; done += !err) {
 		int32_t fd;
 
+		if (done == max)
+			return (int)done;
 		err = user_read(r->as, fds + done * sizeof(fd), &fd, sizeof(fd));
 		if (!err)
 			err = slot_set(r, off + done, fd);
@@ -219,11 +222,13 @@ int op_fixed_close(struct op *op, uint32_t slot)
 	return res;
 }
 
-/* ---- FILES_UPDATE as an operation: UPDATE --> done with the number of slots ------------------ */
+/* ---- FILES_UPDATE as an operation: UPDATE, some slots a time --> done with their number ------ */
+
+#define FILES_AT_ONCE 64u
 
 struct files_update_op {
 	uaddr_t fds;
-	uint32_t off, count;
+	uint32_t off, count, done;
 };
 
 static int files_update_check(struct op *op, const struct io_uring_sqe *sqe)
@@ -236,6 +241,7 @@ static int files_update_check(struct op *op, const struct io_uring_sqe *sqe)
 	fu->fds = sqe->addr;
 	fu->off = (uint32_t)sqe->off;
 	fu->count = sqe->len;
+	fu->done = 0;
 	return 0;
 }
 
@@ -243,12 +249,23 @@ static enum step files_update_step(struct op *op)
 {
 	struct files_update_op *fu = op_body(op, struct files_update_op);
 
-	return op_finish(op, files_update(op->ring, fu->off, fu->fds, fu->count));
+	bool counted = look_begin(op->ring); /* it may have moved since the last piece */
+	int n = files_update(op->ring, fu->off + fu->done, fu->fds + fu->done * sizeof(int32_t),
+			     fu->count - fu->done, FILES_AT_ONCE);
+
+	look_end(op->ring, counted);
+	if (n < 0)
+		return op_finish(op, fu->done ? (int32_t)fu->done : n);
+	fu->done += (uint32_t)n;
+	if ((uint32_t)n < FILES_AT_ONCE || fu->done == fu->count || (op->flags & OP_CANCELLED))
+		return op_finish(op, (int32_t)fu->done);
+	return op_pause(op);
 }
 
 const struct op_row row_files_update = {
 	.name = "files_update",
 	.body_size = sizeof(struct files_update_op),
+	.preemptible = 1,
 	.state_count = 1,
 	.state_names = (const char *const[]){ "update" },
 	.check = files_update_check,
@@ -283,7 +300,7 @@ static int register_files_update(struct ring *r, uaddr_t at, uint32_t count)
 
 	if (err)
 		return err;
-	return up.resv ? -EINVAL : files_update(r, up.offset, up.fds, count);
+	return up.resv ? -EINVAL : files_update(r, up.offset, up.fds, count, count);
 }
 
 static int register_files2(struct ring *r, uaddr_t at, uint32_t size)

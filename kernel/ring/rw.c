@@ -3,9 +3,10 @@
  * the file's core.
  *
  *   PIN --piece proved, and acted on at once--> done, or
+ *    |--short and in many buffers, and may not be mixed with others--> GATHER --> ACT
  *    |--file parked us--> ACT ... --piece moved--> NEXT, which is PIN for the pieces behind the
  *    |                                             first --nothing left--> done
- *    +--much to do, and the file computes--> NEXT, one long step for all that is left
+ *    +--much to do, and its own work--> NEXT, one long step for all that is left
  *
  * A transfer goes piece by piece (a piece is at most PIN_BYTES_MAX bytes of one buffer): partial
  * progress wins over a late error. A short piece ends the transfer, as on Linux. Cancelled between
@@ -36,14 +37,15 @@ enum rw_form { RW_PLAIN, RW_FIXED, RW_VECTOR, RW_SELECT };
 
 /* ---- states */
 
-enum rw_state { RW_PIN, RW_ACT, RW_NEXT };
-static const char *const rw_state_names[] = { "pin", "act", "next" };
+enum rw_state { RW_PIN, RW_ACT, RW_NEXT, RW_GATHER };
+static const char *const rw_state_names[] = { "pin", "act", "next", "gather" };
 
 #define RW_FLAGS_KNOWN (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT)
 #define RW_BYTES_MAX 0x7ffff000u
 #define RW_VECS_MAX 1024u /* as UIO_MAXIOV on Linux, readv(2) */
-#define RW_LONG_BYTES 32768u /* from here on the rest is a long step, where the file computes */
 #define RW_BYTES_PER_NS 32u  /* roughly, of memory that is near: bench/cost.conf */
+#define RW_VECS_SHORT 32u /* gathered without a pause */
+#define RW_VECS_AT_ONCE 8u /* empty ones of a step; as many gathered between two windows */
 #define RW_LONG_PIECE (4 * (uint32_t)PAGE_SIZE) /* so much is pinned between two windows */
 
 /* ---- check */
@@ -141,13 +143,13 @@ static int rw_begin(struct op *op, struct rw_op *rw)
 }
 
 /* The next iovec that is not empty becomes the current buffer; `addr` walks the program's array in
- * `vec_at`. */
+ * `vec_at`. None so far, though there are more: left is 0. */
 static int rw_next_vec(struct op *op, struct rw_op *rw)
 {
 	struct iovec iov;
 	uaddr_t *vec_at = &op->extra;
 
-	while (rw->vec_left) {
+	for (unsigned i = 0; rw->vec_left && i < RW_VECS_AT_ONCE; i++) {
 		int err = user_read(op_aspace(op), *vec_at, &iov, sizeof(iov));
 
 		if (err)
@@ -169,6 +171,13 @@ static bool rw_is_atomic(const struct op *op, const struct rw_op *rw)
 			       FILE_ATOMIC);
 }
 
+/* What it has gathered so far is in a frame of its own. */
+static void rw_gather_pause(uint32_t i)
+{
+	if (i % RW_VECS_AT_ONCE == RW_VECS_AT_ONCE - 1 && preempt_may())
+		preempt_here();
+}
+
 /*
  * A short vectored write to a FILE_ATOMIC file goes as one piece, gathered into a frame that the
  * pin holds. 1: it lies there; 0: it is too long for that; -errno.
@@ -182,6 +191,7 @@ static int rw_gather(struct op *op, struct rw_op *rw)
 	int err = 0;
 
 	for (uint32_t i = 0; i < count && total <= PIPE_BUF; i++) {
+		rw_gather_pause(i);
 		err = user_read(op_aspace(op), at + i * sizeof(iov), &iov, sizeof(iov));
 		if (err)
 			return err;
@@ -193,6 +203,7 @@ static int rw_gather(struct op *op, struct rw_op *rw)
 	if (!frame)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count && !err; i++) {
+		rw_gather_pause(i);
 		err = user_read(op_aspace(op), at + i * sizeof(iov), &iov, sizeof(iov));
 		if (!err && iov.iov_len > total - off)
 			err = -EFAULT; /* another length than a moment ago */
@@ -213,10 +224,21 @@ static int rw_gather(struct op *op, struct rw_op *rw)
 	return 1;
 }
 
+static enum step rw_gathered(struct op *op, struct rw_op *rw)
+{
+	int there = rw_gather(op, rw);
+
+	if (there < 0)
+		return op_finish(op, there);
+	return there ? op_goto(op, RW_ACT) : op_goto(op, RW_NEXT);
+}
+
 static noinline_fn enum step rw_next(struct op *op, const struct rw_op *rw)
 {
-	if (op->file->ops->computes &&
-	    (rw->left >= RW_LONG_BYTES || rw->done >= (int32_t)RW_LONG_BYTES))
+	uint32_t least = op->file->ops->long_bytes;
+
+	if (least && (rw->left >= least || (uint32_t)rw->done >= least ||
+		      (least < FILE_COPY_BYTES && rw->vec_left > RW_VECS_AT_ONCE)))
 		return op_goto_long(op, RW_NEXT);
 	return op_goto(op, RW_NEXT);
 }
@@ -273,6 +295,9 @@ static inline __attribute__((always_inline)) enum step rw_pin(struct op *op, str
 
 		if (err)
 			return rw_end(op, rw, rw->done ? rw->done : err);
+		if ((!rw->left && rw->vec_left) ||
+		    (op->state == RW_PIN && rw->left > op->file->ops->long_bytes - 1))
+			return rw_next(op, rw);
 	}
 	if (!rw->left) {
 		if (rw->done || rw->form == RW_VECTOR)
@@ -304,8 +329,10 @@ static noinline_fn enum step rw_go_on(struct op *op, struct rw_op *rw)
 	do {
 		op->flags &= (uint8_t)~OP_LONG;
 		v = rw_pin(op, rw, true);
-	} while (v == STEP_AGAIN);
-	return v;
+		if (v != STEP_AGAIN)
+			return v;
+		preempt_here();
+	} while (true);
 }
 
 /* A long read of a file that does not mind where. */
@@ -337,11 +364,12 @@ static enum step rw_step(struct op *op)
 				return op_finish(op, err);
 			if (rw->form == RW_VECTOR) {
 				op->extra = rw->addr;
-				err = rw_is_atomic(op, rw) ? rw_gather(op, rw) : 0;
-				if (err)
-					return err < 0 ? op_finish(op, err) : op_goto(op, RW_ACT);
+				if (rw_is_atomic(op, rw))
+					return rw->vec_left > RW_VECS_SHORT ?
+						       op_goto_long(op, RW_GATHER) :
+						       op_goto(op, RW_GATHER);
 			}
-			if (unlikely(rw->left >= RW_LONG_BYTES) && op->file->ops->computes)
+			if (unlikely(rw->left > op->file->ops->long_bytes - 1))
 				return rw_next(op, rw);
 		}
 		return rw_pin(op, rw, false);
@@ -349,6 +377,8 @@ static enum step rw_step(struct op *op)
 		return rw_act(op, rw);
 	case RW_NEXT:
 		return rw_go_on(op, rw);
+	case RW_GATHER:
+		return rw_gathered(op, rw);
 	}
 	op_corrupt(op);
 }
@@ -440,7 +470,7 @@ static bool write_quick(struct core *c, struct ring *r, const struct io_uring_sq
 		.spread = 1,                                                                       \
 		.buf_select = selects,                                                             \
 		.preemptible = 1,                                                                  \
-		.state_count = 3,                                                                  \
+		.state_count = 4,                                                                  \
 		.state_names = rw_state_names,                                                     \
 		.check = row_check,                                                                \
 		.quick = row_quick,                                                                \

@@ -1,20 +1,23 @@
 /*
  * spawn: SPAWN starts a program of the initrd as a child, WAITID waits for a child's end.
  *
- *   SPAWN:  GATHER --request to the child's home core--> WAIT --it came back--> done with the pid
+ *   SPAWN:  BEGIN --> GATHER, a long step --request to the child's home core--> WAIT --it came back--> done with the pid
  *   WAITID: LOOK --a child has ended--> done;  LOOK --none yet--> parked on child_waiters --> LOOK
  *
  * Both run on the parent's home core. The request is a block of frames with everything the other
- * core needs; it cannot be cancelled, and is never long under way.
+ * core needs; it cannot be cancelled. The program is loaded there by a long step of an op of that
+ * core's own, which makes way between pieces.
  */
 #include "fs/fs.h"
 #include "mm/frames.h"
 #include "ring/internal.h"
+#include "sched/preempt.h"
 #include "uapi/wait.h"
 
 #define REQUEST_ORDER 2u
 #define REQUEST_BYTES ((uint32_t)PAGE_SIZE << REQUEST_ORDER)
 #define STRINGS_MAX 64u
+#define STRINGS_AT_ONCE 16u /* between two windows */
 
 /* ---- bodies */
 
@@ -24,6 +27,7 @@ struct spawn_request {
 	struct process *child; /* NULL: `result` says why */
 	int result;
 	bool back;
+	uint8_t priority; /* of the op */
 	struct process_spec spec;
 	char path[FS_PATH_MAX];
 	const char *argv[STRINGS_MAX + 1], *envp[STRINGS_MAX + 1];
@@ -45,8 +49,8 @@ struct waitid_op {
 
 /* ---- SPAWN: states, check */
 
-enum spawn_state { SPAWN_GATHER, SPAWN_WAIT };
-static const char *const spawn_state_names[] = { "gather", "wait" };
+enum spawn_state { SPAWN_BEGIN, SPAWN_GATHER, SPAWN_WAIT };
+static const char *const spawn_state_names[] = { "begin", "gather", "wait" };
 
 static int spawn_check(struct op *op, const struct io_uring_sqe *sqe)
 {
@@ -70,6 +74,8 @@ static int spawn_strings(struct aspace *as, struct spawn_request *rq, uaddr_t at
 	uint64_t each;
 
 	for (uint32_t i = 0; at; i++, at += sizeof(each)) {
+		if (i % STRINGS_AT_ONCE == STRINGS_AT_ONCE - 1 && preempt_may())
+			preempt_here();
 		uint32_t room = room_all - rq->text_len;
 		int len = user_read(as, at, &each, sizeof(each));
 
@@ -119,6 +125,8 @@ static int spawn_gather(struct op *op, struct spawn_op *sp, struct spawn_request
 	err = user_read_string(as, ask.path, rq->path, sizeof(rq->path));
 	if (err < 0)
 		return err;
+	if (preempt_may())
+		preempt_here();
 	rq->argv[0] = rq->path;
 	err = spawn_strings(as, rq, ask.argv, rq->argv);
 	if (!err)
@@ -156,15 +164,48 @@ static void spawn_back(struct mail *m)
 	op_wake(rq->op);
 }
 
-static void spawn_there(struct mail *m)
+static void spawn_load(struct spawn_request *rq)
 {
-	struct spawn_request *rq = container_of(m, struct spawn_request, mail);
-
 	rq->result = process_spawn(&rq->spec, &rq->child);
 	if (rq->child)
 		rq->result = (int)rq->child->pid;
-	m->deliver = spawn_back;
-	mailbox_post(rq->spec.parent->home, m);
+	rq->mail.deliver = spawn_back;
+	mailbox_post(rq->spec.parent->home, &rq->mail);
+}
+
+/* The loading as an op of the core's own: a long step, which nothing waits for but the mail. */
+static enum step load_step(struct op *op)
+{
+	spawn_load(op_body(op, struct spawn_op)->request);
+	return op_finish(op, 0);
+}
+
+static const struct op_row row_load = {
+	.name = "spawn_load",
+	.body_size = sizeof(struct spawn_op),
+	.preemptible = 1,
+	.state_count = 1,
+	.state_names = (const char *const[]){ "load" },
+	.step = load_step,
+};
+
+static void spawn_there(struct mail *m)
+{
+	struct spawn_request *rq = container_of(m, struct spawn_request, mail);
+	struct op *op = op_alloc(this_core());
+
+	if (!op) {
+		spawn_load(rq); /* all in one */
+		return;
+	}
+	op->row = &row_load;
+	op->opcode = IORING_OP_SPAWN;
+	op->state = 0;
+	op->flags = OP_LONG;
+	op->user_data = 0; /* nobody is told */
+	op->priority = rq->priority;
+	op_body(op, struct spawn_op)->request = rq;
+	op_run_later(op);
 }
 
 /* ---- SPAWN: step */
@@ -177,6 +218,8 @@ static enum step spawn_step(struct op *op)
 	int res;
 
 	switch ((enum spawn_state)op->state) {
+	case SPAWN_BEGIN:
+		return op_goto_long(op, SPAWN_GATHER);
 	case SPAWN_GATHER:
 		block = frame_alloc(REQUEST_ORDER);
 		if (!block)
@@ -184,6 +227,7 @@ static enum step spawn_step(struct op *op)
 		rq = arch_direct(block);
 		memset(rq, 0, REQUEST_BYTES);
 		rq->op = op;
+		rq->priority = op->priority;
 		res = spawn_gather(op, sp, rq);
 		if (res) {
 			spawn_end(rq);
@@ -207,7 +251,8 @@ const struct op_row row_spawn = {
 	.name = "spawn",
 	.body_size = sizeof(struct spawn_op),
 	.place = OP_PLACE_HOME,
-	.state_count = 2,
+	.preemptible = 1,
+	.state_count = 3,
 	.state_names = spawn_state_names,
 	.check = spawn_check,
 	.step = spawn_step,

@@ -1,7 +1,9 @@
 /*
  * sys_mem: mmap, munmap, mprotect, madvise, brk.
  *
- *   mmap: ACT --MAP_POPULATE--> WAIT (one slice of pages per step) --> done; the others are done in ACT
+ *   mmap: ACT --MAP_FIXED over more than a piece--> REPLACE (piece by piece) --+
+ *          ACT --------------------------------------------------------------> +--> done, or
+ *          --MAP_POPULATE--> WAIT (one slice of pages per step) --> done
  *
  *   munmap, mprotect, madvise: ACT --more than a piece--> NEXT, LEAVES (piece by piece) --> done
  *
@@ -26,7 +28,7 @@ _Static_assert(PROT_READ == ACCESS_READ && PROT_WRITE == ACCESS_WRITE && PROT_EX
 
 /* ---- mmap */
 
-enum { MMAP_ACT, MMAP_POPULATE };
+enum { MMAP_ACT, MMAP_POPULATE, MMAP_REPLACE };
 
 static int mmap_object(struct op *op, struct file *f, const struct sys_args *args, uint32_t place,
 		       uaddr_t *at)
@@ -55,30 +57,44 @@ static int mmap_device(struct op *op, struct file *f, const struct sys_args *arg
 
 static int mmap_file(struct op *op, const struct sys_args *args, uint32_t place, uaddr_t *at)
 {
-	struct file *f = fd_get(op_process(op), (int)args->a[4]);
+	struct file *f = op->file;
 	uint64_t bytes;
 	paddr_t block;
-	int err = -ENODEV;
+	int err;
 
-	if (!f)
-		return -EBADF;
-	if (memfile_object(f)) {
-		err = mmap_object(op, f, args, place, at);
-		file_put(f);
+	if (memfile_object(f))
+		return mmap_object(op, f, args, place, at);
+	if (f->ops->map_device)
+		return mmap_device(op, f, args, place, at);
+	if (f->ops != &ring_file_ops)
+		return -ENODEV;
+	err = ring_mmap(f, args->a[5], args->a[1], &block, &bytes);
+	if (err)
 		return err;
-	}
-	if (f->ops->map_device) {
-		err = mmap_device(op, f, args, place, at);
-		file_put(f);
-		return err;
-	}
-	if (f->ops == &ring_file_ops)
-		err = ring_mmap(f, args->a[5], args->a[1], &block, &bytes);
-	if (!err)
-		err = aspace_map_frames(op_aspace(op), args->a[0], block, bytes,
-					(uint32_t)args->a[2], place, at);
-	file_put(f);
-	return err;
+	return aspace_map_frames(op_aspace(op), args->a[0], block, bytes, (uint32_t)args->a[2],
+				 place, at);
+}
+
+static int mmap_any(struct op *op, const struct sys_args *args, uint32_t place, uaddr_t *at)
+{
+	if (op->file)
+		return mmap_file(op, args, place, at);
+	return aspace_map_anon(op_aspace(op), args->a[0], args->a[1], (uint32_t)args->a[2], place,
+			       at);
+}
+
+/* Is it to replace more than a piece? What is wrong with its arguments is left to mmap_any. */
+static bool mmap_is_long(struct op *op, const struct sys_args *args, uint32_t place)
+{
+	struct aspace *as = op_aspace(op);
+	uint64_t len = args->a[1];
+
+	if (place != ASPACE_FIXED || len > as->top - as->low)
+		return false;
+	len = align_up(len, PAGE_SIZE);
+	return (!op->file || (memfile_object(op->file) && args->a[5] + len >= args->a[5])) &&
+	       aspace_range_ok(as, args->a[0], len) &&
+	       aspace_piece(as, args->a[0], args->a[0] + len) < args->a[0] + len;
 }
 
 static int mmap_check(const struct sys_args *args, uint32_t *place)
@@ -121,25 +137,10 @@ static enum step mmap_populate(struct op *op)
 	return op_goto_long(op, MMAP_POPULATE);
 }
 
-static enum step mmap_step(struct op *op, const struct sys_args *args)
+static enum step mmap_mapped(struct op *op, const struct sys_args *args, uaddr_t at)
 {
 	struct sys_op *sys = sys_op_of(op);
-	uint32_t place;
-	uaddr_t at;
-	int err;
 
-	if (op->state == MMAP_POPULATE)
-		return mmap_populate(op);
-	err = mmap_check(args, &place);
-	if (err)
-		return op_finish(op, err);
-	if (args->a[3] & MAP_ANONYMOUS)
-		err = aspace_map_anon(op_aspace(op), args->a[0], args->a[1], (uint32_t)args->a[2],
-				      place, &at);
-	else
-		err = mmap_file(op, args, place, &at);
-	if (err)
-		return op_finish(op, err);
 	sys->result = sys->at = at;
 	sys->end = at + align_up(args->a[1], PAGE_SIZE);
 	if ((args->a[3] & (MAP_POPULATE | MAP_LOCKED)) &&
@@ -147,6 +148,73 @@ static enum step mmap_step(struct op *op, const struct sys_args *args)
 		return args->a[1] > POPULATE_SLICE ? op_goto_long(op, MMAP_POPULATE) :
 						     op_goto(op, MMAP_POPULATE);
 	return op_finish64(op, (int64_t)at);
+}
+
+/*
+ * Each piece replaces what was there at once: every page is the old one or the new one, at any
+ * moment. An error of the first piece leaves everything as it was; where there are as many regions
+ * as there can be, which a piece may need one more of, all of it goes at once.
+ */
+static enum step mmap_replace(struct op *op, const struct sys_args *args)
+{
+	struct sys_op *sys = sys_op_of(op);
+
+	while (sys->at < sys->end) {
+		uaddr_t stop = aspace_piece(op_aspace(op), sys->at, sys->end), at;
+		struct sys_args piece = *args;
+		int err;
+
+		piece.a[0] = sys->at;
+		piece.a[1] = stop - sys->at;
+		piece.a[5] += sys->at - args->a[0];
+		err = mmap_any(op, &piece, ASPACE_FIXED, &at);
+		if (err == -ENOMEM && sys->at == args->a[0])
+			err = mmap_any(op, args, ASPACE_FIXED, &stop) ?: 1;
+		if (err < 0)
+			return op_finish(op, err);
+		sys->at = err ? sys->end : stop;
+		if (sys->at == sys->end)
+			break;
+		if (!preempt_may())
+			return op_goto_long(op, MMAP_REPLACE);
+		preempt_here();
+	}
+	return mmap_mapped(op, args, args->a[0]);
+}
+
+static enum step mmap_act(struct op *op, const struct sys_args *args)
+{
+	struct sys_op *sys = sys_op_of(op);
+	uint32_t place;
+	uaddr_t at;
+	int err = mmap_check(args, &place);
+
+	if (err)
+		return op_finish(op, err);
+	if (!(args->a[3] & MAP_ANONYMOUS)) {
+		op->file = fd_get(op_process(op), (int)args->a[4]);
+		if (!op->file)
+			return op_finish(op, -EBADF);
+	}
+	if (mmap_is_long(op, args, place)) {
+		sys->at = args->a[0];
+		sys->end = args->a[0] + align_up(args->a[1], PAGE_SIZE);
+		return mmap_replace(op, args);
+	}
+	err = mmap_any(op, args, place, &at);
+	return err ? op_finish(op, err) : mmap_mapped(op, args, at);
+}
+
+static enum step mmap_step(struct op *op, const struct sys_args *args)
+{
+	switch (op->state) {
+	case MMAP_POPULATE:
+		return mmap_populate(op);
+	case MMAP_REPLACE:
+		return mmap_replace(op, args);
+	default:
+		return mmap_act(op, args);
+	}
 }
 
 #define FAULT_NS 1000u /* to bring a page, roughly */
@@ -163,6 +231,8 @@ const struct sys_row sys_mmap = {
 };
 
 /* ---- munmap, mprotect, madvise */
+
+#define REGIONS_MANY 100u
 
 enum { RANGE_ACT, RANGE_NEXT, RANGE_LEAVES };
 
@@ -234,6 +304,8 @@ static enum step mprotect_step(struct op *op, const struct sys_args *args)
 			return op_finish(op, err);
 		sys->at = args->a[0];
 		sys->end = sys->at + align_up(args->a[1], PAGE_SIZE);
+		if (as->region_count > REGIONS_MANY)
+			return op_goto_long(op, RANGE_NEXT); /* the check took its time */
 	}
 	err = aspace_protect_regions(as, &sys->at, sys->end, (uint32_t)args->a[2]);
 	if (err)
@@ -293,7 +365,7 @@ const struct sys_row sys_madvise = { .name = "madvise", .step = madvise_step };
 
 /* ---- brk: answers with where the heap ends now, whether it moved or not */
 
-static void brk_move(struct process *p, uaddr_t to)
+static int brk_grow(struct process *p, uaddr_t to)
 {
 	uaddr_t old_end = align_up(p->brk, PAGE_SIZE), new_end = align_up(to, PAGE_SIZE), at;
 	int err = 0;
@@ -301,19 +373,45 @@ static void brk_move(struct process *p, uaddr_t to)
 	if (new_end > old_end)
 		err = aspace_map_anon(p->as, old_end, new_end - old_end, ACCESS_READ | ACCESS_WRITE,
 				      ASPACE_FIXED_NEW, &at);
-	else if (new_end < old_end)
-		err = aspace_unmap(p->as, new_end, old_end - new_end);
 	if (!err)
 		p->brk = to;
+	return err;
 }
 
+/* The last piece above `to`; the heap ends where it began. */
+static int brk_shrink(struct process *p, uaddr_t to)
+{
+	uaddr_t old_end = align_up(p->brk, PAGE_SIZE), new_end = align_up(to, PAGE_SIZE), at;
+	int err = 0;
+
+	if (new_end < old_end) {
+		at = aspace_piece_last(p->as, new_end, old_end);
+		err = aspace_unmap(p->as, at, old_end - at);
+		if (!err)
+			p->brk = at;
+	}
+	if (!err && align_up(p->brk, PAGE_SIZE) == new_end)
+		p->brk = to;
+	return err;
+}
+
+/* Grows at once; shrinks from its end, piece by piece, and at any moment is what p->brk says. */
 static enum step brk_step(struct op *op, const struct sys_args *args)
 {
 	struct process *p = op_process(op);
 	uaddr_t to = args->a[0];
+	int err = to < p->brk_base || to >= p->as->top - PAGE_SIZE;
 
-	if (to >= p->brk_base && to < p->as->top - PAGE_SIZE)
-		brk_move(p, to);
+	if (!err && to > p->brk && op->state == RANGE_ACT)
+		err = brk_grow(p, to);
+	while (!err && p->brk > to) {
+		err = brk_shrink(p, to);
+		if (err || p->brk <= to)
+			break;
+		if (!preempt_may())
+			return op_goto_long(op, RANGE_NEXT);
+		preempt_here();
+	}
 	return op_finish64(op, (int64_t)p->brk);
 }
 

@@ -18,6 +18,7 @@
 #include "uapi/socket.h"
 
 #define POLL_FDS_MAX 1024u
+#define POLL_AT_ONCE 64u /* looked at in one step */
 #define POLL_ALWAYS (POLLERR | POLLHUP | POLLNVAL)
 #define POLL_ANY (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM) /* of a file that never waits */
 
@@ -70,11 +71,14 @@ static enum step ppoll_look(struct op *op, const struct sys_args *args)
 {
 	struct sys_op *sys = sys_op_of(op);
 
-	for (; sys->index < args->a[1]; sys->index++) {
+	for (unsigned n = 0; sys->index < args->a[1]; sys->index++, n++) {
 		uaddr_t at = args->a[0] + sys->index * sizeof(struct pollfd);
 		struct pollfd pfd;
-		int err = user_read(op_aspace(op), at, &pfd, sizeof(pfd));
+		int err;
 
+		if (n == POLL_AT_ONCE)
+			return op_goto_long(op, PPOLL_LOOK);
+		err = user_read(op_aspace(op), at, &pfd, sizeof(pfd));
 		if (err)
 			return ppoll_end(op, err);
 		if (!ppoll_see(op, &pfd, &pfd.revents))

@@ -2,7 +2,7 @@
  * sys_proc: who am I, what is there, randomness, and the end of a program.
  *
  *   exit: ACT --the process is told to die, parked alone--> WAIT --the dying ring cancels it--> done
- *   getrandom: ACT --a page at most--> done;  --more--> NEXT, one long step --> done
+ *   getrandom: ACT --a kilobyte at most--> done;  --more--> NEXT, one long step --> done
  *
  * The process's home core.
  */
@@ -224,23 +224,6 @@ const struct sys_row sys_riscv_hwprobe = { .name = "riscv_hwprobe",
 
 enum { RANDOM_ACT, RANDOM_NEXT };
 
-/* In a long step from a key of its own, since the core's generator is not to be found half-way. */
-static void getrandom_fill(void *view, uint32_t len)
-{
-	uint32_t key[RANDOM_KEY_WORDS];
-
-	if (!preempt_may()) {
-		random_bytes(view, len);
-		return;
-	}
-	random_bytes(key, sizeof(key));
-	preempt_open();
-	random_expand(key, view, len);
-	preempt_close();
-	memset(key, 0, sizeof(key));
-	__asm__ volatile("" : : "r"(key) : "memory"); /* really */
-}
-
 static enum step getrandom_page(struct op *op, struct sys_op *sys, const struct sys_args *args)
 {
 	uint64_t want = min_of(args->a[1], (uint64_t)INT32_MAX);
@@ -256,7 +239,7 @@ static enum step getrandom_page(struct op *op, struct sys_op *sys, const struct 
 	for (uint32_t off = 0, run; off < pin.len; off += run) {
 		void *view = pin_view(&pin, off, &run);
 
-		getrandom_fill(view, run);
+		random_fill(view, run);
 	}
 	pin_release(&pin);
 	sys->moved += (uint64_t)got;
@@ -274,7 +257,7 @@ static enum step getrandom_step(struct op *op, const struct sys_args *args)
 		if (args->a[2] & ~(uint64_t)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE))
 			return op_finish(op, -EINVAL);
 		sys->moved = 0;
-		if (args->a[1] > PAGE_SIZE)
+		if (args->a[1] > FILE_CIPHER_BYTES)
 			return op_goto_long(op, RANDOM_NEXT);
 	}
 	do

@@ -65,7 +65,7 @@ void table_check(void)
 
 void table_measure(void)
 {
-	op_name = sys_op_name;
+	op_measured_as = sys_op_name;
 	op_measure_init();
 	for (unsigned i = 0; i < 256; i++)
 		if (op_table[i] && op_table[i] != &row_syscall)

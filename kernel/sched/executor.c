@@ -17,7 +17,7 @@
 #include "sched/fiber.h"
 #include "uapi/errno.h"
 
-#define STEPS_PER_RUN 64 /* states one op may visit before others get their turn */
+#define STEPS_PER_RUN 16 /* states one op may visit before others get their turn */
 #define OPS_PER_TURN 64
 #define AGEING_PICKS (OP_PICKS_MAX - OP_PRIORITIES)
 
@@ -29,7 +29,7 @@ struct executor {
 };
 
 void (*op_done_hook)(struct op *op);
-const char *(*op_name)(const struct op *op);
+const char *(*op_measured_as)(const struct op *op);
 
 static unsigned executor_level(const struct op *op)
 {
@@ -85,7 +85,7 @@ static struct op *executor_next(struct core *c, struct executor *ex)
 void op_measure(const struct op *op)
 {
 	if (meter_on)
-		meter_begin((struct meter_key){ METER_OP, op_name(op) }, op);
+		meter_begin((struct meter_key){ METER_OP, op_measured_as(op) }, op);
 }
 
 /* The stretch of an op that is done ends behind what its end brings with it. */

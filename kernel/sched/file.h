@@ -45,11 +45,16 @@ struct transfer {
 	uint8_t nonblock;
 };
 
+/* long_bytes of what is copied; of what costs some tens of instructions a byte. */
+#define FILE_COPY_BYTES 32768u
+#define FILE_CIPHER_BYTES 1024u
+
 struct file_ops {
 	const char *name;
-	/* A transfer is work of this core's, and never parks: a long one opens windows
-	 * (sched/preempt.h). */
-	bool computes;
+	/* From so many bytes on a transfer is a long step, in pieces with a window behind each, and
+	 * windows of the file's own where a piece computes (sched/preempt.h). 0: never, it is a
+	 * device's work. */
+	uint32_t long_bytes;
 	/* ... and a long one that reads may run on any core that serves. */
 	bool roams;
 	/*

@@ -215,6 +215,12 @@ static inline enum step op_goto_long(struct op *op, uint8_t state)
 	return op_goto(op, state);
 }
 
+/* The same state again, from the run queue: a long loop whose pieces are steps. */
+static inline enum step op_pause(struct op *op)
+{
+	return op_goto_long(op, op->state);
+}
+
 /* Things ops wait for. Owner core only. */
 struct waitlist {
 	struct list ops;
@@ -267,7 +273,7 @@ void op_send(struct op *op, unsigned index);
 extern void (*op_done_hook)(struct op *op);
 
 /* What an op is called where it is measured (base/meter.h). Set once at boot by ring/. */
-extern const char *(*op_name)(const struct op *op);
+extern const char *(*op_measured_as)(const struct op *op);
 /* While that is on: a stretch of the op begins. */
 void op_measure(const struct op *op);
 /* It is on: from now on ops that are done end their stretches. Boot, when op_done_hook is set. */

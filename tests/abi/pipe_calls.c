@@ -221,9 +221,18 @@ static void full(void)
 	say_true("and all came out, in order", same);
 
 	begin(IORING_OP_WRITE, fd[1], big, sizeof(big), 1);
+	ring_fill(ring_sqe(&ring_native), IORING_OP_POLL_ADD, fd[0], 0, 0, 0, POLLIN, 2);
+	if (ring_submit(&ring_native) || ring_wait(&ring_native, 1))
+		ring_die(&ring_native, "the doorbell failed\n");
+	ring_advance(&ring_native, 1); /* the first bytes are in; it goes in pieces */
 	ring_fill(ring_sqe(&ring_native), IORING_OP_ASYNC_CANCEL, -1, 0, 1, 0, 0, 2);
 	two(result);
-	say_is("cancelled half-way: what is in counts", result[1], PIPE_BYTES);
+	say_true("cancelled half-way: what is in counts",
+		 result[1] > 0 && result[1] <= PIPE_BYTES);
+	if (result[1] < PIPE_BYTES)
+		say_is("there is room for the rest",
+		       op(IORING_OP_WRITE, fd[1], big, PIPE_BYTES - (uint32_t)result[1]),
+		       PIPE_BYTES - result[1]);
 	begin(IORING_OP_WRITE, fd[1], "abc", 3, 1);
 	add(IORING_OP_CLOSE, fd[0], NULL, 0, 2);
 	two(result);
