@@ -36,10 +36,18 @@ KINDS = ("user", "kernel", "firmware")
 # ends at a timer, and without one takes a tenth of a second; a filter of the network that looks each
 # microsecond is such a timer. At two nanoseconds an instruction a turn is 500 instructions.
 TURN = 500
-TURNS = ["-icount", "shift=1,sleep=off", "-object", "filter-buffer,id=turns,netdev=net0,interval=1"]
+
+
+def in_turns(us=1):
+    return ["-icount", "shift=1,sleep=off", "-object", f"filter-buffer,id=turns,netdev=net0,interval={us}"]
+
+
 
 # A disk of zeros without a file or a thread behind it: what it is asked for is ready when QEMU next looks.
 ZEROS = f"driver=null-co,size={DISK_BYTES},read-zeroes=on"
+
+# What the guest sends is on its way a microsecond of its time later, not when QEMU's main thread gets to it.
+SEND_AT_ONCE = ["-global", "virtio-net-device.tx=timer", "-global", "virtio-net-device.x-txtimer=1000"]
 
 
 class BenchError(Exception):
@@ -294,15 +302,15 @@ class Bench:
     @contextlib.contextmanager
     def guest(self, smp=None, run=None, plugin=False, icount=False, profile=None, machine="riscv64",
               stay=False, disk=False, drive=None, prefix=(), extra=(), serial=None,
-              ports=None, servers=None, build=None, files=None, gate=False, mem="256M",
+              ports=None, servers=None, build=None, files=None, gate=False, wire=None, mem="256M",
               **values):
         """A started guest with the map of configs/ for `smp` harts; `run` replaces its programs, and
         then it powers off when these ended, unless it is to stay, and has a disk only if that is
         said (`drive`: QEMU's words for another one), and a network only if `ports` of it are to be
         forwarded. `build`: another folder of images; `files`: more
-        files of vm.VM. `icount`: "turns" where more than one hart is counted so; `gate`: with it, devices
-        go on only while the guest sleeps (bench/plugin/gate.c), and the disk is ZEROS. guest.plugin is the
-        counter, when there is one."""
+        files of vm.VM. `icount`: in_turns() where more than one hart is counted so; `gate`: with it, devices
+        go on only while the guest sleeps (bench/plugin/gate.c), and the disk is ZEROS; `wire`: the same, and
+        the network is this one (bench/wire.py). guest.plugin is the counter, when there is one."""
         config = conf.choose(smp)
         for key, value in values.items():
             config.set(key, str(value))
@@ -316,30 +324,35 @@ class Bench:
                 config.set("net", "off")
         config.check()
         counter = Plugin(symbol("trap_entry"), profile) if plugin or profile else None
-        machine = vm.VM(config, machine, build=build, drive=ZEROS if disk and gate else drive,
-                        disk=self.disk() if not gate and (disk or not run) else None,
+        disk, gated = disk or not run, gate or wire
+        machine = vm.VM(config, machine, build=build, drive=ZEROS if disk and gated else drive,
+                        disk=self.disk() if disk and not gated else None,
                         prefix=prefix, extra=list(extra), serial=serial, files=files, mem=mem,
                         ports=ports or ({} if run else None))
-        with self.running(machine, counter, icount, gate) as guest:
+        with self.running(machine, counter, icount, gate, wire) as guest:
             yield guest
 
     @contextlib.contextmanager
-    def peer(self, script, plugin=False, icount=False, profile=None, disk=False, extra=(), gate=False, **options):
+    def peer(self, script, plugin=False, icount=False, profile=None, disk=False, extra=(), gate=False, wire=None,
+             **options):
         """A started guest of the peer (bench/peer/linux.py: script and options); guest.plugin as
         above. `disk`: with a fresh disk image of the same size."""
-        with self.running(linux.Guest(script, disk=self.disk() if disk and not gate else None,
-                                      drive=ZEROS if disk and gate else None, extra=list(extra), **options),
-                          Plugin(profile=profile) if plugin else None, icount, gate) as guest:
+        with self.running(linux.Guest(script, disk=self.disk() if disk and not (gate or wire) else None,
+                                      drive=ZEROS if disk and (gate or wire) else None, extra=list(extra), **options),
+                          Plugin(profile=profile) if plugin else None, icount, gate, wire) as guest:
             yield guest
 
     @contextlib.contextmanager
-    def running(self, guest, counter, icount, gate):
+    def running(self, guest, counter, icount, gate, wire):
         guest.plugin = counter
-        if gate:
+        if gate or wire:
             guest.prefix += ["env", f"LD_PRELOAD={os.path.abspath(GATE)}"]
-            guest.extra += ["-plugin", GATE]
+            guest.extra += ["-plugin", GATE + (f",ctl={wire.gate}" if wire else "")]
+        if wire:
+            guest.netdev = wire.netdev
+            guest.extra += SEND_AT_ONCE
         if icount:
-            guest.extra += TURNS if icount == "turns" else ["-icount", "shift=0,sleep=off"]
+            guest.extra += ["-icount", "shift=0,sleep=off"] if icount is True else icount
         if counter:
             guest.extra += counter.words()
         self.configs[guest.config.name] = guest.config.cmdline()

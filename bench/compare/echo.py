@@ -1,16 +1,19 @@
 """echo.py: row 5, a 64-byte message that comes in over TCP and goes out again, by connections.
 
-The same client of this host, through the emulator's network, for all: echod on Sluice; on Linux the same
-echod over io_uring (libasync), a plain epoll server, and io_uring servers written for it. Two harts. The
-instructions are those of the whole guest between the first and the last message, Sluice's polling for
-nothing taken out (an SQPOLL thread's cannot be told apart, and is in). Seconds are taken without the
-counting plugin. Linux' servers are kept on the hart that takes the network's interrupts: without that,
-wake-ups from hart to hart make them dearer by half and more.
+echod on Sluice; on Linux the same echod over io_uring (libasync), a plain epoll server, and io_uring servers
+written for it. The instructions are those of the whole guest, Sluice's polling for nothing taken out, under
+-icount and by bench/wire.py: in a round each connection's message comes, and the next round when all were
+answered and the guest sleeps. Sluice has two harts, in turns; Linux' servers are on the hart that takes the
+network's interrupts, and have no other: wake-ups from hart to hart make them dearer by half and more. SQPOLL
+needs a second hart, so it is counted beside a client of this host (its polling for nothing cannot be told
+apart, and is in). Seconds: that client for all, through the emulator's network, two harts, no plugin.
 """
 import contextlib
+import os
 
 from compare.steps import Step
-from measure import AHEAD, Client
+from measure import AHEAD, BenchError, Client, in_turns
+from wire import Wire
 
 SLUICE = "Sluice, echod"
 # port: (name, command, flags)
@@ -22,11 +25,14 @@ SERVERS = {
 }
 FILES = {"bin/echod": "build/linux-riscv64/apps/echod", "bin/echo_server": "build/peer/echo"}
 INSN, CLOCK = "2 harts, plugin", "2 harts, this host's clock"
+WIRE = "{}, -icount, plugin, gated network"
+BYTES = 64
 
 
 def declare(section):
     section.figure("echo_insn", "Instructions of the guest for one message", "connections",
-                   "instructions/message", text="User, kernel and firmware of both harts.",
+                   "instructions/message", text="User, kernel and firmware of all harts. Messages come by rounds: one on each "
+                                                "connection, and the next when all are answered and the guest sleeps.",
                    pace="how many messages the host's client and network bring at once")
     section.figure("echo_leaves", "Ways out of user code for one message: traps of any kind", "connections",
                    "traps/message")
@@ -71,36 +77,76 @@ def measure_server(run, section, guest, port, system, flags):
             section.row(key, system, count, found, INSN if counting else CLOCK, flags)
 
 
-def sluice(run, section, plugin):
-    with run.bench.servers(smp=2, plugin=plugin, prefix=AHEAD) as guest:
+def echo_round(connections):
+    """One message on each, all at once; every answer is compared."""
+    sent = [os.urandom(BYTES) for _ in connections]
+    for connection, message in zip(connections, sent):
+        connection.send(message)
+    for connection, message in zip(connections, sent):
+        if connection.take(BYTES) != message:
+            raise BenchError("a message came back changed")
+
+
+def count_server(run, section, guest, wire, port, system, how, flags):
+    made = []
+    for count in connections(run, True):
+        values, amount = {}, max(2, 100 // count)
+        made += wire.connect(port, count - len(made))
+        echo_round(made)
+        for _ in range(run.clock_rounds):
+            before = guest.plugin.totals()
+            for _ in range(amount):
+                echo_round(made)
+            counted = guest.plugin.totals() - before
+            values.setdefault("echo_insn", []).append((counted.all() - counted.polled()) / amount / count)
+            values.setdefault("echo_leaves", []).append(counted.sum("leaves") / amount / count)
+        for key, found in values.items():
+            section.row(key, system, count, found, how, flags)
+
+
+def sluice_insn(run, section):
+    with Wire() as wire, run.bench.guest(smp=2, plugin=True, icount=in_turns(), wire=wire, prefix=AHEAD, stay=True,
+                                         run="@1 /bin/echod 7", ports={7: 0}) as guest:
+        guest.wait_for("^echod: ready", 60)
+        wire.plug()
+        count_server(run, section, guest, wire, 7, SLUICE, WIRE.format("2 harts in turns"), "configs/smp2.conf")
+
+
+def sluice(run, section):
+    with run.bench.servers(smp=2, prefix=AHEAD) as guest:
         measure_server(run, section, guest, 7, SLUICE, "configs/smp2.conf")
         guest.stop()
 
 
 @contextlib.contextmanager
-def linux_guest(run, plugin, ports):
+def linux_guest(run, ports, **options):
     script = "\n".join(f"{SERVERS[port][1]} &" for port in ports) + "\nsleep 100000"
-    with run.bench.peer(script, smp=2, plugin=plugin, prefix=AHEAD, files=FILES,
-                        ports={port: 0 for port in ports}) as guest:
+    with run.bench.peer(script, prefix=AHEAD, files=FILES, ports={port: 0 for port in ports}, **options) as guest:
         guest.wait_for(r"(?s)(ready.*){%d}" % len(ports), 60)
         yield guest
 
 
 def linux(run, section, plugin, ports):
-    with linux_guest(run, plugin, ports) as guest:
+    with linux_guest(run, ports, smp=2, plugin=plugin) as guest:
         for port in ports:
             system, _, flags = SERVERS[port]
             measure_server(run, section, guest, port, system, flags)
 
 
-def linux_all(run, section, plugin):
-    """SQPOLL's alone: while its kernel thread polls it has a hart. Not in the quick run: where the polling
-    hart keeps the emulator's own threads from a cpu, it takes minutes."""
-    linux(run, section, plugin, (7, 8, 9))
+def linux_insn(run, section):
+    with Wire() as wire, linux_guest(run, (7, 8, 9), smp=1, plugin=True, icount=in_turns(10), wire=wire) as guest:
+        wire.plug()
+        for port in (7, 8, 9):
+            system, _, flags = SERVERS[port]
+            count_server(run, section, guest, wire, port, system, WIRE.format("1 hart"), flags)
     if run.quick:
         section.remark("Linux' SQPOLL server is part of the full run only.")
-    else:
-        linux(run, section, plugin, (10,))
+
+
+def sqpoll(plugin):
+    """Alone: while its kernel thread polls it has a hart. Not in the quick run: where the polling hart keeps the
+    emulator's own threads from a cpu, it takes minutes."""
+    return lambda run, section: linux(run, section, plugin, (10,))
 
 
 def crossings(_run, section):
@@ -113,12 +159,13 @@ def crossings(_run, section):
 
 
 def steps(run):
-    counted, timed = (len(connections(run, counting)) * run.clock_rounds for counting in (True, False))
-    lone = 0 if run.quick else 20  # SQPOLL's start, and how slow it is
-    return [Step("Sluice, instructions", 4 + 0.2 * counted, lambda run, section: sluice(run, section, True)),
-            Step("Linux, instructions", 16 + lone + 3.2 * counted, lambda run, section: linux_all(run, section, True),
-                 peer=True),
-            Step("Sluice, seconds", 4 + 0.2 * timed, lambda run, section: sluice(run, section, False), full=True, clock=True),
-            Step("Linux, seconds", 16 + lone + 3.2 * timed, lambda run, section: linux_all(run, section, False), peer=True,
+    counted, timed = (len(connections(run, counting)) for counting in (True, False))
+    t = timed * run.clock_rounds
+    return [Step("Sluice, instructions", 2 + 0.1 * counted * run.clock_rounds, sluice_insn),
+            Step("Linux, instructions", 12 + 0.4 * counted * run.clock_rounds, linux_insn, peer=True),
+            Step("Linux, SQPOLL, instructions", 20 + 0.8 * counted * run.clock_rounds, sqpoll(True), peer=True, full=True),
+            Step("Sluice, seconds", 4 + 0.2 * t, sluice, full=True, clock=True),
+            Step("Linux, seconds", 16 + 2.4 * t, lambda run, section: linux(run, section, False, (7, 8, 9)), peer=True,
                  full=True, clock=True),
+            Step("Linux, SQPOLL, seconds", 20 + 0.8 * t, sqpoll(False), peer=True, full=True, clock=True),
             Step("crossover points", 0, crossings, peer=True)]

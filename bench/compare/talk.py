@@ -13,7 +13,7 @@ so the ratio is taken pair by pair. Instructions are what both harts executed, p
 memory present that the others find, and is left out.
 """
 from compare.steps import Step
-from measure import AHEAD, TURN
+from measure import AHEAD, TURN, in_turns
 
 FULL = tuple(1 << i for i in range(12))
 QUICK = (1, 4, 256)
@@ -86,7 +86,7 @@ def copy_insn(run, section, kind):
     for key, size, piece, _, _ in COPIES:
         found = {}
         for how, value in copies(run, kind, size, piece, 1 + counted(run),
-                                 HOWS.format(" ".join(map(str, depths(run)))), plugin=True, icount="turns"):
+                                 HOWS.format(" ".join(map(str, depths(run)))), plugin=True, icount=in_turns()):
             found.setdefault(how, []).append(value)
         for depth in depths(run):
             for system, how in ((ENTER, "enter"), (SPIN, "spin"), (ASYNC, str(depth))):

@@ -1,23 +1,25 @@
 /*
- * gate: lets the devices of a QEMU 7.2 under -icount go on only while the guest sleeps, so that what
- * they bring comes at the same instruction in each run, and together: all that was ready by then.
+ * gate: lets the devices of a QEMU 7.2 under -icount go on only while the guest sleeps, so that
+ * what they bring comes at the same instruction in each run, and together: all that was ready by
+ * then.
  *
  * Under -icount one thread runs all harts. Beside it QEMU's main thread answers for disk, network
- * and serial port whenever the host gives it a processor, so how many answers a guest finds at once
- * is the host's doing. This library is loaded before QEMU (LD_PRELOAD) and stands between the two: a
- * main thread that comes back from waiting for something to do waits on, until every hart sleeps
- * (the harts' thread waits on its condition), then looks again, and does all of it; whoever it wakes
- * runs after that. A machine whose harts do not sleep for PATIENCE_S passes the gate, and says so.
+ * and serial port whenever the host gives it a processor, so how many answers a guest finds at
+ * once is the host's doing. This library is loaded before QEMU (LD_PRELOAD) and stands between the
+ * two: a main thread that comes back from waiting for something to do waits on, until every hart
+ * sleeps (the harts' thread waits on its condition), then looks again, and does all of it; whoever
+ * it wakes runs after that. A machine whose harts do not sleep for PATIENCE_S passes the gate, and
+ * says so.
  *
  * It is a plugin, too (the same file): so it learns which thread is the harts'.
  *
  *	-plugin gate.so[,ctl=SOCKET]
  *
- * ctl is for who plays the far end of the network or the serial port: once connected, the gate stays
- * shut until a line "go" comes, and is shut again, with an answer "still", when the guest sleeps and
- * nothing woke it in PASSES passes of QEMU's main thread (a pass takes the guest's clock to the
- * machine's next timer). What was sent before "go" is there at once, what the guest sent is there at
- * "still", and no time of the guest's passes between them.
+ * ctl is for who plays the far end of the network or the serial port: once connected, the gate
+ * stays shut until a line "go" comes, and is shut again, with an answer "still", when the guest
+ * sleeps and nothing woke it in PASSES passes of QEMU's main thread (a pass takes the guest's
+ * clock to the machine's next timer). What was sent before "go" is there at once, what the guest
+ * sent is there at "still", and no time of the guest's passes between them.
  *
  * Owner of everything below: lock.
  */
