@@ -1,6 +1,7 @@
 /*
  * What if a program uses the bare ring and no coroutines? NOPs one at a time and a ringful at once
- * are all answered, each with its own user_data; a system call's 64-bit answer arrives whole.
+ * are all answered, each with its own user_data, also as one chain as long as the ring; a system
+ * call's 64-bit answer arrives whole.
  */
 #include "libasync/ring.h"
 #include "uapi/mman.h"
@@ -42,6 +43,24 @@ static bool start_is_told(void)
 	       (s->flags & SLUICE_START_SPIN_GIVEN) && (s->core == s->kernel_core) == mixed;
 }
 
+/* Each member ends at once and so begins the next one. */
+static int chain(struct ring *ring, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct io_uring_sqe *sqe = ring_sqe(ring);
+
+		ring_fill(sqe, IORING_OP_NOP, -1, 0, 0, 0, 0, i);
+		sqe->flags = i + 1 < count ? IOSQE_IO_LINK : 0;
+	}
+	if (ring_submit(ring) || ring_wait(ring, count))
+		return fail(ring, "ring_nop: the doorbell failed\n");
+	for (uint32_t i = 0; i < count; i++)
+		if (ring_cqe_at(ring, i)->res || ring_cqe_at(ring, i)->user_data != i)
+			return fail(ring, "ring_nop: a chain is not in order\n");
+	ring_advance(ring, count);
+	return 0;
+}
+
 int ring_main(struct ring *ring, int argc, char **argv)
 {
 	static const char ok[] = "ok\n";
@@ -55,6 +74,8 @@ int ring_main(struct ring *ring, int argc, char **argv)
 		nops(ring, 1, 1000 + i);
 	for (uint32_t i = 0; i < 200; i++)
 		nops(ring, ring->sq_entries, (uint64_t)i << 40);
+	for (uint32_t i = 0; i < 10; i++)
+		chain(ring, ring->sq_entries);
 	page = ring_syscall(ring, SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0);
 	if (page < 0 && page >= -ERRNO_MAX)
