@@ -515,7 +515,7 @@ test: test-setup
 mutants: test-setup
 	$(Q)$(again) MACHINE=hosted SAN= $(addprefix build/hosted/tests/,$(addprefix sim/,campaign moves preempt thread_move) $(addprefix unit/,sched_executor cores_balance))
 	$(Q)$(again) $(timed) $(cores)
-	$(Q)tests/sim/mutants.py $(ONLY)
+	$(Q)tests/sim/mutants.py "$(ONLY)"
 soak: mutants
 	$(Q)SOAK=1 CANCELS=1 JOBS=$(JOBS) SEEDS=$(or $(SEEDS),10000) nice -n 19 build/hosted/tests/sim/campaign
 	$(Q)SOAK=1 JOBS=$(JOBS) SEEDS=1000 nice -n 19 build/hosted/tests/sim/moves
