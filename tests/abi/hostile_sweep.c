@@ -6,7 +6,7 @@
  *
  * boot: policy=static
  */
-#include "tests/abi/lib/say.h"
+#include "tests/abi/lib/text.h"
 #include "uapi/mman.h"
 #include "uapi/sigframe.h"
 #include "uapi/wait.h"
@@ -18,33 +18,13 @@ static uint64_t at(const void *p)
 	return (uint64_t)(uintptr_t)p;
 }
 
-static uint64_t number(const char *text)
-{
-	uint64_t n = 0;
-
-	for (; *text; text++)
-		n = n * 10 + (uint64_t)(*text - '0');
-	return n;
-}
-
-static const char *digits(uint64_t n)
-{
-	static char text[24];
-	char *end = &text[23];
-
-	do
-		*--end = (char)('0' + n % 10);
-	while (n /= 10);
-	return end;
-}
-
 /* Ends of a child: its status, or its signal + 1000. */
 static int32_t child_end(const char *how, uint64_t what, const char *kind)
 {
 	static struct wait_info info;
 	int32_t fds[] = { 0, 1, 2 };
 	uint32_t core = 0, node;
-	const char *words[] = { SELF, how, digits(what), kind, NULL };
+	const char *words[] = { SELF, how, text_digits(what), kind, NULL };
 	const char *environment[] = { kind, NULL };
 	struct sluice_spawn ask = {
 		.size = sizeof(ask),
@@ -297,7 +277,7 @@ int ring_main(struct ring *ring, int argc, char **argv)
 {
 	(void)ring;
 	if (argc > 2)
-		return child(argv[1], number(argv[2]));
+		return child(argv[1], text_number(argv[2]));
 	ask("SLUICE_UINTR=1", true);
 	ask("SLUICE_UINTR=0", false);
 	return say_verdict();

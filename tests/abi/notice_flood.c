@@ -12,8 +12,6 @@
  */
 #include "libasync/notice.h"
 #include "tests/abi/lib/cores.h"
-#include "tests/abi/lib/say.h"
-#include "uapi/fs.h"
 #include "uapi/mman.h"
 #include "uapi/time.h"
 #include "uapi/wait.h"
@@ -205,31 +203,7 @@ static struct notice_sender self;
 /* What the kernel counted of posts: stores that it decoded, or, among others, operations. */
 static uint64_t counted(void)
 {
-	const char *name = book->paged ? "\nwire_faults " : "\nsqes ";
-	static char text[4096];
-	uint64_t n = 0;
-	int64_t got;
-	int fd;
-
-	ring_fill(ring_sqe(ring), IORING_OP_OPENAT, AT_FDCWD, 0, at("/dev/counters"), 0, O_RDONLY,
-		  0);
-	fd = (int)say_wait();
-	ring_fill(ring_sqe(ring), IORING_OP_READ, fd, 0, at(text), sizeof(text) - 1, 0, 0);
-	got = say_wait();
-	must(got > 0, "no counters");
-	text[got] = 0;
-	ring_syscall(ring, SYS_close, (uint64_t)fd, 0, 0, 0, 0, 0);
-	for (const char *c = text; *c; c++) {
-		const char *a = c, *b = name;
-
-		while (*b && *a == *b)
-			a++, b++;
-		if (*b)
-			continue;
-		for (n = 0; *a >= '0' && *a <= '9'; a++)
-			n = n * 10 + (uint64_t)(*a - '0');
-	}
-	return n;
+	return (uint64_t)text_counter(book->paged ? "wire_faults" : "sqes");
 }
 
 static void own(uint32_t id)

@@ -11,7 +11,7 @@
  * ends: exit status 0
  */
 #include "libasync/notice.h"
-#include "tests/abi/lib/say.h"
+#include "tests/abi/lib/text.h"
 
 #define ID 3u
 #ifndef ROUNDS
@@ -82,18 +82,9 @@ static void await(struct ring *ring, uint64_t i, uint32_t way)
 	notice_timer(UINT64_MAX);
 }
 
-static uint64_t number(const char *text)
-{
-	uint64_t n = 0;
-
-	for (; *text; text++)
-		n = n * 10 + (uint64_t)(*text - '0');
-	return n;
-}
-
 int ring_main(struct ring *ring, int argc, char **argv)
 {
-	uint64_t rounds = argc > 1 ? number(argv[1]) : ROUNDS;
+	uint64_t rounds = argc > 1 ? text_number(argv[1]) : ROUNDS;
 
 	if (notice_start(ring) < 0)
 		ring_die(ring, "notice_race: not registered\n");

@@ -6,7 +6,7 @@
  * also: leave
  * ends: exit status 0
  */
-#include "tests/abi/lib/say.h"
+#include "tests/abi/lib/text.h"
 #include "uapi/fs.h"
 #include "uapi/mman.h"
 
@@ -40,36 +40,6 @@ static uint64_t *memory(uint64_t bytes)
 	if (got < 0 && got > -4096)
 		ring_die(&ring_native, "FAIL preempt_long: no memory\n");
 	return (uint64_t *)(uintptr_t)got;
-}
-
-/* The value behind NAME in /dev/counters. */
-static uint64_t counter(const char *name)
-{
-	static char text[8192];
-	int64_t file, n;
-	uint64_t value = 0;
-	const char *p = text;
-
-	ring_fill(ring_sqe(&ring_native), IORING_OP_OPENAT, AT_FDCWD, 0, at("/dev/counters"), 0,
-		  O_RDONLY, 0);
-	file = say_wait();
-	n = call(SYS_read, (uint64_t)file, at(text), sizeof(text) - 1, 0);
-	call(SYS_close, (uint64_t)file, 0, 0, 0);
-	text[n > 0 ? n : 0] = 0;
-	while (*p) {
-		const char *want = name;
-
-		while (*want && *p == *want)
-			p++, want++;
-		if (!*want && *p == ' ') {
-			for (p++; *p >= '0' && *p <= '9'; p++)
-				value = value * 10 + (uint64_t)(*p - '0');
-			return value;
-		}
-		while (*p && *p++ != '\n')
-			;
-	}
-	ring_die(&ring_native, "FAIL preempt_long: no such counter\n");
 }
 
 static void fill(uint8_t opcode, uint64_t buf, uint32_t len, uint64_t off, uint64_t who)
@@ -137,7 +107,7 @@ static void pattern(uint64_t seed)
 /* Every NOP that is answered first found the core in the middle of the copy. */
 static void copies(void)
 {
-	uint64_t passed_reads = 0, passed_writes = 0, before = counter("degrades");
+	uint64_t passed_reads = 0, passed_writes = 0, before = (uint64_t)text_counter("degrades");
 	unsigned good = 0, rounds = 0;
 
 	for (; rounds < 10 * ROUNDS && (rounds < ROUNDS || passed_reads < 4 * ROUNDS ||
@@ -153,7 +123,7 @@ static void copies(void)
 	say_is("every byte arrives", good, 2 * rounds);
 	say_true("others pass a read", passed_reads >= 4 * ROUNDS);
 	say_true("and a write", passed_writes >= 4 * ROUNDS);
-	say_true("which was interrupted for that", counter("degrades") - before > ROUNDS);
+	say_true("which was interrupted for that", (uint64_t)text_counter("degrades") - before > ROUNDS);
 }
 
 /* Rounds until somebody has passed often enough: a busy host may let neither run for a while. */
@@ -195,7 +165,7 @@ static void others(void)
 /* More long operations than stacks: the rest runs uninterrupted, and all of them end. */
 static void many(void)
 {
-	uint64_t before = counter("fibers_short"), ended = 0, who;
+	uint64_t before = (uint64_t)text_counter("fibers_short"), ended = 0, who;
 	int64_t res;
 
 	pattern(99);
@@ -211,7 +181,7 @@ static void many(void)
 	}
 	say_is("each of many ends, once", (int64_t)ended, (int64_t)(1ull << MANY) - 1);
 	say_true("with what is in the file", same(in, out, WORDS));
-	say_true("and stacks ran out", counter("fibers_short") > before);
+	say_true("and stacks ran out", (uint64_t)text_counter("fibers_short") > before);
 }
 
 /* A read whose file is cut under it gets what was there, or zeros, or less. */

@@ -14,6 +14,7 @@
  * boot: policy=static
  */
 #include "tests/abi/lib/race.h"
+#include "tests/abi/lib/text.h"
 #include "uapi/mman.h"
 #include "uapi/wait.h"
 
@@ -27,34 +28,6 @@
 
 static struct ring *ring;
 static struct race_book *book;
-
-static bool same(const char *a, const char *b)
-{
-	while (*a && *a == *b)
-		a++, b++;
-	return *a == *b;
-}
-
-static uint64_t number(const char *text)
-{
-	uint64_t n = 0;
-
-	for (; *text; text++)
-		n = n * 10 + (uint64_t)(*text - '0');
-	return n;
-}
-
-static const char *digits(uint64_t n)
-{
-	static char text[4][24];
-	static uint32_t which;
-	char *at = &text[which++ % 4][23];
-
-	do
-		*--at = (char)('0' + n % 10);
-	while (n /= 10);
-	return at;
-}
 
 static int64_t call(uint32_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
 {
@@ -161,7 +134,7 @@ static void receiver_live(const struct notice_sender *caller, bool masks, bool n
 static int receiver(const char *how, uint64_t posts)
 {
 	struct notice_sender caller;
-	bool masks = same(how, "masked"), naps = same(how, "away");
+	bool masks = text_same(how, "masked"), naps = text_same(how, "away");
 
 	book_map(BOOK_FD);
 	lane = &book->lanes[own - 1];
@@ -215,7 +188,7 @@ static void caller_overdue(uint32_t id)
 static int64_t start(uint32_t i, const char *how, uint64_t posts, uint32_t core)
 {
 	int32_t fds[] = { 0, 1, 2, (int32_t)endpoints[i], (int32_t)book_fd };
-	const char *words[] = { SELF, how, digits(posts), digits(i + 1), NULL };
+	const char *words[] = { SELF, how, text_digits(posts), text_digits(i + 1), NULL };
 	const char *environment[] = { "SLUICE_UINTR=1", NULL };
 	struct sluice_spawn ask = {
 		.size = sizeof(ask),
@@ -401,9 +374,9 @@ static void caller(const char *how, uint64_t posts)
 {
 	uint32_t core = 0, node;
 
-	if (same(how, "exits")) {
+	if (text_same(how, "exits")) {
 		exits(posts, posts < 3000 ? 3 : posts / 1000); /* each manner */
-	} else if (same(how, "away")) {
+	} else if (text_same(how, "away")) {
 		must(!call(SYS_getcpu, race_at(&core), race_at(&node), 0, 0, 0), "no core");
 		race(how, posts, AWAY, core == 1 ? 2 : 1);
 	} else {
@@ -418,8 +391,8 @@ int ring_main(struct ring *r, int argc, char **argv)
 
 	ring = r;
 	if (argc > 3 && argv[3][0] >= '1' && argv[3][0] <= '9' && argc == 4) {
-		own = (uint32_t)number(argv[3]);
-		return receiver(argv[1], number(argv[2]));
+		own = (uint32_t)text_number(argv[3]);
+		return receiver(argv[1], text_number(argv[2]));
 	}
 	book_fd = (uint32_t)call(SYS_memfd_create, race_at(name), 0, 0, 0, 0);
 	must(!call(SYS_ftruncate, book_fd, RACE_BOOK_BYTES, 0, 0, 0), "no shared memory");
@@ -433,9 +406,9 @@ int ring_main(struct ring *r, int argc, char **argv)
 	}
 	if (argc > 1)
 		for (int i = 1; i + 1 < argc; i += 2)
-			caller(argv[i], number(argv[i + 1]));
+			caller(argv[i], text_number(argv[i + 1]));
 	else
 		for (uint32_t i = 0; i < sizeof(all) / sizeof(all[0]); i += 2)
-			caller(all[i], number(all[i + 1]));
+			caller(all[i], text_number(all[i + 1]));
 	return say_verdict();
 }

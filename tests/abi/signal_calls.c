@@ -3,7 +3,7 @@
  * waits in enter and while it computes; and does every number refuse what it must? On machines
  * without signals each answers -ENOSYS.
  */
-#include "tests/abi/lib/say.h"
+#include "tests/abi/lib/text.h"
 #include "uapi/signal.h"
 #include "uapi/time.h"
 #include "uapi/wait.h"
@@ -145,24 +145,15 @@ static void refused(void)
 	       -ESRCH);
 }
 
-static uint64_t number(const char *text)
-{
-	uint64_t n = 0;
-
-	while (*text >= '0' && *text <= '9')
-		n = n * 10 + (uint64_t)(*text++ - '0');
-	return n;
-}
-
 int ring_main(struct ring *ring, int argc, char **argv)
 {
 	static const uint32_t all[] = { SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigpending,
 					SYS_sigaltstack, SYS_rt_sigtimedwait, SYS_rt_sigsuspend };
 
 	if (argc > 1 && argv[1][0] == 's')
-		return sender(number(argv[1] + 1));
+		return sender(text_number(argv[1] + 1));
 	if (argc > 1)
-		return (int)number(argv[1]);
+		return (int)text_number(argv[1]);
 	if (call(SYS_rt_sigaction, USR1, 0, 0, 8) == -ENOSYS) {
 		for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 			say_is("no signals here", call(all[i], 0, 0, 0, 0), -ENOSYS);

@@ -4,8 +4,7 @@
 #ifndef TESTS_ABI_CORES_H
 #define TESTS_ABI_CORES_H
 
-#include "tests/abi/lib/say.h"
-#include "uapi/fs.h"
+#include "tests/abi/lib/text.h"
 
 #define CORES_MAX 16u
 #define TURNS_WORD 7
@@ -39,15 +38,6 @@ static inline bool has_word(const char *at, const char *word)
 	return false;
 }
 
-static inline uint64_t number(const char *at)
-{
-	uint64_t n = 0;
-
-	for (; *at >= '0' && *at <= '9'; at++)
-		n = n * 10 + (uint64_t)(*at - '0');
-	return n;
-}
-
 static inline const char *word_at(const char *line, unsigned index)
 {
 	for (; index; line++)
@@ -72,9 +62,9 @@ static inline unsigned look(struct core *cores)
 			.io = has_word(word_at(at + 1, 1), "io"),
 			.net = has_word(word_at(at + 1, 1), "net"),
 			.user = has_word(word_at(at + 1, 1), "user"),
-			.turns = number(word_at(at + 1, TURNS_WORD)),
-			.sqes = number(word_at(at + 1, SQES_WORD)),
-			.steps = number(word_at(at + 1, STEPS_WORD)),
+			.turns = text_number(word_at(at + 1, TURNS_WORD)),
+			.sqes = text_number(word_at(at + 1, SQES_WORD)),
+			.steps = text_number(word_at(at + 1, STEPS_WORD)),
 		};
 	}
 	ring_fill(ring_sqe(&ring_native), IORING_OP_CLOSE, (int32_t)fd, 0, 0, 0, 0, 0);
