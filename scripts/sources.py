@@ -36,8 +36,9 @@ def fail(sentence):
 
 class Pin:
     def __init__(self, words):
-        self.name, self.package, self.version, folder, self.tarball, self.sha256 = words
+        self.name, self.package, self.version, folder, self.tarball, self.sha256 = words[:6]
         self.folder = "" if folder == "-" else folder
+        self.release = words[6] if len(words) > 6 else None
 
 
 def read_pins():
@@ -47,8 +48,9 @@ def read_pins():
             words = line.split("#", 1)[0].split()
             if not words:
                 continue
-            if len(words) != 6:
-                fail(f"{CONF}:{number} needs six words: name source version folder tarball sha256.")
+            if len(words) not in (6, 7):
+                fail(f"{CONF}:{number} needs six words, name source version folder tarball sha256, "
+                     "and perhaps a release.")
             pins[words[0]] = Pin(words)
     return pins
 
@@ -189,8 +191,8 @@ class PrivateApt:
 
 
 class SourceApt(PrivateApt):
-    def __init__(self, deps):
-        super().__init__(os.path.join(deps, "apt"), own_entries())
+    def __init__(self, deps, release):
+        super().__init__(os.path.join(deps, "apt", release or "own"), own_entries(release=release))
         self.updated = False
 
     def fetch(self, pin, folder):
@@ -276,7 +278,7 @@ def bring(pin, deps, given, apt):
         fetched = os.path.join(deps, "fetched")
         shutil.rmtree(fetched, ignore_errors=True)
         os.makedirs(fetched)
-        apt().fetch(pin, fetched)
+        apt(pin.release).fetch(pin, fetched)
         os.rename(os.path.join(fetched, pin.tarball), tarball)
         shutil.rmtree(fetched)
     found = sha256_of(tarball)
@@ -309,12 +311,12 @@ def main():
     if args.given and not os.path.isdir(args.given):
         fail(f"SRC={args.given} is not a folder.")
     os.makedirs(args.deps, exist_ok=True)
-    private = []
+    private = {}
 
-    def apt():
-        if not private:
-            private.append(SourceApt(os.path.abspath(args.deps)))
-        return private[0]
+    def apt(release):
+        if release not in private:
+            private[release] = SourceApt(os.path.abspath(args.deps), release)
+        return private[release]
 
     with open(os.path.join(args.deps, ".lock"), "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several makes may share one folder
