@@ -152,7 +152,7 @@ def repeatability(sections):
                 lines.append(f'<tr><td><a href="#{figure.key}">{section.number}: {esc(figure.title)}</a></td>'
                              f"<td>{len(rows)}</td><td>{sum(row.spread <= 0.01 for row in rows)}</td>"
                              f'<td>{widest.spread:.2%}</td><td class="words">'
-                             f'{esc(figure.pace) if not alone else "nothing but the guest: -icount"}</td></tr>')
+                             f'{esc(figure.pace) if not alone else "nothing but the guest, and what its own timers bring: -icount"}</td></tr>')
     return "\n".join(lines) + "</table>"
 
 
