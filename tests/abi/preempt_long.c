@@ -123,7 +123,8 @@ static void copies(void)
 	say_is("every byte arrives", good, 2 * rounds);
 	say_true("others pass a read", passed_reads >= 4 * ROUNDS);
 	say_true("and a write", passed_writes >= 4 * ROUNDS);
-	say_true("which was interrupted for that", (uint64_t)text_counter("degrades") - before > ROUNDS);
+	say_true("which was interrupted for that",
+		 (uint64_t)text_counter("degrades") - before > ROUNDS);
 }
 
 /* Rounds until somebody has passed often enough: a busy host may let neither run for a while. */

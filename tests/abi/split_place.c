@@ -49,7 +49,8 @@ static uint32_t sockets(void)
 
 int ring_main(struct ring *ring, int argc, char **argv)
 {
-	uint64_t wanted = argc > 1 ? text_number(argv[1]) : 1, busy = 0, disk = 0, net = 0, others = 0;
+	uint64_t wanted = argc > 1 ? text_number(argv[1]) : 1, busy = 0, disk = 0, net = 0,
+		 others = 0;
 	int64_t fd = open_file("/dev/vda");
 	unsigned n;
 

@@ -6,8 +6,8 @@
  *
  * The campaign asks more of less: here only what an order can be known of. And is a program always
  * served that waits by looking only, and rings the doorbell when it is told to? What if a timeout
- * is awake, and has not run, when its ring leaves? Is a ring that is about to leave still offered to
- * the balancer?
+ * is awake, and has not run, when its ring leaves? Is a ring that is about to leave still offered
+ * to the balancer?
  */
 #include <string.h>
 
