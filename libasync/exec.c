@@ -9,7 +9,7 @@
  *                                |no
  *                                v
  *                signal (doorbell if the poller sleeps) -> spin a while -> park in enter, which is
- *                a doorbell, too: all there is where answers take longer than any look
+ *                a doorbell, too: all there is where some answers take longer than looks
  */
 #include "crew.h"
 #include "notice.h"
@@ -370,10 +370,11 @@ static bool exec_look(struct async_exec *x, uint64_t begin)
 	return true;
 }
 
-/* Answers take longer than any look, and the poller sleeps: the trap that parks wakes it, too. */
+/* Some answers take longer than a sleep costs, and the poller sleeps, so that the next will take
+ * its waking at least: the trap that parks wakes it, too. */
 static bool exec_parks_at_once(struct async_exec *x)
 {
-	return x->spin.max && !x->spin.budget && ring_wake_flags_polled(&x->ring);
+	return x->spin.budget < x->spin.max && ring_wake_flags_polled(&x->ring);
 }
 
 /* Nobody is runnable: makes sure the kernel has what it was given, looks for a while, parks. */
