@@ -1,7 +1,8 @@
 /*
  * spawn: SPAWN starts a program of the initrd as a child, WAITID waits for a child's end.
  *
- *   SPAWN:  BEGIN --> GATHER, a long step --request to the child's home core--> WAIT --it came back--> done with the pid
+ *   SPAWN:  BEGIN --> GATHER, a long step --request to the child's home core--> WAIT --it came
+ *           back--> done with the pid
  *   WAITID: LOOK --a child has ended--> done;  LOOK --none yet--> parked on child_waiters --> LOOK
  *
  * Both run on the parent's home core. The request is a block of frames with everything the other
