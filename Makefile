@@ -69,6 +69,7 @@ help:
 	@echo '  make run        set up, build, boot and start echod and nbdd; ends with Ctrl-C'
 	@echo '                  SMP=n MAP=file DISK=image MEM=size MACHINE=riscv64|hosted'
 	@echo '                  ECHO_PORT=n NBD_PORT=n HTTP_PORT=n RUN_SECONDS=n TOP=1 (a live table of the cores)'
+	@echo '                  PROGRAM="file arguments" (a static riscv64 program of Linux, until it ends)'
 	@echo '  make debug      the same, stopped at reset, with gdb attached and helpers loaded'
 	@echo '  make test       all tests; the last line is "N passed, N failed"'
 	@echo '  make unit | sim | abi | boot | model   one kind of test; ONLY=part-of-a-name picks some'
@@ -473,7 +474,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 again = $(MAKE) $(if $(findstring j,$(filter-out --%,$(MAKEFLAGS))),,-j$(JOBS))
 
 .PHONY: run debug
-export SMP MAP DISK MEM ECHO_PORT NBD_PORT HTTP_PORT RUN_SECONDS TOP
+export SMP MAP DISK MEM ECHO_PORT NBD_PORT HTTP_PORT RUN_SECONDS TOP PROGRAM
 run:
 	$(Q)scripts/packages.sh $(if $(filter hosted,$(MACHINE)),hosted,run)
 	$(Q)scripts/run --check --machine $(MACHINE) --build $(O)
