@@ -250,27 +250,25 @@ static void scan_plic(const void *fdt, int node)
 	irq_set_plic(r.base, (uint32_t)prop_number(fdt, node, "riscv,ndev", 0));
 }
 
-static bool is_compatible(const void *fdt, int node, const char *name)
-{
-	return !fdt_node_check_compatible(fdt, node, name);
-}
-
 static void scan_device(const void *fdt, int node, uint32_t *imsic)
 {
+	int len;
+	const char *kinds = fdt_getprop(fdt, node, "compatible", &len); /* looked up once: dear */
 	struct arch_range r;
 
-	if (!fdt_getprop(fdt, node, "compatible", NULL) || !is_okay(fdt, node))
+	if (!kinds || !is_okay(fdt, node))
 		return;
-	if (is_compatible(fdt, node, "riscv,imsics") && scan_imsic(fdt, node))
+	if (fdt_stringlist_contains(kinds, len, "riscv,imsics") && scan_imsic(fdt, node))
 		*imsic = fdt_get_phandle(fdt, node);
-	else if (is_compatible(fdt, node, "riscv,plic0") ||
-		 is_compatible(fdt, node, "sifive,plic-1.0.0"))
+	else if (fdt_stringlist_contains(kinds, len, "riscv,plic0") ||
+		 fdt_stringlist_contains(kinds, len, "sifive,plic-1.0.0"))
 		scan_plic(fdt, node);
-	else if (is_compatible(fdt, node, "ns16550a") && reg_find(fdt, node, 0, &r))
+	else if (fdt_stringlist_contains(kinds, len, "ns16550a") && reg_find(fdt, node, 0, &r))
 		console_set_uart(r.base);
-	else if (is_compatible(fdt, node, "sifive,test0") && reg_find(fdt, node, 0, &r))
+	else if (fdt_stringlist_contains(kinds, len, "sifive,test0") && reg_find(fdt, node, 0, &r))
 		console_set_finisher(r.base);
-	else if (is_compatible(fdt, node, "google,goldfish-rtc") && reg_find(fdt, node, 0, &r))
+	else if (fdt_stringlist_contains(kinds, len, "google,goldfish-rtc") &&
+		 reg_find(fdt, node, 0, &r))
 		console_set_rtc(r.base);
 }
 
