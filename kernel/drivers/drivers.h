@@ -29,9 +29,6 @@ void random_bytes(void *dst, size_t len);
  * so it may stand in a window (sched/preempt.h). */
 #define RANDOM_KEY_WORDS 8
 void random_expand(const uint32_t key[RANDOM_KEY_WORDS], void *dst, size_t len);
-/* The same as random_bytes for memory that the running op holds: in a long step in a window, from a
- * key of its own, since the core's generator is not to be found half-way. */
-void random_fill(void *dst, size_t len);
 
 /* Parts registered by drivers: polled in their core's PART_DEVICES, flushed in its PART_FLUSH, in
  * the order they were added. */

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "drivers/drivers.h"
-#include "sched/preempt.h"
 
 #define KEY_WORDS 8
 #define BLOCK_BYTES 64
@@ -162,22 +161,6 @@ void random_expand(const uint32_t key[RANDOM_KEY_WORDS], void *dst, size_t len)
 	generator_take(&g, dst, len);
 	memset(&g, 0, sizeof(g));
 	__asm__ volatile("" : : "r"(&g) : "memory"); /* really */
-}
-
-void random_fill(void *dst, size_t len)
-{
-	uint32_t key[RANDOM_KEY_WORDS];
-
-	if (!preempt_may()) {
-		random_bytes(dst, len);
-		return;
-	}
-	random_bytes(key, sizeof(key));
-	preempt_open();
-	random_expand(key, dst, len);
-	preempt_close();
-	memset(key, 0, sizeof(key));
-	__asm__ volatile("" : : "r"(key) : "memory"); /* really */
 }
 
 void random_add(const void *bytes, size_t len)

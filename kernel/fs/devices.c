@@ -74,6 +74,22 @@ static enum step zero_transfer(struct file *f, struct op *op, struct transfer *t
 }
 
 /* What a program writes to it is not believed to be random, and not needed. */
+void random_fill(void *dst, size_t len)
+{
+	uint32_t key[RANDOM_KEY_WORDS];
+
+	if (!preempt_may()) {
+		random_bytes(dst, len);
+		return;
+	}
+	random_bytes(key, sizeof(key));
+	preempt_open();
+	random_expand(key, dst, len);
+	preempt_close();
+	memset(key, 0, sizeof(key));
+	__asm__ volatile("" : : "r"(key) : "memory"); /* really */
+}
+
 static enum step random_transfer(struct file *f, struct op *op, struct transfer *t)
 {
 	(void)f, (void)op;

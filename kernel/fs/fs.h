@@ -45,4 +45,8 @@ must_use int fs_open_at(struct file *dir, const char *path, uint32_t oflags, uin
  * regular file. Any core. */
 const void *initrd_find(const char *path, size_t *len);
 
+/* As random_bytes (drivers/drivers.h), for memory that the running op holds: in a long step in a
+ * window, from a key of its own, since the core's generator is not to be found half-way. */
+void random_fill(void *dst, size_t len);
+
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "drivers/drivers.h"
+#include "fs/fs.h"
 #include "mm/frames.h"
 #include "ring/internal.h"
 #include "ring/sys.h"
