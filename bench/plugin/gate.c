@@ -15,11 +15,13 @@
  *
  *	-plugin gate.so[,ctl=SOCKET]
  *
- * ctl is for who plays the far end of the network or the serial port: once connected, the gate
- * stays shut until a line "go" comes, and is shut again, with an answer "still", when the guest
- * sleeps and nothing woke it in PASSES passes of QEMU's main thread (a pass takes the guest's
- * clock to the machine's next timer). What was sent before "go" is there at once, what the guest
- * sent is there at "still", and no time of the guest's passes between them.
+ * ctl is for who plays the far end of the network or the serial port. Until they have said "go" for
+ * the first time the gate is open: harts that wait for each other, as the firmware's do at the
+ * start, take turns only when the main thread makes them. Then it is shut, with an answer "still",
+ * when the guest sleeps and nothing woke it in PASSES passes of QEMU's main thread (a pass takes
+ * the guest's clock to the machine's next timer), until the next "go". What was sent before "go" is
+ * there at once, what the guest sent is there at "still", and no time of the guest's passes between
+ * them.
  *
  * Owner of everything below: lock.
  */
@@ -167,7 +169,7 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeou
 {
 	int found;
 
-	if (!known || getpid() != gettid())
+	if (!known || getpid() != gettid() || (listener >= 0 && !played))
 		return real_ppoll(fds, count, timeout, mask);
 	if (!played)
 		real_ppoll(fds, count, timeout, mask);
