@@ -152,6 +152,7 @@ static void compute_noticed(void)
 int64_t async_compute(int64_t (*fn)(void *arg), void *arg)
 {
 	struct async_exec *x = async_here();
+	uint32_t heard = x->ring.cq_next;
 	int64_t result;
 
 	if (!x->notices || x->levels) /* everybody makes way, or nobody can */
@@ -161,7 +162,7 @@ int64_t async_compute(int64_t (*fn)(void *arg), void *arg)
 	async_tell();
 	notice_after = compute_noticed;
 	notice_timer(first_timer());
-	if (async_word_arm())
+	if (x->ring.cq_next != heard || async_word_arm()) /* as in compute_noticed */
 		compute_noticed();
 	notice_on();
 	result = fn(arg);
