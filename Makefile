@@ -564,7 +564,7 @@ bench_flags   := -std=gnu17 -g -O2 $(warnings) -D_GNU_SOURCE -pthread
 $(bench_hosts): build/bench/%: bench/host/%.c $(wildcard bench/host/*.h)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(host_cc) $(bench_flags) $< -o $@
-$(bench_plugins): build/bench/%.so: bench/plugin/%.c
+$(bench_plugins): build/bench/%.so: bench/plugin/%.c bench/plugin/serve.h
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(host_cc) $(bench_flags) -fPIC -fvisibility=hidden -shared $< -o $@
 

@@ -49,6 +49,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "serve.h"
+
 #define EXPORT __attribute__((visibility("default")))
 
 typedef uint64_t qemu_plugin_id_t;
@@ -441,29 +443,6 @@ static void *serve(void *unused)
 	}
 }
 
-static int serve_start(const char *path)
-{
-	struct sockaddr_un name = { .sun_family = AF_UNIX };
-	pthread_t thread;
-	sigset_t all, before;
-	int err;
-
-	if (strlen(path) >= sizeof(name.sun_path))
-		return -1;
-	strcpy(name.sun_path, path);
-	unlink(path);
-	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (listener < 0 || bind(listener, (struct sockaddr *)&name, sizeof(name)) ||
-	    listen(listener, 4))
-		return -1;
-	/* QEMU's signals are for QEMU's threads. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&thread, NULL, serve, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return err ? -1 : 0;
-}
-
 static const char *argument(const char *word, const char *key)
 {
 	size_t length = strlen(key);
@@ -494,7 +473,7 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int a
 			return -1;
 		}
 	}
-	if (ctl && serve_start(ctl)) {
+	if (ctl && serve_start(ctl, &listener, serve)) {
 		fprintf(stderr, "count: the control socket %s could not be made\n", ctl);
 		return -1;
 	}

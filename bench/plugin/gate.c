@@ -40,6 +40,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "serve.h"
+
 #define EXPORT __attribute__((visibility("default")))
 
 /* docs/devel/tcg-plugins.rst, as in count.c */
@@ -209,29 +211,6 @@ static void *serve(void *unused)
 	}
 }
 
-static int serve_start(const char *path)
-{
-	struct sockaddr_un name = { .sun_family = AF_UNIX };
-	pthread_t thread;
-	sigset_t all, before;
-	int err;
-
-	if (strlen(path) >= sizeof(name.sun_path))
-		return -1;
-	strcpy(name.sun_path, path);
-	unlink(path);
-	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (listener < 0 || bind(listener, (struct sockaddr *)&name, sizeof(name)) ||
-	    listen(listener, 1))
-		return -1;
-	/* QEMU's signals are for QEMU's threads. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&thread, NULL, serve, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return err ? -1 : 0;
-}
-
 static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
 	(void)id;
@@ -244,7 +223,7 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int a
 {
 	(void)info;
 	for (int i = 0; i < argc; i++)
-		if (strncmp(argv[i], "ctl=", 4) || serve_start(argv[i] + 4)) {
+		if (strncmp(argv[i], "ctl=", 4) || serve_start(argv[i] + 4, &listener, serve)) {
 			fprintf(stderr, "gate: cannot do with %s\n", argv[i]);
 			return -1;
 		}
